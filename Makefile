@@ -1,0 +1,54 @@
+# Needs only Python >= 3.11 and make: each target makes the environment that it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements.lock
+
+.PHONY: demo test lint types unit bench soak wheel lock clean help
+.DEFAULT_GOAL := help
+
+help: ## say what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Penstock needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml $(LOCK)
+	$(BIN)/python -m pip install -q -c $(LOCK) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml $(LOCK)
+	$(BIN)/python -m pip install -q -c $(LOCK) -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo ## real flights in, predictions out, a model swapped half-way
+	$(BIN)/penstock demo
+
+test: lint unit ## all that must hold: style, types, floors, tests
+
+lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev ## the tests
+	$(BIN)/python -m pytest -m 'not soak'
+
+bench: $(VENV)/.dev ## every figure of docs/performance.md, in one run
+	$(BIN)/python -m bench
+
+soak: $(VENV)/.dev ## the long fault runs
+	$(BIN)/python -m pytest -m soak
+
+wheel: $(VENV)/.dev ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+lock: $(VENV)/.dev ## pin what CI uses, for every supported Python
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --extra dev --python-version 3.11 pyproject.toml -o $(LOCK)
+
+clean: ## remove the environment and what the tools left
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

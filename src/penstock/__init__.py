@@ -1,0 +1,34 @@
+"""Events in, predictions out: the public names. Nothing heavy is imported here."""
+
+from typing import TYPE_CHECKING
+
+from .declare.app import JSON as JSON
+from .declare.app import App as App
+from .declare.events import Event as Event
+from .declare.events import ModelPromoted as ModelPromoted
+from .declare.events import ModelRegistered as ModelRegistered
+from .declare.events import SystemEvent as SystemEvent
+from .declare.handles import Loaded as Loaded
+from .declare.handles import Models as Models
+from .declare.parts import Model as Model
+from .declare.parts import Source as Source
+from .declare.parts import Topic as Topic
+from .declare.values import Duration as Duration
+from .declare.values import Ref as Ref
+from .declare.values import Retry as Retry
+from .declare.values import env as env
+from .declare.values import secret as secret
+from .errors import Reject as Reject
+from .errors import Unavailable as Unavailable
+
+if TYPE_CHECKING:
+    from .client.connection import connect as connect
+
+
+def __getattr__(name: str) -> object:
+    # Loaded when it is asked for: an app's file has no use for an HTTP client.
+    if name == "connect":
+        from .client.connection import connect
+
+        return connect
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

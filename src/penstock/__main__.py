@@ -1,0 +1,5 @@
+"""``python -m penstock``: the command line."""
+
+from .cli.main import app
+
+app(prog_name="penstock")

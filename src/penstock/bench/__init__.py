@@ -1,0 +1,1 @@
+"""Measured figures: the bare loop, the load, and the table."""

@@ -1,0 +1,12 @@
+"""The app that the bench runs: thirteen fields in, scored where they land, predictions out."""
+
+import os
+
+import penstock as ps
+from penstock.bench.bare import Delay, Departure
+
+app = ps.App("bench")
+departures = app.topic("departures", Departure, key="tailnum", partitions=4)
+delays = app.topic("delays", Delay)
+delay = app.model("delay", os.environ["PENSTOCK_BENCH_MODEL"], outputs=["arr_delay"])
+app.score(departures, delay, to=delays, keep=["flight"])

@@ -1,0 +1,145 @@
+"""The figures of the budget, each measured on a fresh ``penstock run``."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import httpx
+
+from . import bare, load
+from .bare import Bare, Departure
+from .events import arrow_bodies, json_bodies
+from .stack import Stack, stack
+
+ARROW = "application/vnd.apache.arrow.stream"
+ROUNDS = 4  # times that a run sends all the events: its beginning and its end then weigh little
+APP = Path(__file__).with_name("app.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One run of publish → durable → scored → durable."""
+
+    cpu: float  # seconds of all Penstock processes, per event
+    rate: float  # events per second, from the first byte sent to the last prediction durable
+    load_cpu: float  # seconds of the load generator, per event
+    memory: dict[str, int]  # bytes by role, at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the figures share: the events, the model, and the bare loop before and after each run."""
+
+    events: Sequence[Departure]
+    model: Path
+    runs: int = 5
+
+    def stack(self) -> AbstractContextManager[Stack]:
+        directory = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
+        return stack(APP, directory, environ={"PENSTOCK_BENCH_MODEL": str(self.model)})
+
+    def bare(self) -> Bare:
+        return bare.measure(self.events[:16_384], self.model, seconds=1.0)
+
+    def flow(self, bodies: Sequence[bytes], size: int, content_type: str, connections: int) -> list[tuple[Flow, Bare]]:
+        """``runs`` runs over all the bodies, each with the mean of the bare loops just before and after it."""
+        found, before = [], self.bare()
+        with self.stack() as running:
+            self._pass(running, bodies[:8], size, content_type, connections)  # the model loaded, the batch cap fitted
+            for _ in range(self.runs):
+                flow = self._pass(running, [*bodies] * ROUNDS, size, content_type, connections)
+                after = self.bare()
+                found.append((flow, Bare((before.cpu + after.cpu) / 2, after.batch)))
+                before = after
+        return found
+
+    def _pass(self, running: Stack, bodies: Sequence[bytes], size: int, content_type: str, connections: int) -> Flow:
+        url = f"{running.url}/topics/departures/events"
+        requests = iter([load.request(url, body, content_type) for body in bodies])
+        events = size * len(bodies)
+        target = running.count("departures") + events
+        cpu, start = running.cpu(), time.perf_counter()
+        report = load.run(url, requests, connections=connections, seconds=60)
+        if report.failures:
+            raise RuntimeError(f"{report.failures} of {report.requests} requests failed")
+        running.wait_for("delays", target)
+        seconds = time.perf_counter() - start
+        return Flow((running.cpu() - cpu) / events, events / seconds, report.cpu / events, running.memory())
+
+    def json(self, size: int = 1_000, connections: int = 8) -> list[tuple[Flow, Bare]]:
+        return self.flow(json_bodies(list(self.events), size), size, "application/json", connections)
+
+    def arrow(self, size: int = 2_000, connections: int = 8) -> list[tuple[Flow, Bare]]:
+        return self.flow(arrow_bodies(list(self.events), size), size, ARROW, connections)
+
+    def singles(self, connections: int = 200, seconds: float = 4.0) -> list[load.Report]:
+        """One event a request, as fast as the publishers can."""
+        bodies = json_bodies(list(self.events[:5_000]), 1)
+        with self.stack() as running:
+            url = f"{running.url}/topics/departures/events"
+            requests = cycle([load.request(url, body[1:-1]) for body in bodies])
+            load.run(url, requests, connections=connections, seconds=1.0)
+            return [load.run(url, requests, connections=connections, seconds=seconds) for _ in range(self.runs)]
+
+    def latency(self, rate: int = 1_000, seconds: float = 5.0) -> list[list[float]]:
+        """Milliseconds from the sending of an event, one a request at ``rate``, to its prediction in the log."""
+        bodies = [body[1:-1] for body in json_bodies(list(self.events[: int(rate * seconds)]), 1)]
+        runs = []
+        with self.stack() as running:
+            url = f"{running.url}/topics/departures/events"
+            for _ in range(self.runs + 1):
+                before = running.count("delays")
+                sent = load.pace(url, [load.request(url, body) for body in bodies], rate=rate)
+                running.wait_for("delays", before + len(bodies))
+                scored = _appended(running.url, "delays", len(bodies))
+                runs.append([(scored[event] - at) / 1e3 for event, at in enumerate(sent)])
+        return runs[1:]  # the first warms up
+
+    def start_and_idle(self, seconds: float = 10.0) -> tuple[list[float], float]:
+        """Seconds from the command to ``ready``, and the share of a core that an idle system takes."""
+        starts: list[float] = []
+        for turn in range(self.runs):
+            with self.stack() as running:
+                starts.append(running.started)
+                if turn == self.runs - 1:
+                    httpx.get(f"{running.url}/readyz")
+                    time.sleep(3.0)  # let the runners load
+                    before = running.cpu()
+                    time.sleep(seconds)
+                    return starts, (running.cpu() - before) / seconds
+        raise AssertionError("no runs")
+
+
+def _appended(url: str, topic: str, newest: int) -> dict[int, float]:
+    """Append time, microseconds since the epoch, of the ``newest`` last events of a topic, by their ``flight``."""
+    found: dict[int, float] = {}
+    for state in httpx.get(f"{url}/topics/{topic}").json()["partitions"]:
+        offset = max(0, state["end"] - newest)
+        while offset < state["end"]:
+            query = {"partition": state["partition"], "offset": offset, "limit": 10_000}
+            rows = httpx.get(f"{url}/topics/{topic}/events", params=query).json()
+            for row in rows:
+                found[row["data"]["flight"]] = _microseconds(row["time"])
+            offset = rows[-1]["offset"] + 1 if rows else state["end"]
+    return found
+
+
+def _microseconds(text: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp() * 1e6
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def ratio(flows: Sequence[tuple[Flow, Bare]], of: Callable[[Flow, Bare], float]) -> list[float]:
+    return [of(flow, loop) for flow, loop in flows]

@@ -1,0 +1,152 @@
+"""`publish`, `tail`, `topics` and `groups`: the log from outside, through a running server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import URL, Json, Url
+
+if TYPE_CHECKING:
+    from ..client.bodies import Rows
+    from ..client.connection import Client
+
+LINES = 5_000  # of NDJSON, in one request
+
+File = Annotated[
+    str, typer.Argument(help="A .json, .ndjson, .csv, .parquet or .arrow file, or - for NDJSON from stdin.")
+]
+TopicName = Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")]
+From = Annotated[int | None, typer.Option("--from", help="The first offset wanted; without it and -f: 0.", min=0)]
+Limit = Annotated[int | None, typer.Option(help="Events at most.", min=1)]
+
+
+def publish(file: File, topic: TopicName, url: Url = URL, as_json: Json = False) -> None:
+    """Append a file's events to a topic; when it ends, they are on disk."""
+    from ..client.connection import connect
+
+    with connect(url) as server:
+        count = sum(_publish(server, topic, _from_stdin()) if file == "-" else _publish(server, topic, [_read(file)]))
+    _say_count(count, topic, as_json)
+
+
+def tail(topic: TopicName, url: Url = URL, follow: Follow = False, start: From = None, limit: Limit = None) -> None:
+    """Print a topic's events, one JSON object a line."""
+    from itertools import islice
+
+    from ..client.connection import connect
+    from .show import lines
+
+    first = 0 if start is None and not follow else start
+    with connect(url) as server:
+        lines(islice(server.tail(topic, follow=follow, start=first), limit))
+
+
+def topics(url: Url = URL, as_json: Json = False) -> None:
+    """What topics there are."""
+    from ..client.connection import connect
+    from .show import rows
+
+    with connect(url) as server:
+        rows("topics", ["name", "partitions", "key", "events", "bytes"], server.topics(), as_json=as_json)
+
+
+def groups(url: Url = URL, as_json: Json = False) -> None:
+    """How far each consumer group is: position, owner and lag of every partition."""
+    from ..client.connection import connect
+    from .show import rows
+
+    columns = ["group", "topic", "partition", "through", "lag_events", "lag_seconds", "owner"]
+    with connect(url) as server:
+        rows("groups", columns, server.groups(), as_json=as_json)
+
+
+# -- publishing ---------------------------------------------------------------
+
+
+def _publish(server: Client, topic: str, parts: Iterator[Rows] | list[Rows]) -> Iterator[int]:
+    from .show import progress
+
+    for part in parts:
+        with progress(f"publishing to {topic}", len(part) if sys.stderr.isatty() else None) as step:
+            yield sum(span.count for span in server.publish(topic, part, progress=step))
+
+
+def _from_stdin() -> Iterator[Rows]:
+    """Piece by piece: what is piped in may never end."""
+    import msgspec
+
+    held: list[Any] = []
+    for line in sys.stdin.buffer:
+        if line.strip():
+            held.append(msgspec.Raw(line.strip()))
+        if len(held) == LINES:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def _read(name: str) -> Rows:
+    """Raises ``PenstockError`` for a file that is not what its name says."""
+    import polars as pl
+
+    from ..errors import PenstockError
+
+    path, kind = Path(name), Path(name).suffix.lower()
+    try:
+        match kind:
+            case ".json":
+                return _json(path.read_bytes())
+            case ".ndjson" | ".jsonl":
+                return _ndjson(path.read_bytes())
+            case ".csv":
+                return pl.read_csv(path, try_parse_dates=True)
+            case ".parquet":
+                return pl.read_parquet(path)
+            case ".arrow" | ".feather" | ".ipc":
+                return _arrow(path)
+    except OSError as error:
+        raise PenstockError(f"{name} cannot be read: {error.strerror or error}") from None
+    except (ValueError, pl.exceptions.PolarsError) as error:
+        raise PenstockError(f"{name} is not a {kind} file: {error}") from None
+    raise PenstockError(f"{name}: what kind of file is it? There are .json, .ndjson, .csv, .parquet and .arrow")
+
+
+def _json(text: bytes) -> Rows:
+    """One event or an array of them, each on a line of its own."""
+    import msgspec
+
+    compact = msgspec.json.format(text, indent=-1)
+    return msgspec.json.decode(compact if compact[:1] == b"[" else b"[" + compact + b"]", type=list[msgspec.Raw])
+
+
+def _ndjson(text: bytes) -> Rows:
+    import msgspec
+
+    return [msgspec.Raw(line) for line in text.splitlines() if line.strip()]
+
+
+def _arrow(path: Path) -> Rows:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        try:
+            return pa.ipc.open_file(file).read_all()
+        except pa.ArrowInvalid:
+            file.seek(0)
+            return pa.ipc.open_stream(file).read_all()
+
+
+def _say_count(count: int, topic: str, as_json: bool) -> None:
+    from .show import lines
+
+    if as_json:
+        lines([{"topic": topic, "count": count}])
+    else:
+        print(f"{count:,} events published to {topic}")

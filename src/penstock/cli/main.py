@@ -1,0 +1,67 @@
+"""`penstock`: the commands, and the one place where an error becomes a line and an exit code.
+
+Exit codes: 0 done; 1 the work failed, or `check` found something; 2 it could not start (arguments, app file, address,
+data directory); 130 interrupted.
+
+The command modules import nothing but typer at their top: `penstock --help` must not wait for Arrow.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..errors import CannotStart, DeclarationError, LogUnusable, PenstockError
+from . import dead, demo, events, models, repair, serve
+
+COULD_NOT_START = (CannotStart, DeclarationError, LogUnusable)
+
+
+class Guarded(TyperGroup):
+    """The outermost group: what Penstock raises on purpose is said in one line, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PenstockError as error:
+            if ctx.params.get("debug"):
+                raise
+            if str(error):
+                print(f"penstock: {error}", file=sys.stderr)
+            raise typer.Exit(2 if isinstance(error, COULD_NOT_START) else 1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # `penstock tail … | head`
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=Guarded,
+    help="Events in, predictions out: an event-driven machine-learning system in one Python file.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def common(debug: Annotated[bool, typer.Option(help="Show where in the code an error came from.")] = False) -> None:
+    """Read by ``Guarded``."""
+
+
+app.command()(serve.run)
+app.command()(serve.dev)
+app.command()(serve.check)
+app.command()(repair.repair)
+app.command()(demo.demo)
+app.command()(demo.bench)
+app.command()(events.publish)
+app.command()(events.tail)
+app.command()(events.topics)
+app.command()(events.groups)
+app.add_typer(models.app, name="models")
+app.add_typer(dead.app, name="dead")

@@ -1,0 +1,77 @@
+"""`run`, `dev` and `check`: what takes the user's file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import DATA, Data, Target
+
+Host = Annotated[str, typer.Option(help="The address to listen on; loopback only.")]
+Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")]
+Workers = Annotated[int, typer.Option(help="Worker processes; 0: one a core.", min=0)]
+Against = Annotated[str | None, typer.Option(help="Compare with what is there: http://HOST:PORT or a data directory.")]
+Out = Annotated[Path | None, typer.Option(help="Draw the graph into this .svg file.", dir_okay=False)]
+Log = Annotated[str | None, typer.Option(help="Where events are kept: sqlite:DIR, which is the same as --data DIR.")]
+
+
+def run(
+    app: Target, data: Data = DATA, host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 0, log: Log = None
+) -> None:
+    """Serve an app: take events over HTTP, run its stages, keep what they make."""
+    _supervise(app, data, host, port, workers, log, reload=False)
+
+
+def dev(
+    app: Target, data: Data = DATA, host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1, log: Log = None
+) -> None:
+    """Like run, and again whenever the app's files change; what was published stays."""
+    _supervise(app, data, host, port, workers, log, reload=True)
+
+
+def check(app: Target, against: Against = None, out: Out = None) -> None:
+    """Import an app, draw its graph, and say what could not run: file, line, and what to write instead.
+
+    Exit code 1 with findings that would keep it from running.
+    """
+    from ..declare.checking.graph import as_text
+    from ..declare.checking.svg import as_svg
+    from ..run.check import check as look
+    from .against import findings
+
+    resolved = look(app, None).resolved
+    print(as_text(resolved.plan))
+    found = [*resolved.findings, *(findings(resolved.plan, against) if against else ())]
+    for finding in found:
+        print(f"{finding.severity}: {finding}", file=sys.stderr)
+    if out is not None:
+        out.write_text(as_svg(resolved.plan))
+    if any(finding.severity == "error" for finding in found):
+        raise typer.Exit(1)
+
+
+def _supervise(target: str, data: Path, host: str, port: int, workers: int, log: str | None, *, reload: bool) -> None:
+    from ..errors import CannotStart
+    from ..run.supervisor.loop import Options, Supervisor
+    from ..telemetry import log_to_stderr
+
+    if log is not None:
+        kind, _, place = log.partition(":")
+        if kind != "sqlite" or not place:
+            raise CannotStart(f"--log {log}: no such log; there is sqlite:DIR, the same as --data DIR")
+        data = Path(place)
+    log_to_stderr("supervisor")
+    Supervisor(Options(target, data, workers or _cores(), host, port, reload), _say).run()
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,1 @@
+"""What the user's file says. Nothing here reads or writes anything."""

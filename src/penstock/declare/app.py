@@ -1,0 +1,286 @@
+"""``App``: what a user's file calls. Each method records one declaration, or refuses what is wrong in itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
+
+from .events import SystemEvent
+from .parts import FunctionPart, Model, Parts, ResourcePart, ScorePart, Source, Start, Topic
+from .place import declaring_frame, declaring_place
+from .shapes import Sink, To
+from .values import Duration, Retry, at_least, checked_name, microseconds, refused, seconds
+
+E = TypeVar("E")
+O = TypeVar("O")  # noqa: E741  # the output event
+S = TypeVar("S")
+N = TypeVar("N", bound=SystemEvent)
+P = ParamSpec("P")
+
+JSON: TypeAlias = dict[str, Any]
+
+WEEK: Duration = "7d"
+CALL: Duration = "5s"
+RETRY = Retry()
+MAX_PARTITIONS = 4_096
+
+
+class App:
+    """An event-driven system in one file. ``parts`` is what was declared, ``file`` where."""
+
+    def __init__(self, name: str) -> None:
+        self.name = checked_name(name, "an app")
+        self.file = declaring_frame().f_code.co_filename
+        self.place = declaring_place()
+        self.parts = Parts()
+
+    def __repr__(self) -> str:
+        return f"ps.App({self.name!r})"
+
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: str | None = ...,
+        partitions: int = ...,
+        retain: Duration | None = ...,
+        retain_bytes: int | None = ...,
+        dedupe: Duration | None = ...,
+    ) -> Topic[JSON]: ...
+    @overload
+    def topic(
+        self,
+        name: str,
+        type: type[E],
+        *,
+        key: str | None = ...,
+        partitions: int = ...,
+        retain: Duration | None = ...,
+        retain_bytes: int | None = ...,
+        dedupe: Duration | None = ...,
+    ) -> Topic[E]: ...
+    def topic(
+        self,
+        name: str,
+        type: type[Any] | None = None,
+        *,
+        key: str | None = None,
+        partitions: int = 4,
+        retain: Duration | None = WEEK,
+        retain_bytes: int | None = None,
+        dedupe: Duration | None = None,
+    ) -> Topic[Any]:
+        """A durable stream of events.
+
+        Without a ``type`` it has the columns of the function that feeds it, else it holds JSON. ``key`` names the
+        column whose equal values stay in order (None: the parent's key). ``retain`` and ``retain_bytes`` bound what
+        is kept (None: for ever); ``dedupe`` drops a (source, id) published again within that time.
+        """
+        if not (key is None or isinstance(key, str)):
+            raise refused(f"key={key!r} must be the name of a column")
+        topic: Topic[Any] = Topic(
+            checked_name(name, "a topic"),
+            type,
+            key,
+            at_least(partitions, 1, "partitions", most=MAX_PARTITIONS),
+            None if retain is None else microseconds(retain, "retain"),
+            None if retain_bytes is None else at_least(retain_bytes, 1, "retain_bytes"),
+            None if dedupe is None else microseconds(dedupe, "dedupe"),
+            declaring_place(),
+        )
+        self.parts.topics.append(topic)
+        return topic
+
+    def resource(self, fn: Callable[P, Iterator[S]]) -> Callable[P, Iterator[S]]:
+        """A generator function that yields one S: made once per worker, closed at its end, given by type."""
+        if not inspect.isgeneratorfunction(fn):
+            raise refused(f"{_called(fn)} must yield what it provides; write 'def ...(...) -> Iterator[T]: yield ...'")
+        self.parts.resources.append(ResourcePart(fn, _hints(fn), _place_of(fn)))
+        return fn
+
+    def model(
+        self,
+        name: str,
+        artifact: str | None = None,
+        *,
+        outputs: Sequence[str],
+        alias: str = "champion",
+        inputs: Sequence[str] | None = None,
+        trust: str | None = None,
+    ) -> Model:
+        """A model of the registry.
+
+        ``artifact``, a path relative to this file, seeds version 1. ``outputs`` names the columns that the model
+        answers with; ``inputs`` those it reads, in its order, where the artifact does not name them. An artifact that
+        executes code when loaded (pickle, joblib) needs ``trust="sha256:..."`` of exactly that file.
+        """
+        model = Model(
+            checked_name(name, "a model"),
+            _columns(outputs, "outputs", at_least_one=True),
+            checked_name(alias, "an alias"),
+            artifact,
+            None if inputs is None else _columns(inputs, "inputs", at_least_one=True),
+            trust,
+            declaring_place(),
+        )
+        self.parts.models.append(model)
+        return model
+
+    @overload
+    def on(
+        self,
+        source: Source[E],
+        *,
+        to: Topic[O],
+        name: str | None = ...,
+        start: Literal["earliest", "latest"] = ...,
+        retry: Retry = ...,
+        timeout: Duration = ...,
+        concurrency: int = ...,
+    ) -> To[E, O]: ...
+    @overload
+    def on(
+        self,
+        source: Source[E],
+        *,
+        name: str | None = ...,
+        start: Literal["earliest", "latest"] = ...,
+        retry: Retry = ...,
+        timeout: Duration = ...,
+        concurrency: int = ...,
+    ) -> Sink[E]: ...
+    @overload
+    def on(
+        self,
+        source: type[N],
+        *,
+        where: str | None = ...,
+        name: str | None = ...,
+        start: Literal["earliest", "latest"] = ...,
+        retry: Retry = ...,
+        timeout: Duration = ...,
+        concurrency: int = ...,
+    ) -> Sink[N]: ...
+    def on(
+        self,
+        source: Any,
+        *,
+        to: Topic[Any] | None = None,
+        where: str | None = None,
+        name: str | None = None,
+        start: Start = "earliest",
+        retry: Retry = RETRY,
+        timeout: Duration = CALL,
+        concurrency: int = 1,
+    ) -> Any:
+        """Call the decorated function on the events of a topic, or on a class of system event.
+
+        The first parameter's annotation chooses: the event's class, ``ps.Event[...]``, ``list[...]``, a polars
+        DataFrame or a RecordBatch. Other parameters are injected by type. ``name`` (default: the function's) is the
+        stage and the consumer group; ``start`` serves a group without a position; ``where`` is SQL over the fields of
+        a system event; ``timeout`` bounds one call; ``concurrency`` is for ``async`` functions.
+        """
+        system = isinstance(source, type) and issubclass(source, SystemEvent) and source is not SystemEvent
+        if not system and not isinstance(source, Topic):
+            raise refused(f"app.on takes a topic or a class of system event, not {source!r}{_instead(source)}")
+        if system and to is not None:
+            raise refused("a function on system events has no to=; read the topic penstock.system to follow them")
+        if where is not None and not (system and isinstance(where, str)):
+            raise refused("where= is SQL text over the fields of a system event; on a topic, return None instead")
+        options = (_target(to), where, _start(start), _retry(retry), seconds(timeout, "timeout"))
+        limit = at_least(concurrency, 1, "concurrency", most=10_000)
+        given = None if name is None else checked_name(name, "a stage")
+
+        def record(fn: Callable[..., Any]) -> None:
+            if not inspect.isroutine(fn):
+                raise refused(f"app.on decorates a function, not {fn!r}")
+            stage = given or checked_name(fn.__name__, "a stage; give name=")
+            self.parts.functions.append(FunctionPart(stage, fn, source, *options, limit, _hints(fn), _place_of(fn)))
+
+        return Sink[Any](record) if to is None else To[Any, Any](record)
+
+    def score(
+        self,
+        source: Source[Any],
+        model: Model,
+        *,
+        to: Topic[Any],
+        keep: Sequence[str] = (),
+        name: str | None = None,
+        start: Literal["earliest", "latest"] = "earliest",
+        timeout: Duration = CALL,
+        retry: Retry = RETRY,
+    ) -> None:
+        """Score every event of ``source``; the target gets the columns ``keep`` of it and the model's outputs.
+
+        ``name`` (default: the target's) is the stage and the consumer group; ``timeout`` bounds one call of the model.
+        """
+        if not isinstance(source, Topic):
+            raise refused(f"app.score takes a topic, not {source!r}{_instead(source)}")
+        if not isinstance(model, Model):
+            raise refused(
+                f"app.score takes a model, not {model!r}; write: {model} = app.model({model!r}, outputs=[...])"
+            )
+        target = _target(to)
+        if target is None:
+            raise refused("app.score needs to=, the topic of the predictions")
+        stage = target.name if name is None else checked_name(name, "a stage")
+        columns = _columns(keep, "keep")
+        limits = (_start(start), _retry(retry), seconds(timeout, "timeout"))
+        self.parts.scorers.append(ScorePart(stage, source, model, target, columns, *limits, declaring_place()))
+
+
+def _target(to: object) -> Topic[Any] | None:
+    if to is None or isinstance(to, Topic):
+        return to
+    raise refused(f"to={to!r} is not a topic{_instead(to)}")
+
+
+def _start(start: object) -> Start:
+    if start == "earliest" or start == "latest":
+        return start
+    raise refused(f"start={start!r} must be 'earliest' or 'latest'")
+
+
+def _retry(retry: object) -> Retry:
+    if isinstance(retry, Retry):
+        return retry
+    raise refused(f"retry={retry!r} is not a ps.Retry; write retry=ps.Retry(attempts=3)")
+
+
+def _instead(given: object) -> str:
+    """What to write instead of a topic's name."""
+    if isinstance(given, str):
+        return f"; write: {given if given.isidentifier() else 'it'} = app.topic({given!r}) and pass that"
+    return ""
+
+
+def _columns(names: Sequence[str], option: str, *, at_least_one: bool = False) -> tuple[str, ...]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise refused(f"{option}={names!r} must be a list of column names; write {option}=[{names!r}]")
+    if at_least_one and not names:
+        raise refused(f"{option}=[] must name at least one column")
+    if len(set(names)) < len(names):
+        raise refused(f"{option}={list(names)!r} names a column twice")
+    return tuple(names)
+
+
+def _hints(fn: Callable[..., Any]) -> dict[str, Any] | None:
+    """The annotations as types; None where a name they use is not defined yet (see planning.functions)."""
+    frame = declaring_frame()
+    local = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
+    try:
+        return get_type_hints(fn, localns=local)
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return None
+
+
+def _place_of(fn: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return declaring_place() if code is None else f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _called(fn: Callable[..., Any]) -> str:
+    return getattr(fn, "__name__", repr(fn))

@@ -1,0 +1,72 @@
+"""A plan beside what runs already: what would be refused, and what would be left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ...batch import TopicSpec
+from ...errors import SchemaChanged
+from ...schema.evolution import fits
+from ..plan import FunctionSpec, Plan, ScoreSpec
+from ..planning.findings import Finding, Report
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What is there: the topics, and each consumer group with the topics it reads. Penstock's own are ignored."""
+
+    topics: Sequence[TopicSpec] = ()
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def compare(plan: Plan, deployed: Deployed) -> list[Finding]:
+    """Topics first, then stages; errors are what the log would refuse."""
+    report = Report()
+    planned = {topic.name: topic for topic in plan.topics}
+    for before in deployed.topics:
+        if before.name.startswith("penstock."):
+            continue
+        if before.name in planned:
+            _compare_topic(before, planned[before.name], plan, report)
+        else:
+            message = f"topic '{before.name}' is deployed and no longer declared"
+            report.warning(plan.target, message, "its events stay where they are; if it was renamed, keep the old name")
+    _compare_stages(plan, deployed.groups, report)
+    return report.findings
+
+
+def _compare_topic(before: TopicSpec, now: TopicSpec, plan: Plan, report: Report) -> None:
+    place = f"{plan.target} topic '{now.name}'"
+    if now.partitions < before.partitions:
+        message = f"{now.partitions} partitions, and {before.partitions} are deployed"
+        report.error(place, message, f"write partitions={before.partitions}: a topic cannot lose partitions")
+    if now.partitions > before.partitions:
+        message = f"{now.partitions} partitions, and {before.partitions} are deployed"
+        report.warning(
+            place, message, "keys move to other partitions, so their order starts anew; growing is asked for"
+        )
+    if now.key != before.key:
+        message = f"its key is '{now.key}', and the one deployed is '{before.key}'"
+        report.warning(place, message, "old events stay in the partitions of the old key; a new topic has one order")
+    try:
+        fits(before.schema, now.schema)
+    except SchemaChanged as error:
+        report.error(place, str(error), "only optional fields may be added to a deployed type")
+
+
+def _compare_stages(plan: Plan, groups: Mapping[str, Sequence[str]], report: Report) -> None:
+    stages: Sequence[FunctionSpec | ScoreSpec] = [*plan.functions, *plan.scorers]
+    names = {stage.name for stage in stages}
+    new = [stage for stage in stages if stage.name not in groups]
+    for group, topics in groups.items():
+        if group in names or group.startswith("penstock."):
+            continue
+        heirs = [stage for stage in new if stage.source in topics]
+        message = f"stage '{group}' is deployed, reading {', '.join(topics)}, and the app has none of that name"
+        if heirs:
+            heir = heirs[0]
+            mend = f"if {heir.name} is it under a new name, write name='{group}': else it starts at the {heir.start}"
+            report.warning(heir.place, message, mend)
+        else:
+            report.warning(plan.target, message, "its position stays; delete the group once nothing needs it")

@@ -1,0 +1,89 @@
+"""The narrow handles that a function may ask for. What a function asks for is what it may do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ..errors import DeclarationError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_REF = re.compile(r"[^@/]+(@[^@/]+|/[1-9][0-9]*)")
+
+
+class Predictor(Protocol):
+    def __call__(self, rows: pl.DataFrame, /) -> pl.DataFrame:
+        """The model's output columns: same rows, same order."""
+        ...
+
+
+class ModelDesk(Protocol):
+    """What stands behind ``Models`` where the function runs."""
+
+    def load(self, ref: str) -> Predictor:
+        """Raises ``NotFound``."""
+        ...
+
+    def register(
+        self, name: str, artifact: Path | object, *, dataset_id: str | None, metrics: Mapping[str, float]
+    ) -> int:
+        """Register now and wait for the version. Raises ``ModelRefused``."""
+        ...
+
+    def set_alias(self, name: str, alias: str, version: int, *, expected: int | None) -> None:
+        """Ask for the move; it is applied when the event that led to it is committed."""
+        ...
+
+
+class Loaded:
+    """One version of a model, ready to score."""
+
+    def __init__(self, ref: str, predictor: Predictor) -> None:
+        self.ref = ref
+        self._predictor = predictor
+
+    def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The model's output columns for these rows, in order; columns that the model does not read are ignored."""
+        return self._predictor(rows)
+
+
+class Models:
+    """The registry, for a function that asks for ``models: ps.Models``."""
+
+    def __init__(self, desk: ModelDesk) -> None:
+        self._desk = desk
+
+    def load(self, ref: str) -> Loaded:
+        """``"fraud@champion"`` or ``"fraud/20"``. Raises ``NotFound``."""
+        if not _REF.fullmatch(ref):
+            raise DeclarationError(f"{ref!r} is no reference to a model; write 'NAME@ALIAS' or 'NAME/VERSION'")
+        return Loaded(ref, self._desk.load(ref))
+
+    def register(
+        self,
+        name: str,
+        artifact: Path | object,
+        *,
+        dataset_id: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> int:
+        """Register a new version of a model and return its number. Raises ``ModelRefused``.
+
+        If the event is handled again after a crash, the version made the first time is answered.
+        """
+        return self._desk.register(name, artifact, dataset_id=dataset_id, metrics=dict(metrics or {}))
+
+    def set_alias(self, name: str, alias: str, version: int, *, expected: int | None = None) -> None:
+        """Point an alias to a version, together with the commit of this event.
+
+        With ``expected`` only if the alias points there then; otherwise the command is refused in ``penstock.system``.
+        """
+        self._desk.set_alias(name, alias, version, expected=expected)
+
+    def promote(self, name: str, version: int) -> None:
+        """Make a version the champion, together with the commit of this event."""
+        self.set_alias(name, "champion", version)

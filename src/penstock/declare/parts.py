@@ -1,0 +1,97 @@
+"""What an app is made of, as recorded: nothing of it has been looked up, called or opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from .events import SystemEvent
+from .values import Retry
+
+E = TypeVar("E")
+
+Start = Literal["earliest", "latest"]
+
+
+class Source(Generic[E]):
+    """Where events of E come from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Topic(Source[E]):
+    """A named, durable stream of events of E. Durations are in microseconds; None means no limit."""
+
+    name: str
+    type: type[E] | None = None
+    key: str | None = None
+    partitions: int = 4
+    retain_us: int | None = None
+    retain_bytes: int | None = None
+    dedupe_us: int | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model by name; which version scores is the registry's to say."""
+
+    name: str
+    outputs: tuple[str, ...]
+    alias: str = "champion"
+    artifact: str | None = None  # as written; relative to the app's file
+    inputs: tuple[str, ...] | None = None
+    trust: str | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionPart:
+    """A function declared by ``@app.on``. ``hints`` are its annotations where they could be read at once."""
+
+    name: str
+    function: Callable[..., Any]
+    source: Topic[Any] | type[SystemEvent]
+    to: Topic[Any] | None
+    where: str | None
+    start: Start
+    retry: Retry
+    timeout: float  # seconds
+    concurrency: int
+    hints: dict[str, Any] | None
+    place: str
+
+
+@dataclass(frozen=True, eq=False)
+class ScorePart:
+    """A scorer declared by ``app.score``."""
+
+    name: str
+    source: Topic[Any]
+    model: Model
+    to: Topic[Any]
+    keep: tuple[str, ...]
+    start: Start
+    retry: Retry
+    timeout: float  # seconds
+    place: str
+
+
+@dataclass(frozen=True, eq=False)
+class ResourcePart:
+    """A generator function declared by ``app.resource``; what it yields lives as long as its worker."""
+
+    function: Callable[..., Any]
+    hints: dict[str, Any] | None
+    place: str
+
+
+@dataclass
+class Parts:
+    """Everything an app declares, in the order of its file."""
+
+    topics: list[Topic[Any]] = field(default_factory=list)
+    functions: list[FunctionPart] = field(default_factory=list)
+    scorers: list[ScorePart] = field(default_factory=list)
+    models: list[Model] = field(default_factory=list)
+    resources: list[ResourcePart] = field(default_factory=list)

@@ -1,0 +1,24 @@
+"""Where in the user's file something was declared."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+
+_OURS = (f"{Path(__file__).parent}{os.sep}", "<string>")  # the latter: the __init__ that dataclass writes
+
+
+def declaring_frame() -> FrameType:
+    """The nearest frame outside this room: the line of the user's file that declares something."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_OURS) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def declaring_place() -> str:
+    """``file:line`` of the declaration under way."""
+    frame = declaring_frame()
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

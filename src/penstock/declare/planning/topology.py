@@ -1,0 +1,101 @@
+"""Names that must differ, topics that must be there, and ways on which events would go round."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ...partition import key_text
+from ...schema.rows import is_json
+from ..parts import FunctionPart, Model, Parts, ScorePart, Topic
+from .findings import Report
+
+
+def check_names(parts: Parts, report: Report) -> None:
+    _check_unique(parts.topics, "topics", "name each topic once and pass it where it is used", report)
+    _check_unique(parts.models, "models", "declare a model once and score with it as often as needed", report)
+    stages: list[FunctionPart | ScorePart] = [*parts.functions, *parts.scorers]
+    _check_unique(stages, "stages", "give one of them name=: the name is its consumer group", report)
+
+
+def check_links(parts: Parts, report: Report) -> None:
+    """Every stage stands between topics and models of this app, and feeds none that it reads."""
+    stages: list[FunctionPart | ScorePart] = [*parts.functions, *parts.scorers]
+    for part in stages:
+        for topic in (part.source, part.to):
+            if isinstance(topic, Topic) and topic not in parts.topics:
+                message = f"'{part.name}' uses topic '{topic.name}', which this app does not declare"
+                report.error(part.place, message, f"write: app.topic({topic.name!r}) on this app")
+        if part.to is not None and part.to is part.source:
+            message = f"'{part.name}' feeds topic '{part.to.name}', which it reads: its events would go round for ever"
+            report.error(part.place, message, "write to another topic")
+    for scorer in parts.scorers:
+        if scorer.model not in parts.models:
+            message = f"'{scorer.name}' scores with '{scorer.model.name}', which this app does not declare"
+            report.error(scorer.place, message, f"write: app.model({scorer.model.name!r}, outputs=[...]) on this app")
+
+
+def check_circles(parts: Parts, report: Report) -> None:
+    """A longer circle is legal, for a function may end it by returning None; one of scorers only never ends."""
+    for ways, found in ((_ways([*parts.functions, *parts.scorers]), "warning"), (_ways(parts.scorers), "error")):
+        for topic in parts.topics:
+            if topic in ways[topic] or topic not in _reached(topic, ways):
+                continue
+            message = f"events of topic '{topic.name}' come back to it"
+            if found == "error":
+                report.error(topic.place, message + " through scorers alone, for ever", "write to another topic")
+            else:
+                report.warning(topic.place, message, "make sure that a function on the way ends it by returning None")
+
+
+def check_keys(topics: Mapping[Topic[Any], pa.Schema | None], report: Report) -> None:
+    for topic, schema in topics.items():
+        if topic.key is None or schema is None:
+            continue
+        index = schema.get_field_index(topic.key)
+        if is_json(schema):
+            message = f"topic '{topic.name}' holds JSON and has no column '{topic.key}' to be its key"
+            report.error(topic.place, message, "give it a type, or leave key= away and publish each event with its key")
+        elif index < 0:
+            message = f"the key '{topic.key}' is not a column of topic '{topic.name}'"
+            report.error(topic.place, message, f"choose of {', '.join(schema.names)}")
+        else:
+            _check_key_type(topic, schema.field(index).type, report)
+
+
+def _check_key_type(topic: Topic[Any], kind: pa.DataType, report: Report) -> None:
+    try:
+        key_text(pa.array([], kind))
+    except TypeError as error:
+        report.error(topic.place, f"the key '{topic.key}' of topic '{topic.name}': {error}", "choose another column")
+
+
+def _check_unique(
+    parts: Sequence[Topic[Any] | Model | FunctionPart | ScorePart], what: str, mend: str, report: Report
+) -> None:
+    first: dict[str, str] = {}
+    for part in parts:
+        if part.name in first:
+            report.error(part.place, f"two {what} are called '{part.name}', the other at {first[part.name]}", mend)
+        first.setdefault(part.name, part.place)
+
+
+def _ways(stages: Iterable[FunctionPart | ScorePart]) -> Mapping[Any, set[Any]]:
+    ways: dict[Any, set[Any]] = defaultdict(set)
+    for stage in stages:
+        if stage.to is not None:
+            ways[stage.source].add(stage.to)
+    return ways
+
+
+def _reached(start: Topic[Any], ways: Mapping[Any, set[Any]]) -> set[Any]:
+    seen: set[Any] = set()
+    ahead = [start]
+    while ahead:
+        for topic in ways[ahead.pop()] - seen:
+            seen.add(topic)
+            ahead.append(topic)
+    return seen

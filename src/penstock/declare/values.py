@@ -1,0 +1,128 @@
+"""The small values that declarations are written with: durations, retries, references to the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from ..errors import DeclarationError
+from .place import declaring_place
+
+Duration: TypeAlias = str | timedelta
+"""``"7d"``, ``"24h"``, ``"1h30m"``, ``"200ms"``, or a ``timedelta``. Units: w d h m s ms us."""
+
+_UNITS = {"w": 604_800_000_000, "d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
+_UNITS |= {"ms": 1_000, "us": 1}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|[wdhms])")
+_WHOLE = re.compile(rf"(?:{_PART.pattern})+")
+_LONGEST = 1_000 * 365 * _UNITS["d"]
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}")
+
+
+def microseconds(duration: Duration, option: str) -> int:
+    """A duration in microseconds. Raises ``DeclarationError`` unless it is above 0 and at most 1,000 years."""
+    if isinstance(duration, timedelta):
+        given = duration // timedelta(microseconds=1)
+    elif isinstance(duration, str) and _WHOLE.fullmatch(text := duration.replace(" ", "")):
+        given = round(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+    else:
+        raise refused(f'{option}={duration!r} is not a duration; write "7d", "1h30m", "200ms" or a timedelta')
+    if not 0 < given <= _LONGEST:
+        raise refused(f"{option}={duration!r} must be above 0 and at most 1000 years")
+    return given
+
+
+def seconds(duration: Duration, option: str) -> float:
+    return microseconds(duration, option) / 1e6
+
+
+def checked_name(name: object, what: str) -> str:
+    """A name as Kafka allows it for topics and groups: 1 to 249 of letters, digits, ``.``, ``_`` and ``-``."""
+    if not isinstance(name, str) or isinstance(name, Ref) or not _NAME.fullmatch(name):
+        raise refused(
+            f"{name!r} cannot be the name of {what}; use 1 to 249 letters, digits, '-', '_' and '.', no '.' in front"
+        )
+    if name.startswith("penstock."):
+        raise refused(f"{name!r} cannot be the name of {what}: names that begin with 'penstock.' are Penstock's own")
+    return name
+
+
+def at_least(number: object, least: int, option: str, most: int | None = None) -> int:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise refused(f"{option}={number!r} must be an integer")
+    if number < least or (most is not None and number > most):
+        raise refused(f"{option}={number} must be at least {least}" + ("" if most is None else f" and at most {most}"))
+    return number
+
+
+def refused(message: str) -> DeclarationError:
+    """The error of the declaration under way, with its place."""
+    return DeclarationError(f"{declaring_place()}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a row that fails alone is tried, and for how long at most (default: ``PENSTOCK_POISON_AFTER``)."""
+
+    attempts: int = 3
+    ttl: Duration | None = None
+
+    def __post_init__(self) -> None:
+        at_least(self.attempts, 1, "attempts")
+        if self.ttl is not None:
+            microseconds(self.ttl, "ttl")
+
+    @property
+    def ttl_seconds(self) -> float | None:
+        return None if self.ttl is None else seconds(self.ttl, "ttl")
+
+
+class Ref(str):
+    """A value that the environment gives when the app starts; until then it reads ``env:NAME`` or ``secret:NAME``.
+
+    Written as a parameter's default, the parameter gets the value::
+
+        @app.resource
+        def client(url: str = ps.env("RISKS_URL")) -> Iterator[httpx.Client]: ...
+    """
+
+    kind: Literal["env", "secret"]
+    variable: str
+    default: str | None
+
+    def __new__(cls, kind: Literal["env", "secret"], variable: str, default: str | None = None) -> Ref:
+        made = super().__new__(cls, f"{kind}:{variable}")
+        made.kind, made.variable, made.default = kind, variable, default
+        return made
+
+    def __repr__(self) -> str:
+        return f"ps.{self.kind}({self.variable!r})"
+
+    def __reduce__(self) -> tuple[type[Ref], tuple[str, str, str | None]]:
+        return Ref, (self.kind, self.variable, self.default)
+
+    def resolve(self, environ: Mapping[str, str]) -> str:
+        """The value, as a plain string. Raises ``DeclarationError`` when the variable is not set."""
+        value = environ.get(self.variable, self.default)
+        if value is None:
+            raise DeclarationError(f"{self!r} has no value: set the environment variable {self.variable}")
+        return value
+
+
+def env(name: str, default: str | None = None) -> Ref:
+    """The environment variable ``name``, read when the app starts and never at import."""
+    return Ref("env", _variable(name), default)
+
+
+def secret(name: str) -> Ref:
+    """Like ``env``, for what must never be shown: it has no default, and its repr only names it."""
+    return Ref("secret", _variable(name))
+
+
+def _variable(name: str) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise refused(f"{name!r} cannot be the name of an environment variable; use letters, digits and '_'")
+    return name

@@ -1,0 +1,1 @@
+"""Real flights in, predictions out, a model swapped half-way."""

@@ -1,0 +1,198 @@
+"""Every error Penstock raises: what was wrong, where, and what to do about it.
+
+HTTP status codes are the gateway's business; exit codes are the command line's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PenstockError(Exception):
+    """The base of every error raised on purpose."""
+
+
+# -- what the user wrote ------------------------------------------------------
+
+
+class DeclarationError(PenstockError):
+    """The app file declares something that could not run; names file, line and the mend."""
+
+
+class Reject(PenstockError):
+    """Raised by a user's function: these rows are refused for good, the rest runs again.
+
+    ``rows`` is a boolean mask over the frame the function was given (anything with one boolean a row);
+    without it every row of the call is refused.
+    """
+
+    def __init__(self, reason: str, *, rows: object | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.rows = rows
+
+
+class Unavailable(PenstockError):
+    """Raised by a user's function when something it depends on is away: hold, back off, dead-letter nothing."""
+
+
+# -- what came in at a door ---------------------------------------------------
+
+
+class InvalidEvent(PenstockError):
+    """An event does not fit its topic's type; nothing of its request was stored.
+
+    ``row`` is the 0-based place in the request, ``field`` the dotted path within the event.
+    """
+
+    def __init__(self, reason: str, *, row: int | None = None, field: str | None = None) -> None:
+        place = ([] if row is None else [f"row {row}"]) + ([] if field is None else [f"field '{field}'"])
+        super().__init__(f"{', '.join(place)}: {reason}" if place else reason)
+        self.reason = reason
+        self.row = row
+        self.field = field
+
+
+class TooLarge(PenstockError):
+    """A body, an event, a batch or a depth is over its limit; says which limit and its value."""
+
+
+class UnsupportedMediaType(PenstockError):
+    """The content type or encoding is not one that this door reads."""
+
+
+class Busy(PenstockError):
+    """A bounded queue is full; try again after ``retry_after`` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotFound(PenstockError):
+    """There is no topic, model, version or alias of that name."""
+
+
+class Conflict(PenstockError):
+    """A compare-and-set found another value than expected; says which."""
+
+
+# -- the log ------------------------------------------------------------------
+
+
+class LogError(PenstockError):
+    """The log could not do what was asked."""
+
+
+class LogUnusable(LogError):
+    """The data directory cannot be used: its version, owner, file system, permission or SQLite."""
+
+
+class LogFull(LogError):
+    """No space is left; nothing of the request was stored, and appends work again once there is."""
+
+
+class DiskFailed(LogError):
+    """A write or an fsync failed: what the disk holds is unknown, so the process must stop, with an exit code."""
+
+
+class SchemaChanged(LogError):
+    """A topic's type may gain optional fields; any other change is refused."""
+
+
+class PartitionsChanged(LogError):
+    """A topic may not lose partitions, and gains them only when told to."""
+
+
+class Corrupt(LogError):
+    """A stored batch is damaged. ``topic``, ``partition`` and ``position`` say which; others keep serving."""
+
+    def __init__(self, message: str, *, topic: str, partition: int, position: int) -> None:
+        super().__init__(message)
+        self.topic = topic
+        self.partition = partition
+        self.position = position
+
+
+class Fenced(LogError):
+    """A commit named partitions that this reader no longer owns; nothing of it was stored.
+
+    ``lost`` holds the (topic, partition) pairs. Their work is dropped; the rest may be committed again.
+    """
+
+    def __init__(self, lost: Sequence[tuple[str, int]]) -> None:
+        super().__init__("no longer the owner of " + ", ".join(f"{t}/{p}" for t, p in lost))
+        self.lost = frozenset(lost)
+
+
+class Overtaken(LogError):
+    """Retention removed events that a group had not read; reading continues at the earliest left."""
+
+    def __init__(self, message: str, *, topic: str, partition: int, earliest: int) -> None:
+        super().__init__(message)
+        self.topic = topic
+        self.partition = partition
+        self.earliest = earliest
+
+
+# -- models -------------------------------------------------------------------
+
+
+class ModelRefused(PenstockError):
+    """An artifact cannot be registered: not what its name says, untrusted code, or a signature that does not fit."""
+
+
+class ArtifactDamaged(PenstockError):
+    """An artifact's bytes no longer have the SHA-256 recorded at registration."""
+
+
+class PredictionInvalid(PenstockError):
+    """A model answered with another row count, type or column than its signature, or with NaN or infinity."""
+
+
+# -- processes and clients ----------------------------------------------------
+
+
+class CannotStart(PenstockError):
+    """The processes cannot be started: an address, a port, or a child that does not come up."""
+
+
+class Unreachable(PenstockError):
+    """No server answers at that address; nothing was sent."""
+
+
+class Uncertain(PenstockError):
+    """The connection broke after a request was sent: it may have been carried out, so it was not sent again."""
+
+
+# -- the runner ---------------------------------------------------------------
+
+
+class ResultInvalid(PenstockError):
+    """A function's answer does not fit: its row count, its parents, or its columns; says which and what to do."""
+
+
+@dataclass
+class TaskFailed(PenstockError):
+    """User code or a model raised: the whole call has no result."""
+
+    error: str  # the exception's type name
+    reason: str  # its message
+    traceback: str
+    unavailable: bool = False  # Unavailable: the dependency is away, not the rows bad
+    transient: bool = False  # OSError and its kin: waiting may help
+
+    def __str__(self) -> str:
+        return f"{self.error}: {self.reason}"
+
+
+@dataclass
+class RunnerDied(PenstockError):
+    """The runner was killed, crashed, overran its time or its memory during a call."""
+
+    reason: str
+    row: int | None = None  # the row that a per-event function was at, where known
+
+    def __str__(self) -> str:
+        return self.reason

@@ -1,0 +1,1 @@
+"""The doors: one file a protocol. They translate and decide nothing."""

@@ -1,0 +1,95 @@
+"""The ASGI app: the publish door first and bare, all the others behind Starlette's routing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route as StarletteRoute
+
+from .doors.publish import Publish
+from .hosts import is_ours
+from .openapi import document, page
+from .rooms import Rooms
+from .routes import ROUTES, Route
+from .wait.tails import Followers
+from .wire.answers import Disconnected, Forbidden, problem
+from .wire.asgi import Receive, Scope, Send, answer
+
+PREFIX, SUFFIX = "/topics/", "/events"
+
+
+class Gateway:
+    """``hosts``: the names that a request may call us by (DNS rebinding); None: any."""
+
+    def __init__(self, rooms: Rooms, *, loopback_only: bool = True) -> None:
+        self._rooms = rooms
+        self._loopback_only = loopback_only
+        self._followers = Followers(rooms)
+        self._publish = Publish(rooms, self._followers)
+        self._rest = Starlette(routes=[*(_routed(r, rooms) for r in ROUTES if r.handler), *_pages(rooms.plan.app)])
+        self._rest.add_exception_handler(HTTPException, _unrouted)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # neither lifespan nor WebSocket
+        if self._loopback_only and not is_ours(scope["headers"]):
+            refusal = Forbidden("this Host is not an address of this machine; use 127.0.0.1 or localhost")
+            await answer(scope, send, *problem(refusal))
+            return
+        path: str = scope["path"]
+        if scope["method"] == "POST" and path.startswith(PREFIX) and path.endswith(SUFFIX):
+            topic = path[len(PREFIX) : -len(SUFFIX)]
+            if "/" not in topic:
+                await self._publish(scope, receive, send, topic)
+                return
+        await self._rest(scope, receive, send)
+
+    async def close(self) -> None:
+        """After the last request: answer what is pending, then let go of the readers."""
+        self._followers.close()
+        await self._rooms.ingest.close()
+        self._rooms.close()
+
+
+def _routed(route: Route, rooms: Rooms) -> StarletteRoute:
+    handler = route.handler
+    assert handler is not None
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await handler(request, rooms)
+        except (Disconnected, ClientDisconnect):
+            return Response(status_code=499)  # nobody is there to read it
+        except Exception as error:
+            status, headers, body = problem(error)
+            return Response(body, status, {k.decode(): v.decode() for k, v in headers})
+
+    return StarletteRoute(route.path, endpoint, methods=[route.method])
+
+
+def _pages(app: str) -> list[StarletteRoute]:
+    described, html = document(ROUTES, app), page(ROUTES, app)
+
+    def fixed(make: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(_: Request) -> Response:
+            return make()
+
+        return endpoint
+
+    return [
+        StarletteRoute("/openapi.json", fixed(lambda: JSONResponse(described))),
+        StarletteRoute("/docs", fixed(lambda: HTMLResponse(html))),
+        StarletteRoute("/", fixed(lambda: HTMLResponse(html))),
+    ]
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+    message = f"{request.method} {request.url.path[:200]}: {error.detail}; /docs lists what there is"
+    message = message.encode("utf-8", "replace").decode()
+    return JSONResponse({"error": {"code": code, "message": message}}, error.status_code, dict(error.headers or {}))

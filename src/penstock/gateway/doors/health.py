@@ -1,0 +1,58 @@
+"""GET /healthz, /readyz, /metrics: does it live, does it work and if not why, and how much."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ...telemetry import CONTENT_TYPE, exposition
+from ..rooms import Rooms
+
+STALE = 5.0  # seconds after which a status that was not renewed holds no more
+
+
+async def healthz(request: Request, rooms: Rooms) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request, rooms: Rooms) -> Response:
+    why = await asyncio.get_running_loop().run_in_executor(rooms.threads, reasons, rooms)
+    return JSONResponse({"ready": not why, "reasons": why}, 503 if why else 200)
+
+
+async def metrics(request: Request, rooms: Rooms) -> Response:
+    text = await asyncio.get_running_loop().run_in_executor(rooms.threads, exposition)
+    return Response(text, headers={"content-type": CONTENT_TYPE})
+
+
+def reasons(rooms: Rooms) -> list[dict[str, str]]:
+    """Why events are not being dealt with: stages that say so, processes that fell silent, stages nobody runs."""
+    found: list[dict[str, str]] = []
+    running: set[str] = set()
+    for status in statuses(rooms.status):
+        role = str(status.get("role", "?"))
+        if time.time() - float(status.get("at", 0.0)) > STALE:
+            found.append({"process": role, "reason": f"has said nothing for {STALE:g} s"})
+            continue
+        for stage, said in dict(status.get("stages", {})).items():
+            running.add(stage)
+            if not said.get("ready", False):
+                found.append({"process": role, "stage": stage, "reason": str(said.get("reason", ""))})
+    declared = [f.name for f in rooms.plan.functions] + [s.name for s in rooms.plan.scorers]
+    return found + [{"stage": s, "reason": "no worker runs it yet"} for s in declared if s not in running]
+
+
+def statuses(folder: Path) -> list[dict[str, Any]]:
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(dict(json.loads(path.read_text())))
+        except (OSError, ValueError):  # replaced or removed under our eyes
+            continue
+    return found

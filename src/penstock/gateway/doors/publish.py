@@ -1,0 +1,167 @@
+"""POST /topics/{topic}/events: the door that everything comes in by, so it is bare ASGI and nothing is before it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ...batch import DEAD, SYSTEM
+from ...errors import TooLarge, UnsupportedMediaType
+from ...schema.door.arrow import from_arrow
+from ...settings import Settings
+from ...stages.ingest import Ingest
+from ...stages.intake import Envelope, Intake, Receipt, Rows
+from ...telemetry import metrics
+from .. import cloudevents
+from ..rooms import Rooms, unknown
+from ..wait.follow import Waiter
+from ..wait.tails import Followers
+from ..wire.answers import BadRequest, Disconnected, Forbidden, problem
+from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
+from ..wire.body import LARGE, Room, beside, read_body
+from ..wire.parameters import duration
+
+NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
+ARROW = "application/vnd.apache.arrow.stream"
+READS = (
+    f"application/json, {NDJSON[0]}, {NDJSON[1]}, application/cloudevents+json, "
+    f"application/cloudevents-batch+json, {ARROW}"
+)
+
+
+@dataclass(slots=True)
+class Incoming:
+    rows: Rows
+    envelope: Envelope | None = None
+
+
+class Publish:
+    def __init__(self, rooms: Rooms, followers: Followers) -> None:
+        self._ingest: Ingest = rooms.ingest
+        self._settings = rooms.settings
+        self._followers = followers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, topic: str) -> None:
+        try:
+            body = await self._accept(scope, receive, topic)
+        except Disconnected:
+            return
+        except Exception as error:
+            status, headers, body = problem(error)
+            metrics().ingest_refused.labels(topic if topic in self._ingest.topics else "", str(status)).inc()
+            await answer(scope, send, status, headers, body)
+        else:
+            await answer(scope, send, 200, [JSON_TYPE], body)
+
+    async def _accept(self, scope: Scope, receive: Receive, topic: str) -> bytes:
+        headers = dict(scope["headers"])
+        intake = self._intake(topic)
+        asked = self._asked(scope["query_string"], topic) if scope["query_string"] else None
+        with Room(self._ingest) as room:
+            body = await read_body(receive, headers, room, self._settings)
+            incoming = await beside(len(body), incoming_of, intake, headers, body, self._settings)
+            if asked is None:
+                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=len(body))
+                return encode(receipt)
+            target, seconds = asked
+            with await self._followers.join(topic, target) as waiter:
+                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=len(body))
+                return await answered(waiter, receipt, seconds)
+
+    def _intake(self, topic: str) -> Intake:
+        intake = self._ingest.topics.get(topic)
+        if intake is None:
+            if topic in (SYSTEM, DEAD) or topic.startswith("penstock."):
+                raise Forbidden(f"'{topic}' is Penstock's own: it can be read, and not published to")
+            raise unknown("topic", topic, sorted(self._ingest.topics))
+        return intake
+
+    def _asked(self, query: bytes, topic: str) -> tuple[str, float]:
+        """``?wait=TOPIC&timeout=DURATION``, checked before anything is stored."""
+        given = {k: v[-1] for k, v in parse_qs(query.decode("latin-1"), keep_blank_values=True).items()}
+        if stray := given.keys() - {"wait", "timeout"}:
+            raise BadRequest(f"unknown parameter '{min(stray)}': there are wait and timeout")
+        if "wait" not in given:
+            raise BadRequest("timeout says how long to wait for a topic: name it with wait=TOPIC")
+        seconds = duration(given.get("timeout", "1s"), "timeout", self._settings.wait_limit)
+        self._followers.check(topic, given["wait"])
+        return given["wait"], seconds
+
+
+async def answered(waiter: Waiter, receipt: Receipt, seconds: float) -> bytes:
+    """What was accepted, and what came of it within the time."""
+    waiter.arm(receipt)
+    try:
+        await asyncio.wait_for(waiter.done, seconds)
+    except TimeoutError:
+        pass  # not an error: the events are durable, and the answer says what there is so far
+    results = sorted(waiter.results, key=lambda r: r["row"])
+    return msgspec.json.encode(
+        {"count": len(receipt), "positions": places(receipt), "results": results, "complete": waiter.complete}
+    )
+
+
+def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
+    """What ``decode`` makes, if it is not too many; of a large body, columns already. Raises what it raises."""
+    found = decode(intake, headers, body, limits)
+    if (count := len(found.rows)) > limits.batch_limit:
+        raise TooLarge(f"the request has {count} events, and the limit is {limits.batch_limit}: send several")
+    if len(body) >= LARGE and not isinstance(found.rows, pa.RecordBatch):
+        return Incoming(intake.columns(found.rows, found.envelope))
+    return found
+
+
+def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
+    """By content type. Raises ``UnsupportedMediaType``, ``InvalidEvent``, ``TooLarge``."""
+    given = headers.get(b"content-type", b"")
+    if given == b"application/json" and cloudevents.mode("", headers) is None:
+        return Incoming(intake.decoder.decode(body))
+    kind = media_type(given)
+    mode = cloudevents.mode(kind, headers)
+    if mode is not None:
+        rows, envelope = cloudevents.decode(mode, headers, body, intake.decoder)
+        return Incoming(rows, envelope)
+    if kind == "application/json":
+        return Incoming(intake.decoder.decode(body))
+    if kind in NDJSON:
+        return Incoming(intake.decoder.decode(body, "ndjson"))
+    if kind == ARROW:
+        return Incoming(
+            from_arrow(body, intake.spec.schema, row_limit=limits.batch_limit, size_limit=limits.body_limit)
+        )
+    raise UnsupportedMediaType(f"content type '{kind or 'none'}' is not one of {READS}")
+
+
+def media_type(given: bytes) -> str:
+    kind, _, rest = given.decode("latin-1").lower().partition(";")
+    charset = next((p.partition("=")[2].strip(' "') for p in rest.split(";") if p.strip().startswith("charset=")), "")
+    if charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType(f"charset '{charset}' is not utf-8")
+    return kind.strip()
+
+
+def encode(receipt: Receipt) -> bytes:
+    if len(receipt) == 1:
+        partition, at = int(receipt.partitions[0]), int(receipt.positions[0])
+        place = b'{"partition":%d,"offset":%d,"last":%d,"count":1}' % (partition, at, at)
+        return b'{"count":1,"positions":[%b]}' % place
+    return msgspec.json.encode({"count": len(receipt), "positions": places(receipt)})
+
+
+def places(receipt: Receipt) -> list[dict[str, Any]]:
+    """First, last and count of each partition, in the order of partitions."""
+    if not len(receipt):
+        return []
+    order = receipt.partitions.astype(np.uint16).argsort(kind="stable")  # so short, it is sorted by its digits
+    positions, counts = receipt.positions[order], np.bincount(receipt.partitions)
+    found = counts.nonzero()[0]
+    counts, starts = counts[found], (counts.cumsum() - counts)[found]
+    first, last = np.minimum.reduceat(positions, starts), np.maximum.reduceat(positions, starts)
+    ends = zip(found.tolist(), first.tolist(), last.tolist(), counts.tolist(), strict=True)
+    return [{"partition": p, "offset": a, "last": b, "count": n} for p, a, b, n in ends]

@@ -1,0 +1,76 @@
+"""GET /topics, /topics/{topic}, /groups: the log as an operator sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ...batch import TopicSpec
+from ...log.interface import PartitionState
+from ...schema.rows import is_json
+from ..rooms import Rooms, unknown
+
+
+async def topics(request: Request, rooms: Rooms) -> Response:
+    return JSONResponse(await _in_thread(rooms, _topics, rooms))
+
+
+async def topic(request: Request, rooms: Rooms) -> Response:
+    return JSONResponse(await _in_thread(rooms, _topic, rooms, request.path_params["topic"]))
+
+
+async def groups(request: Request, rooms: Rooms) -> Response:
+    return JSONResponse(await _in_thread(rooms, lambda: [asdict(g) for g in rooms.log.groups()]))
+
+
+async def _in_thread(rooms: Rooms, work: Any, *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(rooms.threads, work, *arguments)
+
+
+def _topics(rooms: Rooms) -> list[dict[str, Any]]:
+    found = []
+    for spec in sorted(rooms.log.topics(), key=lambda t: t.name):
+        states = rooms.log.partitions(spec.name)
+        found.append(
+            {
+                "name": spec.name,
+                "partitions": spec.partitions,
+                "key": spec.key,
+                "events": sum(s.events for s in states),
+                "bytes": sum(s.bytes for s in states),
+            }
+        )
+    return found
+
+
+def _topic(rooms: Rooms, name: str) -> dict[str, Any]:
+    specs = {t.name: t for t in rooms.log.topics()}
+    if name not in specs:
+        raise unknown("topic", name, sorted(specs))
+    return _described(specs[name]) | {"partitions": [_state(s) for s in rooms.log.partitions(name)]}
+
+
+def _described(spec: TopicSpec) -> dict[str, Any]:
+    fields = [{"name": f.name, "type": str(f.type), "optional": f.nullable} for f in spec.schema]
+    return {
+        "name": spec.name,
+        "key": spec.key,
+        "schema": None if is_json(spec.schema) else fields,
+        "retain_seconds": None if spec.retain_us is None else spec.retain_us / 1e6,
+        "retain_bytes": spec.retain_bytes,
+        "dedupe_seconds": None if spec.dedupe_us is None else spec.dedupe_us / 1e6,
+    }
+
+
+def _state(state: PartitionState) -> dict[str, int]:
+    return {
+        "partition": state.partition,
+        "earliest": state.earliest,
+        "end": state.end,
+        "events": state.events,
+        "bytes": state.bytes,
+    }

@@ -1,0 +1,54 @@
+"""What the doors lead to: given to each of them by the composition root, never looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from ..clock import Clock
+from ..declare.plan import Plan
+from ..errors import NotFound
+from ..log.interface import Inspect, Log
+from ..models.artifacts import Artifacts
+from ..models.registry import Registry
+from ..settings import Settings
+from ..stages.ingest import Ingest
+
+READERS = 32  # threads that read the log for requests; beyond them requests wait their turn
+
+Ask = Callable[[str, pa.RecordBatch], Awaitable[tuple[pa.RecordBatch, str]]]
+"""Have a worker score rows with the named model: its outputs, and the ``name/version`` that made them."""
+
+
+class ObservedLog(Log, Inspect, Protocol):
+    """A log that can also be looked at."""
+
+
+@dataclass(frozen=True)
+class Rooms:
+    plan: Plan
+    log: ObservedLog
+    ingest: Ingest
+    registry: Registry
+    artifacts: Artifacts
+    ask: Ask
+    status: Path  # the folder of status files, one a process
+    settings: Settings
+    clock: Clock
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "door"))
+
+    def close(self) -> None:
+        self.threads.shutdown(cancel_futures=True)
+
+
+def unknown(kind: str, name: str, known: list[str]) -> NotFound:
+    """What to raise for a name that is not there: it says which names are near."""
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+    return NotFound(f"there is no {kind} '{name[:200]}'; {hint}")

@@ -1,0 +1,1 @@
+"""``?wait=``: what became of events just published."""

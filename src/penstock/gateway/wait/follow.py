@@ -1,0 +1,199 @@
+"""What became of events just published: rows of one topic whose lineage leads back to them, over several hops.
+
+Between a source and a target one thread tails the topics on the way, with anonymous readers, and only while somebody
+waits. Outputs of an event at a stage become visible together, with the stage's position (one transaction); so an event
+that has a child in hand has all of them, and of the others the stage's committed position tells whether there are any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+
+from ...batch import Batch, Indices, column
+from ...declare.plan import Plan
+from ...schema.encode import to_dicts
+from ...stages.intake import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A stage on the way: it reads ``source`` and writes ``target``."""
+
+    stage: str
+    source: str
+    target: str
+
+
+def way(plan: Plan, source: str, target: str) -> list[Hop]:
+    """The stages on all ways from one topic to another, parents before children; empty when there is none."""
+    stages: list[Any] = [*plan.functions, *plan.scorers]
+    hops = [Hop(s.name, s.source, s.to) for s in stages if s.to is not None]
+    down = _reached({source}, [(h.source, h.target) for h in hops])
+    up = _reached({target}, [(h.target, h.source) for h in hops])
+    left = [h for h in hops if h.source in down and h.target in up]
+    ordered: list[Hop] = []
+    while left:
+        ready = [h for h in left if not any(o.target == h.source for o in left)]
+        if not ready:  # the plan has a circle; its hops come in the order declared
+            ready = left
+        ordered += ready
+        left = [h for h in left if h not in ready]
+    return ordered
+
+
+def _reached(found: set[str], edges: list[tuple[str, str]]) -> set[str]:
+    while more := {b for a, b in edges if a in found} - found:
+        found = found | more
+    return found
+
+
+@dataclass(slots=True)
+class Known:
+    """Rows of one topic that descend from the request: sorted positions a partition, each one's row in the request,
+    and which of them have a child at each stage."""
+
+    positions: dict[int, Indices] = field(default_factory=dict)
+    roots: dict[int, Indices] = field(default_factory=dict)
+    with_child: dict[tuple[str, int], Indices] = field(default_factory=dict)  # (stage, partition): positions
+
+    def add(self, partition: int, positions: Indices, roots: Indices) -> None:
+        all_ = np.concatenate([self.positions.get(partition, positions[:0]), positions])
+        order = np.argsort(all_, kind="stable")
+        self.positions[partition] = all_[order]
+        self.roots[partition] = np.concatenate([self.roots.get(partition, roots[:0]), roots])[order]
+
+    def children(self, stage: str, partitions: Indices, parents: Indices) -> tuple[Indices, Indices]:
+        """Which rows have their parent here, and those parents' rows in the request."""
+        rows: list[Indices] = []
+        roots: list[Indices] = []
+        for partition, here in self.positions.items():
+            at = np.searchsorted(here, parents).clip(max=len(here) - 1)
+            found = np.flatnonzero((partitions == partition) & (here[at] == parents))
+            if len(found):
+                rows.append(found)
+                roots.append(self.roots[partition][at[found]])
+                key = (stage, partition)
+                before = self.with_child.get(key, parents[:0])
+                self.with_child[key] = np.union1d(before, parents[found])
+        if not rows:
+            return parents[:0], parents[:0]
+        return np.concatenate(rows), np.concatenate(roots)
+
+    def childless(self, stage: str) -> dict[int, int]:
+        """The last position of each partition that has no child of that stage yet."""
+        left: dict[int, int] = {}
+        for partition, here in self.positions.items():
+            without = here[~np.isin(here, self.with_child.get((stage, partition), here[:0]))]
+            if len(without):
+                left[partition] = int(without[-1])
+        return left
+
+
+class Followed(Protocol):
+    """The tail that a waiter hangs on."""
+
+    source: str
+    target: str
+    hops: Sequence[Hop]
+    plan: Plan
+
+    def leave(self, waiter: Waiter) -> None: ...
+
+
+class Waiter:
+    """One request that waits. Joined before its events are stored, armed with their positions afterwards."""
+
+    def __init__(self, tail: Followed, loop: asyncio.AbstractEventLoop) -> None:
+        self._tail, self._loop = tail, loop
+        self._receipt: Receipt | None = None
+        self._early: list[list[Batch]] = []  # rounds that came before the positions were known
+        self._known: dict[str, Known] = {}
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.results: list[dict[str, Any]] = []
+        self.complete = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._tail.leave(self)
+
+    @property
+    def armed(self) -> bool:
+        return self._receipt is not None
+
+    def arm(self, receipt: Receipt) -> None:
+        self._receipt = receipt
+
+    # -- on the tail's thread -------------------------------------------------
+
+    def see(self, batches: list[Batch], groups: dict[tuple[str, str, int], int]) -> None:
+        """One round: what was read, parents before children, and how far each stage was before the reading."""
+        if self._receipt is None:
+            if batches:
+                self._early.append(batches)
+            return
+        if not self._known:
+            self._start(self._receipt)
+            batches = [b for round_ in self._early for b in round_] + batches
+            self._early.clear()
+        found = [rows for batch in batches for rows in self._match(batch)]
+        complete = not any(self._open(hop, groups) for hop in self._tail.hops)
+        if found or complete:
+            self._loop.call_soon_threadsafe(self._tell, found, complete)
+
+    def _start(self, receipt: Receipt) -> None:
+        source = self._known[self._tail.source] = Known()
+        for partition in np.unique(receipt.partitions).tolist():
+            rows = np.flatnonzero(receipt.partitions == partition)
+            source.add(partition, receipt.positions[rows], rows)
+        for hop in self._tail.hops:
+            self._known.setdefault(hop.target, Known())
+
+    def _match(self, batch: Batch) -> Iterable[dict[str, Any]]:
+        if batch.origin is None or batch.origin.topic not in self._known:
+            return []
+        parents = column(batch.rows, "_parent").to_numpy(zero_copy_only=False)
+        partitions = column(batch.rows, "_parent_partition").to_numpy(zero_copy_only=False)
+        rows, roots = self._known[batch.origin.topic].children(batch.origin.stage, partitions, parents)
+        if not len(rows):
+            return []
+        order = np.argsort(rows, kind="stable")
+        rows, roots = rows[order], roots[order]
+        self._known[batch.topic].add(batch.partition, batch.positions[rows], roots)
+        if batch.topic != self._tail.target:
+            return []
+        plan = self._tail.plan
+        objects = to_dicts(taken(batch, rows), plan.topic(batch.topic), plan.app)
+        return [o | {"row": root} for o, root in zip(objects, roots.tolist(), strict=True)]
+
+    def _open(self, hop: Hop, groups: dict[tuple[str, str, int], int]) -> bool:
+        """May this stage still make something of what is known?"""
+        left = self._known[hop.source].childless(hop.stage)
+        return any(groups.get((hop.stage, hop.source, p), -1) < last for p, last in left.items())
+
+    # -- on the event loop ----------------------------------------------------
+
+    def _tell(self, found: list[dict[str, Any]], complete: bool) -> None:
+        self.results += found
+        if complete and not self.done.done():
+            self.complete = True
+            self.done.set_result(None)
+
+
+def taken(batch: Batch, rows: Indices) -> Batch:
+    return Batch(
+        batch.topic,
+        batch.partition,
+        batch.positions[rows],
+        batch.appended[rows],
+        batch.rows.take(pa.array(rows)),
+        batch.origin,
+    )

@@ -1,0 +1,83 @@
+"""Errors as HTTP answers: the one place that knows status codes. Nothing of a traceback ever leaves through it."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from ...errors import (
+    Busy,
+    Conflict,
+    InvalidEvent,
+    LogFull,
+    ModelRefused,
+    NotFound,
+    PenstockError,
+    PredictionInvalid,
+    RunnerDied,
+    SchemaChanged,
+    TaskFailed,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from ...telemetry import logger
+from .asgi import Headers
+
+_log = logger(__name__)
+
+STATUS: list[tuple[type[Exception], int, str]] = [
+    (InvalidEvent, 400, "invalid_event"),
+    (TooLarge, 413, "too_large"),
+    (UnsupportedMediaType, 415, "unsupported_media_type"),
+    (Busy, 503, "busy"),
+    (NotFound, 404, "not_found"),
+    (Conflict, 409, "conflict"),
+    (ModelRefused, 400, "model_refused"),
+    (SchemaChanged, 400, "schema_changed"),
+    (LogFull, 507, "log_full"),
+    (PredictionInvalid, 502, "prediction_invalid"),
+    (TaskFailed, 502, "model_failed"),
+    (RunnerDied, 503, "model_died"),
+    (Unavailable, 503, "unavailable"),
+    (TimeoutError, 503, "timeout"),
+]
+
+
+class BadRequest(PenstockError):
+    """A query parameter, a header or a path that makes no sense; says which and what would."""
+
+
+class Forbidden(PenstockError):
+    """What is asked for is nobody's to do from outside."""
+
+
+class Disconnected(PenstockError):
+    """The publisher went away before its request was whole; nobody is left to answer."""
+
+
+STATUS += [(BadRequest, 400, "bad_request"), (Forbidden, 403, "forbidden")]
+
+
+def problem(error: Exception) -> tuple[int, Headers, bytes]:
+    """Status, headers and body that say what was wrong, where, and what to do."""
+    status, code = next(((s, c) for kind, s, c in STATUS if isinstance(error, kind)), (500, "internal"))
+    if status == 500:
+        _log.error("a request failed inside", exc_info=error)
+    message = "something failed inside; the server's log says what" if status == 500 else str(error)
+    detail: dict[str, object] = {"code": code, "message": message}
+    if isinstance(error, InvalidEvent):
+        detail |= {"row": error.row, "field": error.field, "reason": error.reason}
+    headers = [(b"content-type", b"application/json")]
+    if status == 503:
+        wait = error.retry_after if isinstance(error, Busy) else 1.0
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait))))
+    if status in (408, 413):
+        headers.append((b"connection", b"close"))  # the rest of the body is not read
+    # Surrogates, control characters, anything a request may have put into a message: JSON escapes or replaces it.
+    return status, headers, msgspec.json.encode({"error": _clean(detail)})
+
+
+def _clean(detail: dict[str, object]) -> dict[str, object]:
+    return {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in detail.items()}

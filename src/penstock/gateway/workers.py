@@ -1,0 +1,31 @@
+"""Which worker a call goes to: each in turn, and the next one when it is busy or gone."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import Busy
+from ..stages.answer import ask
+
+
+class Workers:
+    """``folder`` holds the workers' sockets, ``*.sock``; who comes and goes is seen at the next call."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._turn = count()
+
+    async def ask(self, model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
+        """Raises what ``stages.answer.ask`` raises; ``Busy`` when no worker takes the call."""
+        sockets = sorted(self._folder.glob("*.sock"))
+        first = next(self._turn)
+        refusal = Busy("no worker is running yet")
+        for place in range(len(sockets)):
+            try:
+                return await ask(sockets[(first + place) % len(sockets)], model, rows)
+            except Busy as error:
+                refusal = error
+        raise refusal

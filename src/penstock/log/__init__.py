@@ -1,0 +1,1 @@
+"""Durable topics: the interface, and one backend a file or folder."""

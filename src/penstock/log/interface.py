@@ -1,0 +1,127 @@
+"""What a log promises. Every backend passes ``penstock.testing.LogContract``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from ..batch import Batch, Span, TopicSpec, Write
+
+Start = Literal["earliest", "latest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The group has dealt with everything in this partition up to and including ``through``."""
+
+    topic: str
+    partition: int
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Where a reader goes on in one partition, or in every one it owns (``partition=None``).
+
+    ``to``: a position (the first event at or after it), a time (the first appended at or after it), the earliest or the
+    latest, or ``committed``: back to the group's own position. ``pause`` and ``resume`` leave the place as it is.
+    """
+
+    topic: str
+    partition: int | None
+    to: int | datetime | Literal["earliest", "latest", "committed", "pause", "resume"]
+
+
+class Reader(Protocol):
+    """One member's view of one group. Used by one thread at a time, except ``close``."""
+
+    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
+        """At most one batch a partition this member owns, each after the last row *read*; ``max_events`` rows in all.
+
+        Blocks up to ``wait`` seconds when there is nothing, and returns early when something is appended. Rows that
+        cannot be decoded come as ``Batch.rejected``. One fair turn a partition: a busy one does not starve the others.
+        Membership is kept up here: partitions are gained and given back between two reads.
+
+        Raises ``Overtaken`` once when retention removed what the group had not read (the next read goes on at the
+        earliest left), and ``Corrupt`` for a damaged batch, whose partition then stays put while others are read.
+        """
+        ...
+
+    def commit(self, done: Sequence[Advance], outputs: Sequence[Write]) -> None:
+        """Append ``outputs`` and move the group's positions, all in one durable transaction.
+
+        An advance into the middle of a batch read is legal, and so is one without rows. Raises ``Fenced`` with the
+        partitions lost, and then nothing was stored; the caller drops their work and commits the rest again.
+        """
+        ...
+
+    def seek(self, where: Seek) -> None:
+        """Go on elsewhere.
+
+        In a group, a place other than ``committed`` becomes the group's position, durably and fenced.
+        """
+        ...
+
+    def close(self) -> None:
+        """Leave the group at once, so that others need not wait for a timeout. Harmless twice."""
+        ...
+
+
+class Log(Protocol):
+    """Durable topics. Safe to use from several threads and several processes at once."""
+
+    def create(self, topic: TopicSpec, *, grow: bool = False) -> None:
+        """Make the topic exist with this type, key and retention. Harmless when it does.
+
+        A type may gain optional fields (``SchemaChanged`` otherwise); partitions grow only with ``grow``
+        (``PartitionsChanged`` otherwise).
+        """
+        ...
+
+    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+        """Store all of the writes or none; durable on return. One span a write, in their order.
+
+        Rows keep their order within a partition. Raises ``NotFound`` (topic or partition), ``SchemaChanged`` (columns
+        that do not fit), ``LogFull``.
+        """
+        ...
+
+    def reader(self, group: str | None, topics: Sequence[str], member: str, *, start: Start = "earliest") -> Reader:
+        """Join a group as ``member``; its positions survive. ``start`` serves partitions that have no position yet.
+
+        ``group=None`` gives a reader of its own that owns every partition, holds no lease and cannot commit.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    topic: str
+    partition: int
+    earliest: int  # position of the first event left; equals ``end`` when there is none
+    end: int  # the position that the next event will not be before
+    events: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    group: str
+    topic: str
+    partition: int
+    through: int | None  # None: nothing committed yet
+    owner: str | None
+    lag_events: int
+    lag_seconds: float  # age of the oldest event not yet dealt with; 0 without any
+
+
+class Inspect(Protocol):
+    """The log as an operator sees it."""
+
+    def topics(self) -> Sequence[TopicSpec]: ...
+    def partitions(self, topic: str) -> Sequence[PartitionState]: ...
+    def groups(self) -> Sequence[GroupState]: ...

@@ -1,0 +1,1 @@
+"""Inside the embedded log: one SQLite file and the files beside it."""

@@ -1,0 +1,1 @@
+"""Models: the registry, the artifacts, and one runtime a library."""

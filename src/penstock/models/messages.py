@@ -1,0 +1,222 @@
+"""What is written about models in ``penstock.system``: commands asked for, and the events that answer them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import pyarrow as pa
+
+from ..batch import JSON_SCHEMA
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+CHAMPION = "champion"
+
+COMMAND_SCHEMA = pa.schema(
+    [*JSON_SCHEMA, ("_id", pa.string()), ("_type", pa.string()), ("_subject", pa.string())],
+    metadata=JSON_SCHEMA.metadata,
+)
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the system topic: ``TYPE`` is its ``_type``, the fields are its JSON."""
+
+    TYPE: ClassVar[str]
+
+    @property
+    def subject(self) -> str | None:
+        return None
+
+
+class Command(Message, frozen=True, kw_only=True):
+    """``id`` makes repeats harmless: the same id is answered once."""
+
+    id: str
+
+    def fault(self) -> str | None:
+        """Why this cannot be asked for, whatever the registry holds."""
+        return None if self.id else "a command needs an id"
+
+
+class Register(Command, frozen=True, kw_only=True):
+    """Make the artifact with this SHA-256 the next version of ``name``.
+
+    ``outputs`` and ``inputs`` name columns in the model's order where the artifact does not; ``trust`` is
+    ``sha256:HEX`` of an artifact that may execute code; ``only_if_none`` asks for version 1 or nothing.
+    """
+
+    TYPE: ClassVar[str] = "penstock.command.register"
+
+    name: str
+    digest: str
+    outputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] | None = None
+    alias: str = CHAMPION
+    dataset_id: str | None = None
+    metrics: dict[str, float] = {}
+    trust: str | None = None
+    only_if_none: bool = False
+
+    @property
+    def trusted(self) -> bool:
+        return self.trust is not None
+
+    @property
+    def subject(self) -> str | None:
+        return f"models/{self.name}"
+
+    def fault(self) -> str | None:
+        if not NAME.fullmatch(self.name):
+            return f"{self.name!r} is no model name: letters, digits, '.', '_' and '-', at most 128"
+        if not valid_alias(self.alias):
+            return bad_alias(self.alias)
+        if self.trust is not None and self.trust.lower() != f"sha256:{self.digest}":
+            return f"trust names {self.trust!r}, and the artifact is sha256:{self.digest}"
+        if not all(map(math.isfinite, self.metrics.values())):
+            return "metrics must be finite numbers"
+        return super().fault()
+
+
+class MoveAlias(Command, frozen=True, kw_only=True):
+    """Point ``alias`` to ``version``; with ``expected``, only if it points to that version now (0: to none)."""
+
+    TYPE: ClassVar[str] = "penstock.command.alias"
+
+    model: str
+    alias: str
+    version: int
+    expected: int | None = None
+    cause: str | None = None  # the id of the event that led to it
+
+    @property
+    def subject(self) -> str | None:
+        return f"models/{self.model}:{self.version}"
+
+    def fault(self) -> str | None:
+        return super().fault() if valid_alias(self.alias) else bad_alias(self.alias)
+
+
+class Registered(Message, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "penstock.model.registered"
+
+    model: str
+    version: int
+    digest: str
+    runtime: str
+    signature: dict[str, Any]  # see signature.to_json
+    created: int  # microseconds since the epoch
+    causationid: str
+    trusted: bool = False
+    dataset_id: str | None = None
+    metrics: dict[str, float] = {}
+
+    @property
+    def subject(self) -> str | None:
+        return f"models/{self.model}:{self.version}"
+
+
+class Promoted(Message, frozen=True, kw_only=True, rename={"from_version": "from", "to_version": "to"}):
+    """An alias moved. ``epoch`` counts the moves of this alias, from 1; going back to a version is a new epoch."""
+
+    TYPE: ClassVar[str] = "penstock.model.promoted"
+
+    model: str
+    alias: str
+    from_version: int | None
+    to_version: int
+    epoch: int
+    causationid: str
+
+    @property
+    def subject(self) -> str | None:
+        return f"models/{self.model}:{self.to_version}"
+
+
+class Activated(Message, frozen=True, kw_only=True):
+    """From ``from_offset`` on, this stage scores this partition with this version; written with its first outputs."""
+
+    TYPE: ClassVar[str] = "penstock.model.activated"
+
+    stage: str
+    topic: str
+    partition: int
+    from_offset: int
+    model: str
+    version: int
+    epoch: int
+    alias: str = CHAMPION
+
+    @property
+    def subject(self) -> str | None:
+        return f"models/{self.model}:{self.version}"
+
+
+class Refused(Message, frozen=True, kw_only=True):
+    """A command changed nothing. ``kind``: invalid, not-found, conflict, exists, refused or damaged."""
+
+    TYPE: ClassVar[str] = "penstock.command.refused"
+
+    kind: str
+    reason: str
+    causationid: str
+
+
+class Malformed(Command, frozen=True, kw_only=True):
+    """A command that could not be read; it is answered too, or its sender would wait."""
+
+    reason: str
+
+    def fault(self) -> str | None:
+        return self.reason
+
+
+Answer = Registered | Promoted | Refused
+MESSAGES: dict[str, type[Message]] = {
+    m.TYPE: m for m in (Register, MoveAlias, Registered, Promoted, Activated, Refused)
+}
+
+
+def valid_alias(alias: str) -> bool:
+    return NAME.fullmatch(alias) is not None and not alias.isdigit()
+
+
+def bad_alias(alias: str) -> str:
+    return f"{alias!r} is no alias: letters, digits, '.', '_' and '-', at most 128, and not only digits"
+
+
+def to_rows(messages: Sequence[Message]) -> pa.RecordBatch:
+    """Rows for the system topic. A command's ``_id`` is its id; an event's is null, so derived from its parent."""
+    columns = [
+        [msgspec.json.encode(m).decode() for m in messages],
+        [m.id if isinstance(m, Command) else None for m in messages],
+        [m.TYPE for m in messages],
+        [m.subject for m in messages],
+    ]
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, COMMAND_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=COMMAND_SCHEMA)
+
+
+def from_rows(rows: pa.RecordBatch) -> Iterator[tuple[int, Message]]:
+    """The messages about models among rows of the system topic, each with its row; other types are passed over.
+
+    Raises ``msgspec.ValidationError`` for an event that is not what its type says: only the registry and the scorers
+    write those, so the topic itself is wrong.
+    """
+    if "_type" not in rows.schema.names:
+        return
+    ids = rows.column("_id") if "_id" in rows.schema.names else pa.nulls(rows.num_rows, pa.string())
+    for row, kind in enumerate(rows.column("_type").to_pylist()):
+        if (message := MESSAGES.get(kind)) is not None:
+            yield row, decode(message, rows.column("json")[row].as_py(), ids[row].as_py() or "")
+
+
+def decode(kind: type[Message], text: str, id: str) -> Message:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        if issubclass(kind, Command):
+            return Malformed(id=id, reason=f"{kind.TYPE}: {error}")
+        raise

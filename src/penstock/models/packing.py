@@ -1,0 +1,96 @@
+"""Between Arrow columns and the row-major float matrix that model libraries read: one copy, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from .signature import is_list
+
+Matrix = npt.NDArray[Any]
+
+
+class Packer:
+    """Rows as a C-contiguous (rows, columns) matrix of float32 or float64; nulls become NaN.
+
+    One ``FixedSizeList`` column of that dtype without nulls is not copied. Numbers, booleans and lists of them are
+    cast; what float32 cannot hold becomes infinite, as anywhere in numpy.
+    """
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self._dtype = dtype
+        self._kind = pa.from_numpy_dtype(dtype)
+        # Looking through a schema costs more than packing a row: how to pack is settled once a schema.
+        self._schema: pa.Schema | None = None
+        self._pack: Callable[[pa.RecordBatch], Matrix] = _tensor
+
+    def __call__(self, rows: pa.RecordBatch) -> Matrix:
+        schema = rows.schema
+        if self._schema is None or not schema.equals(self._schema):
+            self._pack, self._schema = self._way(schema), schema
+        values = self._pack(rows)
+        if values.dtype != self._dtype:
+            with np.errstate(over="ignore"):
+                values = values.astype(self._dtype)
+        return np.ascontiguousarray(values)
+
+    def _way(self, schema: pa.Schema) -> Callable[[pa.RecordBatch], Matrix]:
+        if len(schema) == 1 and is_list(schema.types[0]):
+            return _vectors
+        return _tensor if all(map(_packs, schema.types)) else self._cast
+
+    def _cast(self, rows: pa.RecordBatch) -> Matrix:
+        columns = [c if _packs(c.type) else c.cast(self._kind) for c in rows.columns]
+        return _tensor(pa.RecordBatch.from_arrays(columns, names=rows.schema.names))
+
+
+def _tensor(rows: pa.RecordBatch) -> Matrix:
+    values: Matrix = rows.to_tensor(null_to_nan=True, row_major=True).to_numpy()
+    return values
+
+
+def _packs(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind))
+
+
+def _vectors(rows: pa.RecordBatch) -> Matrix:
+    column = rows.column(0)
+    kind = column.type
+    if not pa.types.is_fixed_size_list(kind):
+        raise TypeError(f"a vector column is a list of fixed size, not {kind}")
+    size = kind.list_size
+    # Not flatten(): it leaves null rows out, and would shift the others.
+    values = column.values.slice(column.offset * size, len(column) * size).to_numpy(zero_copy_only=False)
+    packed: Matrix = values.reshape(len(column), size)
+    if column.null_count:
+        packed = packed.astype(np.float64)
+        packed[column.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return packed
+
+
+def column_of(values: Matrix) -> pa.Array:
+    """A column of a model's answer: float16 and float32 widen to float64, the type of a topic's ``float``."""
+    if values.dtype.kind == "f" and values.dtype != np.float64:
+        values = values.astype(np.float64)
+    if values.dtype.kind in "OU":
+        return pa.array(values.tolist(), pa.string())
+    return pa.array(np.ascontiguousarray(values))
+
+
+def zeros(schema: pa.Schema, count: int) -> pa.RecordBatch:
+    """Rows to try a model with: zeros, empty texts, and null where a type has no zero."""
+    return pa.RecordBatch.from_arrays([_zero(kind, count) for kind in schema.types], names=schema.names)
+
+
+def _zero(kind: pa.DataType, count: int) -> pa.Array:
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(_zero(kind.value_type, count * kind.list_size), type=kind)
+    if pa.types.is_string(kind):
+        return pa.array([""] * count, kind)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return pa.array(np.zeros(count, np.int8)).cast(kind)
+    return pa.nulls(count, kind)

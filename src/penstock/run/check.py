@@ -1,0 +1,88 @@
+"""Import the user's file and see whether it could run.
+
+As a program, ``python -m penstock.run.check TARGET DATA PLAN``, this is the supervisor's child that does so: it also
+makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But for the runners
+no other process executes the user's code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..clock import SystemClock
+from ..declare.app import App
+from ..declare.codec import plan_to_bytes
+from ..declare.load import load, own_files
+from ..declare.parts import Model
+from ..declare.planning.build import Resolved, artifact_path, resolve
+from ..declare.planning.findings import Report
+from ..errors import PenstockError
+from ..models.interface import Signature
+from ..models.runtimes.choose import inspect
+from ..models.signature import offer
+from ..settings import Settings
+from .compose.backends import open_artifacts, open_log
+from .compose.prepare import is_own_code, prepare
+from .directory import DataDirectory
+from .process import MEND
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    resolved: Resolved
+    files: list[Path]  # the app's own first, then the modules beside it that it imported
+
+
+def check(target: str, environ: Mapping[str, str] | None) -> Checked:
+    """Executes the user's file. Without ``environ`` what the app asks of the environment is not looked up.
+
+    Raises ``DeclarationError`` for a file that cannot be imported; all else that is wrong is in the findings.
+    """
+    found = load(target)
+    signatures = partial(signature_of, found.app)
+    resolved = resolve(found.app, target=found.target, code=found.code, signatures=signatures, environ=environ)
+    return Checked(resolved, _files(found.target))
+
+
+def signature_of(app: App, model: Model, offered: pa.Schema) -> Signature | None:
+    """What the artifact that the file brings along reads and answers; None without one. Raises ``ModelRefused``."""
+    if model.artifact is None or not (path := artifact_path(app, model.artifact)).is_file():
+        return None
+    if model.trust is not None or is_own_code(path):
+        return None  # its code is executed in a runner, and nowhere else
+    columns = offer(offered, model.inputs)
+    return inspect(path, name=path.name, inputs=columns, outputs=list(model.outputs), trusted=False)[1]
+
+
+def _files(target: str) -> list[Path]:
+    source = target.rpartition(":")[0]
+    file = Path(source) if source.endswith(".py") else Path(sys.modules[source].__file__ or "")
+    return [file, *(path for path in own_files(file) if path != file)]
+
+
+def main(target: str, data: Path, plan: Path) -> None:
+    try:
+        checked = check(target, os.environ)
+        Report(list(checked.resolved.findings)).raise_errors()
+        directory, clock = DataDirectory(data), SystemClock()
+        log = open_log(directory, clock, Settings.from_env())
+        try:
+            prepare(checked.resolved.plan, log, open_artifacts(directory), clock)
+        finally:
+            log.close()
+    except PenstockError as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        raise SystemExit(MEND) from None
+    plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
+    plan.write_bytes(plan_to_bytes(checked.resolved.plan))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

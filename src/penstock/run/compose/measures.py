@@ -1,0 +1,55 @@
+"""What stages measure, as metrics."""
+
+from __future__ import annotations
+
+from ...log.interface import Inspect
+from ...models.interface import ModelVersion
+from ...models.registry import Registry
+from ...telemetry import metrics
+
+
+def stage_measure(stage: str, topic: str, name: str, value: float) -> None:
+    """``stages.pump.Measure`` for one stage."""
+    counted = metrics()
+    match name:
+        case "events":
+            counted.events_consumed.labels(stage, topic).inc(value)
+        case "made":
+            counted.events_produced.labels(stage, topic).inc(value)
+        case "dead":
+            counted.dead_letters.labels(stage, topic).inc(value)
+        case "latency":
+            counted.event_latency_seconds.labels(stage).observe(value)
+        case "sick" | "fenced" | "overtaken":
+            counted.setbacks.labels(stage, name).inc(value)
+
+
+def observed(version: ModelVersion, rows: int, seconds: float | None) -> None:
+    """``stages.combine.Observe``. A call without rows only loads the model."""
+    if rows == 0:
+        return
+    counted, labels = metrics(), (version.name, str(version.version), version.runtime)
+    if seconds is None:
+        counted.score_errors.labels(*labels).inc()
+        return
+    counted.score_duration_seconds.labels(*labels).observe(seconds)
+    counted.score_batch_rows.labels(*labels).observe(rows)
+
+
+def gauge_lag(log: Inspect) -> None:
+    counted = metrics()
+    for state in log.groups():
+        place = (state.topic, str(state.partition), state.group)
+        counted.consumer_lag_events.labels(*place).set(state.lag_events)
+        counted.consumer_lag_seconds.labels(*place).set(state.lag_seconds)
+
+
+def gauge_models(registry: Registry) -> None:
+    """One series for each alias of each model; where it pointed before falls to 0."""
+    registry.refresh()
+    counted = metrics()
+    for name in registry.models():
+        for alias in registry.aliases(name):
+            for version in registry.versions(name):
+                labels = (name, str(version.version), alias.alias, version.digest)
+                counted.model_info.labels(*labels).set(1 if version.version == alias.version else 0)

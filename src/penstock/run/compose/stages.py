@@ -1,0 +1,131 @@
+"""How an app's stages are put together, the same for a worker and for a test: only log, runner and clock differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
+
+from ...batch import SYSTEM, TopicSpec
+from ...clock import Clock
+from ...declare.plan import FunctionSpec, Plan, ScoreSpec
+from ...log.interface import Log, Start
+from ...models.artifacts import Artifacts
+from ...models.registry import Registry
+from ...runner.interface import Runner
+from ...settings import Settings
+from ...stages.combine import Combiner
+from ...stages.emit import Emitter
+from ...stages.handles import Desk
+from ...stages.interface import Stage
+from ...stages.pump import Pump
+from ...stages.register import GROUP, Registrar
+from ...stages.score import Score
+from ...stages.transform import Transform
+from . import warming
+from .measures import observed, stage_measure
+from .prepare import SYSTEM_TOPIC, all_topics
+from .warming import Scorer, Warm
+
+COMMANDS = 256  # of the registry, in one pass
+
+MakeRunner = Callable[[str, bool], Runner]
+"""A runner for the stage of that name; with the app's code in it, or for models alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One stage with what drives it and what it runs in."""
+
+    name: str
+    source: str
+    pump: Pump
+    runner: Runner
+    warm: Warm
+
+    def run(self, stop: Event) -> None:
+        """Ready first, then a member of the group: nobody waits for what this one holds and cannot yet do."""
+        self.warm()
+        self.pump.run(stop)
+
+
+@dataclass(slots=True)
+class Composition:
+    """Every stage of a plan over one log, as ``member`` of their groups."""
+
+    plan: Plan
+    log: Log
+    artifacts: Artifacts
+    clock: Clock
+    settings: Settings
+    member: str
+    make_runner: MakeRunner
+    registry: Registry = field(init=False)
+    lines: list[Line] = field(init=False)
+    scorers: dict[str, Scorer] = field(init=False, default_factory=dict)  # by model: its first stage answers calls
+    models: list[warming.Model] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.registry = Registry(self.log.reader(None, [SYSTEM], self.member), self.clock)
+        self.lines = [
+            self._registrar(),
+            *map(self._function, self.plan.functions),
+            *map(self._scorer, self.plan.scorers),
+        ]
+
+    def close(self) -> None:
+        """After the pumps have ended: they leave their groups themselves."""
+        for line in self.lines:
+            line.runner.close()
+        self.registry.close()
+
+    # -- stages ---------------------------------------------------------------
+
+    def _registrar(self) -> Line:
+        runner = self.make_runner(GROUP, False)
+        stage = Registrar(self.plan, self.registry, self.artifacts, runner, self.clock)
+        return self._line(stage, runner, lambda: None, lambda: COMMANDS)
+
+    def _function(self, spec: FunctionSpec) -> Line:
+        runner = self.make_runner(spec.name, True)
+        target = None if spec.to is None else self._topic(spec.to)
+        desk = Desk(self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models})
+        stage = Transform(spec, target, runner, self.clock, self.settings, desk=desk)
+        warm = warming.Function(spec.name, runner, spec.timeout)
+        return self._line(stage, runner, warm, stage.budget.cap, spec.start)
+
+    def _scorer(self, spec: ScoreSpec) -> Line:
+        runner = self.make_runner(spec.name, False)
+        model = next(m for m in self.plan.models if m.name == spec.model)
+        stage = Score(
+            spec,
+            model,
+            self._topic(spec.to),
+            self.registry,
+            self.artifacts,
+            Combiner(runner, self.clock, rows=self.settings.batch_rows, observe=observed),
+            self.clock,
+            self.settings,
+        )
+        self.scorers.setdefault(spec.model, stage.answer)
+        warm = warming.Model(model, self.registry, stage.answer, spec.timeout)
+        self.models.append(warm)
+        return self._line(stage, runner, warm, stage.budget.cap, spec.start)
+
+    def _line(
+        self, stage: Stage, runner: Runner, warm: Warm, rows: Callable[[], int], start: Start = "earliest"
+    ) -> Line:
+        topics = {topic.name: topic for topic in all_topics(self.plan)}
+        pump = Pump(
+            stage,
+            self.log.reader(stage.name, [stage.source], self.member, start=start),
+            Emitter(stage.name, stage.source, self.plan.code, topics),
+            self.clock,
+            rows=rows,
+            measure=partial(stage_measure, stage.name, stage.source),
+        )
+        return Line(stage.name, stage.source, pump, runner, warm)
+
+    def _topic(self, name: str) -> TopicSpec:
+        return SYSTEM_TOPIC if name == SYSTEM else self.plan.topic(name)

@@ -1,0 +1,75 @@
+"""``python -m penstock.run.gateway DATA FD``: the doors, on the listening socket that the supervisor owns."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from .directory import DataDirectory
+from .process import HEARTBEAT, Process, do_without_pandas
+
+if TYPE_CHECKING:
+    from ..gateway.rooms import Rooms
+
+GAUGES = 5.0  # seconds between two looks at what is not counted but looked up
+SHARE = 0.01  # of a core that those looks may cost
+
+
+def main(data: Path, fd: int) -> None:
+    process = Process("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
+    do_without_pandas()
+    from ..batch import SYSTEM
+    from ..clock import SystemClock
+    from ..declare.codec import plan_from_bytes
+    from ..gateway.rooms import Rooms
+    from ..gateway.server import serve
+    from ..gateway.workers import Workers
+    from ..models.registry import Registry
+    from ..settings import Settings
+    from ..stages.ingest import Ingest
+    from .compose.backends import open_artifacts, open_log
+
+    plan = plan_from_bytes(process.plan())
+    settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
+    log = open_log(directory, clock, settings)
+    rooms = Rooms(
+        plan,
+        log,
+        Ingest(log, plan.topics, settings, clock, fatal=lambda: os._exit(1)),
+        Registry(log.reader(None, [SYSTEM], "gateway"), clock),
+        open_artifacts(directory),
+        Workers(directory.sockets).ask,
+        directory.status,
+        settings,
+        clock,
+    )
+    reporter = Thread(target=report, args=(process, rooms), name="report")
+    serve(rooms, socket.socket(fileno=fd), process.stop, ready=reporter.start)
+    reporter.join()
+    rooms.registry.close()
+    log.close()
+
+
+def report(process: Process, rooms: Rooms) -> None:
+    """Until told to stop: that this process lives, and the gauges that only a look at the log can tell."""
+    from .compose.measures import gauge_lag, gauge_models
+
+    due = 0.0
+    while True:
+        process.report({})
+        if (began := time.monotonic()) >= due:
+            gauge_lag(rooms.log)
+            gauge_models(rooms.registry)
+            # With very many groups a look is dear; then it is taken less often.
+            due = time.monotonic() + max(GAUGES, (time.monotonic() - began) / SHARE)
+        if process.stop.wait(HEARTBEAT):
+            return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,111 @@
+"""What every child of the supervisor does: get the plan, say how it is, stop when told, and never outlive its parent.
+
+A child's standard input is its lifeline. The supervisor writes one line to it, the path of the plan, and keeps it open;
+its end means that the supervisor is gone. A child that dies on its own leaves by one of two exit codes: 2 after it
+has said on stderr what the user must mend (the supervisor then gives up at start), anything else to be started again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+
+from ..telemetry import log_to_stderr, share_metrics
+from .directory import DataDirectory
+
+MEND = 2  # the exit code for "said on stderr what to mend"
+PR_SET_PDEATHSIG = 1
+LIFELINE = 0  # read by number: a thread inside sys.stdin's lock would make the interpreter abort at its end
+HEARTBEAT = 1.0  # seconds between two reports: silence means something
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    ready: bool
+    reason: str = ""
+    lag: float = 0.0  # seconds: the age of the oldest event of its last pass
+    error: str = ""  # the last one, also when it is over
+
+
+class Process:
+    """One child, seen from inside. Made first thing in its ``main``, before anything heavy is imported."""
+
+    def __init__(self, name: str, directory: DataDirectory) -> None:
+        self.name = name
+        self.directory = directory
+        self.stop = threading.Event()
+        _die_with_parent()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to hear
+        signal.signal(signal.SIGTERM, lambda *_: self.stop.set())
+        log_to_stderr(name)
+        share_metrics(directory.metrics)
+
+    def plan(self) -> bytes:
+        """Wait for the plan; afterwards the end of the lifeline ends this process, whatever it is doing."""
+        line = b""
+        while not line.endswith(b"\n"):
+            if not (heard := os.read(LIFELINE, 4_096)):
+                raise SystemExit(0)
+            line += heard
+        threading.Thread(target=_watch_lifeline, name="lifeline", daemon=True).start()
+        return Path(os.fsdecode(line[:-1])).read_bytes()
+
+    def report(self, stages: Mapping[str, StageStatus]) -> None:
+        """Say how this process is; at every ``HEARTBEAT``."""
+        write_status(self.directory, self.name, stages)
+
+
+def do_without_pandas() -> None:
+    """pyarrow imports pandas, where it is installed, at the first list it is given: time and memory for nothing."""
+    sys.meta_path.insert(0, _WithoutPandas())
+
+
+class _WithoutPandas(MetaPathFinder):
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("not wanted in this process", name=fullname)
+
+
+def write_status(directory: DataDirectory, name: str, stages: Mapping[str, StageStatus]) -> None:
+    status = {
+        "role": name,
+        "pid": os.getpid(),
+        "at": time.time(),
+        "stages": {stage: asdict(status) for stage, status in stages.items()},
+    }
+    # Renamed into place: a reader sees a whole status or the one before.
+    draft = directory.status / f".{name}"
+    draft.write_text(json.dumps(status))
+    draft.replace(directory.status / f"{name}.json")
+
+
+def reporting(directory: DataDirectory, name: str, pid: int) -> bool:
+    """Has this very process reported since it started?"""
+    try:
+        return bool(json.loads((directory.status / f"{name}.json").read_text())["pid"] == pid)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _die_with_parent() -> None:
+    """Linux kills this process when its parent's spawning thread ends; elsewhere the lifeline alone has to do."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+
+def _watch_lifeline() -> None:
+    while os.read(LIFELINE, 4_096):
+        continue
+    os._exit(1)

@@ -1,0 +1,221 @@
+"""`penstock run`: the process that starts the others, starts them again when they die, and stops them in order.
+
+It stays light: no user code, no Arrow, no log. It owns two things for its children: the data directory, and the
+listening socket, so that a gateway killed and started again refuses nobody in between.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...clock import SystemClock
+from ...errors import CannotStart
+from ...log.neighbours.turnstile import HolderWatch
+from ...settings import Settings
+from ...telemetry import forget_process, logger, metrics, share_metrics
+from ..directory import DataDirectory
+from ..process import MEND, reporting
+from .children import Child
+from .signals import Signals
+from .sockets import address, listen
+from .watch import Watch
+
+GIVE_UP = 5  # quick deaths of one child before the first ready: it will not come up
+LOOK = 0.5  # seconds between two looks at the children when nothing was heard
+
+log = logger(__name__)
+
+
+class Explained(CannotStart):
+    """A child has said on stderr what the user must mend; nothing is left to say."""
+
+
+class Stopped(Exception):
+    """Told to stop while the user's file was checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    target: str  # app.py, app.py:variable or module:variable
+    data: Path
+    workers: int
+    host: str = "127.0.0.1"
+    port: int = 8000
+    reload: bool = False  # watch the user's files, as `penstock dev` does
+
+
+class Supervisor:
+    """``announce`` is called with one line of text for the user, such as ``ready http://HOST:PORT``."""
+
+    def __init__(self, options: Options, announce: Callable[[str], None]) -> None:
+        self.options = options
+        self.announce = announce
+        self.settings = Settings.from_env()
+        self.directory = DataDirectory(options.data)
+        self._plans = 0
+        self._plan: Path | None = None
+        self._ready = False
+        self._holders = HolderWatch(self.directory.root / "write.lock", SystemClock(), self.settings.holder_timeout)
+        self._next_holder = 0.0
+
+    def run(self) -> None:
+        """Serve until told to stop. Raises what keeps it from starting; a clean stop returns."""
+        with ExitStack() as stack:
+            self.directory.claim()
+            stack.callback(self.directory.release)
+            self.listener = stack.enter_context(listen(self.options.host, self.options.port))
+            self.signals = stack.enter_context(Signals())
+            share_metrics(self.directory.metrics, clean=True)
+            self.children = [self._gateway(), *self._workers()]
+            stack.callback(self._kill)
+            try:
+                self._start()
+                while not self.signals.stop:
+                    self._look()
+            except Stopped:
+                return
+            self._drain()
+
+    # -- start ----------------------------------------------------------------
+
+    def _gateway(self) -> Child:
+        arguments = [str(self.directory.root), str(self.listener.fileno())]
+        return Child("gateway", "penstock.run.gateway", arguments, [self.listener.fileno()])
+
+    def _workers(self) -> Iterator[Child]:
+        for n in range(1, self.options.workers + 1):
+            yield Child(f"worker-{n}", "penstock.run.worker", [str(self.directory.root), f"worker-{n}"])
+
+    def _start(self) -> None:
+        """The children import what they need while the user's file is checked."""
+        for child in self.children:
+            child.start()
+        self._plan = self._check()
+        self._watch = Watch(self._sources()) if self.options.reload else None
+        for child in self.children:
+            child.tell(self._plan)
+
+    def _check(self) -> Path:
+        """Import the user's file in a process of its own, which also creates topics and seeds models."""
+        self._plans += 1
+        plan = self.directory.run / f"plan-{self._plans}"
+        command = [sys.executable, "-P", "-m", "penstock.run.check", self.options.target, str(self.directory.root)]
+        checker = subprocess.Popen([*command, str(plan)], stdin=subprocess.DEVNULL)
+        while checker.poll() is None:
+            if self.signals.wait(0.02) and self.signals.stop:
+                checker.kill()
+                checker.wait()
+                raise Stopped
+        if checker.returncode == MEND:
+            raise Explained
+        if checker.returncode != 0:
+            target, how = self.options.target, ended(checker.returncode)
+            raise CannotStart(f"{target} cannot be imported: the process that imported it ended with {how}")
+        return plan
+
+    # -- watch over -----------------------------------------------------------
+
+    def _look(self) -> None:
+        for child in self.children:
+            self._revive(child)
+        if not self._ready and all(self._up(child) for child in self.children):
+            self._ready = True
+            self.announce(f"ready {address(self.listener)}")
+        self._free_lock()
+        if self._watch is not None and (changed := self._watch.changed()):
+            self._reload(changed)
+        self.signals.wait(LOOK if self._ready else 0.02)
+
+    def _up(self, child: Child) -> bool:
+        return child.alive and not child.asked and reporting(self.directory, child.name, child.pid)
+
+    def _revive(self, child: Child) -> None:
+        pid, asked = child.pid, child.asked
+        if (code := child.ended()) is not None and not asked:
+            self._note_death(child, pid, code)
+        if not child.alive and time.monotonic() >= child.due:
+            child.start(self._plan)
+
+    def _note_death(self, child: Child, pid: int, code: int) -> None:
+        if code == MEND and not self._ready:
+            raise Explained
+        forget_process(self.directory.metrics, pid)
+        metrics().process_restarts.labels(child.name).inc()
+        how = ended(code)
+        if child.quick_deaths >= GIVE_UP and not self._ready:
+            raise CannotStart(f"{child.name} died {child.quick_deaths} times while starting ({how}); see above")
+        if (delay := child.due - time.monotonic()) > 0:
+            log.error(f"{child.name} keeps dying", how=how, deaths=child.quick_deaths, next_start_in=f"{delay:.1f}s")
+        else:
+            log.warning(f"{child.name} died and is started again", how=how)
+
+    def _free_lock(self) -> None:
+        """A process that stands still while it holds the writers' lock stops every other one."""
+        if time.monotonic() < self._next_holder:
+            return
+        self._next_holder = time.monotonic() + 1.0
+        if (pid := self._holders.stuck()) is None:
+            return
+        for child in self.children:
+            if child.pid == pid:
+                log.error(f"{child.name} held the writers' lock for too long and is killed", pid=pid)
+                child.kill()
+                return
+        log.error("a process that is none of ours holds the writers' lock; end it", pid=pid)
+
+    # -- reload ---------------------------------------------------------------
+
+    def _sources(self) -> list[Path]:
+        """What the check imported from where the app lies, the app's own file first."""
+        assert self._plan is not None
+        return [Path(line) for line in self._plan.with_suffix(".files").read_text().splitlines()]
+
+    def _reload(self, changed: list[Path]) -> None:
+        """The old plan goes on serving until the new one stands."""
+        names = ", ".join(path.name for path in changed)
+        self.announce(f"changed: {names}")
+        try:
+            self._plan = self._check()
+        except CannotStart as error:
+            if str(error):
+                log.error(str(error))
+            self.announce("the app as it was goes on; mend the file and save it again")
+            return
+        self._watch = Watch(self._sources())
+        self._ready = False
+        for child in self.children:
+            child.terminate(self.settings.drain_timeout)
+
+    # -- stop -----------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """The gateway first: what it has accepted may still wait for an answer of the workers."""
+        self.listener.close()
+        until, told = time.monotonic() + self.settings.drain_timeout, self.signals.count
+        for group in (self.children[:1], self.children[1:]):
+            for child in group:
+                child.terminate(until - time.monotonic())
+            while any(child.alive for child in group):
+                if self.signals.count > told:
+                    log.warning("stopped at once; what was in hand is read again at the next start")
+                    return
+                self.signals.wait(0.05)
+                for child in group:
+                    child.ended()
+
+    def _kill(self) -> None:
+        for child in self.children:
+            child.kill()
+            while child.alive:
+                child.ended()
+                time.sleep(0.005)
+
+
+def ended(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

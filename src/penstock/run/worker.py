@@ -1,0 +1,70 @@
+"""``python -m penstock.run.worker DATA NAME``: one thread a stage, on the partitions that this process holds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from .directory import DataDirectory
+from .process import HEARTBEAT, Process, StageStatus, do_without_pandas
+
+if TYPE_CHECKING:
+    from .compose.stages import Composition, Line
+
+
+def main(data: Path, name: str) -> None:
+    process = Process(name, DataDirectory(data))  # before the heavy imports: nothing must outlive its parent meanwhile
+    do_without_pandas()
+    from ..clock import SystemClock
+    from ..declare.codec import plan_from_bytes
+    from ..settings import Settings
+    from ..stages.answer import Answers
+    from .compose.backends import child_runner, open_artifacts, open_log
+    from .compose.stages import Composition
+
+    plan = plan_from_bytes(process.plan())
+    settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
+    log = open_log(directory, clock, settings)
+    runner = partial(child_runner, plan, settings)
+    composition = Composition(plan, log, open_artifacts(directory), clock, settings, name, runner)
+    answers = Answers(directory.sockets / f"{name}.sock", composition.scorers)
+    work(process, composition)
+    answers.close()
+    composition.close()
+    log.close()
+
+
+def work(process: Process, composition: Composition) -> None:
+    """Until told to stop; then every stage finishes and commits what it has in hand.
+
+    A stage that ends by itself has met what must end the process, such as a failed fsync: nothing is cleaned up then,
+    for nothing may be written any more, and the supervisor starts another.
+    """
+    from .compose.warming import keep_warm
+
+    threads = [Thread(target=line.run, args=(process.stop,), name=line.name) for line in composition.lines]
+    threads.append(Thread(target=keep_warm, args=(composition.models, process.stop), name="warm"))
+    for thread in threads:
+        thread.start()
+    process.report({line.name: _status(line) for line in composition.lines})
+    while not process.stop.wait(HEARTBEAT):
+        if not all(thread.is_alive() for thread in threads):
+            os._exit(1)
+        process.report({line.name: _status(line) for line in composition.lines})
+    for thread in threads:
+        thread.join()
+    if any(line.pump.failed for line in composition.lines):  # also while it drained
+        os._exit(1)
+
+
+def _status(line: Line) -> StageStatus:
+    status = line.pump.status
+    return StageStatus(status.ready, status.why, status.lag, status.error)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

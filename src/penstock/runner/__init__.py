@@ -1,0 +1,1 @@
+"""Where user code and models run, so that they can be killed."""

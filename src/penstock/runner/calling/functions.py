@@ -1,0 +1,90 @@
+"""All the functions of an app, ready to be called: what both runners have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from ...declare.app import App
+from ...declare.handles import Models
+from ...declare.plan import Plan
+from ...declare.planning.functions import Asked
+from ...errors import NotFound
+from ..interface import Applied, Services
+from ..raised import task_failed
+from ..scoring import Scoring
+from .callee import Callee, callees
+from .desk import Desk
+from .events import At, PerEvent, call_on_list
+from .frames import call_on_frame
+from .given import objects_of
+from .resources import Resources
+
+
+class Functions:
+    """``open`` a stage, ``apply`` it to rows, ``close`` at the end. One event loop serves all ``async`` functions."""
+
+    def __init__(
+        self,
+        app: App,
+        plan: Plan,
+        scoring: Scoring,
+        *,
+        ready: Mapping[Any, object],
+        environ: Mapping[str, str],
+    ) -> None:
+        self._callees = callees(app, plan)
+        self._scoring = scoring
+        self._loop = asyncio.Runner()
+        self._resources = Resources(app.parts, ready=ready, environ=environ)
+        self._arguments: dict[str, dict[str, object]] = {}
+
+    def open(self, stage: str) -> None:
+        """Open what the stage's function asks for. Harmless when repeated. Raises ``TaskFailed``."""
+        if stage in self._arguments:
+            return
+        callee = self._callee(stage)
+        resources = Asked({n: t for n, t in callee.types.items() if t is not Models}, callee.refs)
+        try:
+            self._arguments[stage] = self._resources.arguments(resources)
+        except BaseException as error:
+            raise task_failed(error) from error
+
+    def apply(self, stage: str, rows: pa.RecordBatch, services: Services | None, at: At) -> Applied:
+        """``at`` is told which row is under way. Raises ``TaskFailed``."""
+        callee = self._callee(stage)
+        self.open(stage)
+        at(-1)
+        try:
+            return self._call(callee, rows, lambda: Desk(services, self._scoring), at)
+        except BaseException as error:  # also SystemExit: user code does not end the runner by raising
+            raise task_failed(error) from error
+
+    def close(self) -> None:
+        self._resources.close()
+        self._loop.close()
+
+    def _callee(self, stage: str) -> Callee:
+        if stage not in self._callees:
+            raise task_failed(NotFound(f"the app has no function '{stage}'"))
+        return self._callees[stage]
+
+    def _call(self, callee: Callee, rows: pa.RecordBatch, new_desk: Callable[[], Desk], at: At) -> Applied:
+        if callee.spec.takes in ("frame", "arrow"):
+            desk = new_desk()
+            applied = call_on_frame(callee, rows, self._injected(callee, desk), self._loop.run)
+            return replace(applied, commands=desk.commands)
+        events = objects_of(callee, rows)
+        if callee.spec.takes == "list":
+            desk = new_desk()
+            return call_on_list(callee, events, desk, self._injected(callee, desk), self._loop.run)
+        each = PerEvent(callee, new_desk, lambda desk: self._injected(callee, desk), at)
+        return self._loop.run(each.call_async(events)) if callee.spec.is_async else each.call(events)
+
+    def _injected(self, callee: Callee, desk: Desk) -> dict[str, object]:
+        handles = {name: Models(desk) for name, kind in callee.types.items() if kind is Models}
+        return self._arguments[callee.spec.name] | handles

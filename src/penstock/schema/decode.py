@@ -1,0 +1,166 @@
+"""JSON bytes to columns, in two steps: each body to rows (its errors stay its own), then many bodies' rows to columns.
+
+Made from an Arrow schema alone; see ``rows`` for how a type's rules travel. The rules of the door:
+
+- Unknown fields are ignored. Of a key that comes twice the last counts. An integer will do for a float; nothing else is
+  converted: ``"1400"``, ``1400.0`` and ``true`` are no integers.
+- NaN, Infinity, numbers beyond a double, integers beyond 64 bits, bytes that are not UTF-8, lone surrogates, and
+  nesting beyond the depth limit are refused.
+- An empty array, and NDJSON without lines, are accepted and hold no rows. ``row`` in an error counts events from 0;
+  blank lines are not counted.
+- In a topic without a type each event's text is kept, compacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ..errors import InvalidEvent, TooLarge
+from .door.depth import exceeds, opened
+from .door.faults import explain, unfit
+from .door.values import check_rows
+from .rows import NATIVE, children, is_json, plain, row_type
+
+Kind: TypeAlias = Literal["json", "ndjson", "one"]
+Row: TypeAlias = Any  # a struct of the decoder's own making; in a topic without a type, a JSON text
+
+DEPTH_LIMIT = 64
+_CHUNK = 1_000  # structs turned at once: beyond it they fall out of the processor's cache
+_BLANK = b" \t\r\n"
+_NUMPY: dict[pa.DataType, Any] = {pa.int64(): np.int64, pa.float64(): np.float64}
+
+
+class Decoder:
+    """Reads events of one type. Compiled once, used for any number of bodies, from any thread."""
+
+    def __init__(self, schema: pa.Schema, *, depth_limit: int = DEPTH_LIMIT, event_limit: int | None = None) -> None:
+        """``event_limit``: bytes of one event. Raises ``TypeError`` for a column that has no JSON form."""
+        self.schema = schema
+        self._depth_limit = depth_limit
+        self._event_limit = event_limit
+        self._is_json = is_json(schema)
+        kind: Any = Any if self._is_json else row_type("event", list(schema))
+        self._kind = list[kind]
+        self._one = msgspec.json.Decoder(kind)
+        self._many = msgspec.json.Decoder(self._kind)
+        self._has_time = not self._is_json and any(_holds(f, pa.types.is_temporal) for f in schema)
+        self._columns = [_maker(f) for f in schema]
+
+    def decode(self, body: bytes, kind: Kind = "json") -> list[Row]:
+        """The events of one body.
+
+        ``json``: one object or an array of them; ``ndjson``: one a line; ``one``: one, even if it is an array.
+
+        Raises ``InvalidEvent`` naming row, field and reason, and ``TooLarge`` for an event over the limit.
+        """
+        rows = self._lines(body) if kind == "ndjson" else self._parsed(body, kind)
+        self._check_limits(body, kind, rows)
+        if self._has_time and _near_the_ends_of_the_calendar(body):
+            check_rows(self.columns(rows))
+        return [msgspec.json.encode(row).decode() for row in rows] if self._is_json else rows
+
+    def convert(self, values: list[Any]) -> list[Row]:
+        """Rows of plain Python values, checked as JSON is but for NaN and infinity. Raises ``InvalidEvent``."""
+        try:
+            rows: list[Row] = msgspec.convert(values, self._kind, builtin_types=NATIVE)
+        except msgspec.ValidationError as error:
+            raise unfit(str(error), many=True) from None
+        return rows
+
+    def columns(self, rows: Sequence[Row]) -> pa.RecordBatch:
+        """One batch of all the rows, of the decoder's schema. The rows are from ``decode`` of this decoder."""
+        if self._is_json:
+            return pa.RecordBatch.from_arrays([pa.array(rows, pa.string())], schema=self.schema)
+        chunks = [self._chunk(rows[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)]
+        if not chunks:
+            return pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in self.schema], schema=self.schema)
+        return chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
+
+    def _chunk(self, rows: Sequence[Row]) -> pa.RecordBatch:
+        values = zip(*map(msgspec.structs.astuple, rows), strict=True)
+        columns = [make(column) for make, column in zip(self._columns, values, strict=True)]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _parsed(self, body: bytes, kind: Kind) -> list[Row]:
+        many = _is_array(body, kind)
+        rows = _parse(self._many if many else self._one, body, many=many)
+        return rows if many else [rows]
+
+    def _lines(self, body: bytes) -> list[Row]:
+        """The fast parser takes a stream of values; the counts tell whether there is one a line."""
+        lines = body.count(b"\n") + (not body.endswith(b"\n"))
+        try:
+            if body.isascii() and len(rows := self._one.decode_lines(body)) == lines:
+                return rows
+        except (msgspec.DecodeError, RecursionError):
+            pass  # the slow way finds out which line it was
+        found: list[Row] = []
+        for line in _lines(body):
+            try:
+                found.append(_parse(self._one, line, many=False))
+            except InvalidEvent as error:
+                raise InvalidEvent(error.reason, row=len(found), field=error.field) from None
+        return found
+
+    def _check_limits(self, body: bytes, kind: Kind, rows: list[Row]) -> None:
+        """Looks at single events only when the body as a whole could hold one that is too large or too deep."""
+        too_deep = opened(body) > len(rows) + self._depth_limit - 1
+        too_large = self._event_limit is not None and len(body) > self._event_limit
+        if not (too_deep or too_large):
+            return
+        for row, text in enumerate(_texts(body, kind)):
+            if self._event_limit is not None and len(text) > self._event_limit:
+                raise TooLarge(f"row {row}: an event of {len(text)} bytes; the limit is {self._event_limit}")
+            if too_deep and exceeds(text, self._depth_limit):
+                raise InvalidEvent(f"nested deeper than {self._depth_limit} levels", row=row)
+
+
+def _parse(parser: msgspec.json.Decoder[Any], body: bytes, *, many: bool) -> Any:
+    try:
+        if not body.isascii():
+            body.decode()  # msgspec looks only at the text that it keeps
+        return parser.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise explain(body, error, many=many) from None
+
+
+def _is_array(body: bytes, kind: Kind) -> bool:
+    return kind == "json" and body.lstrip(_BLANK)[:1] == b"["
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    return (line for line in body.split(b"\n") if line.strip(_BLANK))
+
+
+def _texts(body: bytes, kind: Kind) -> Iterator[bytes]:
+    """Each event's bytes, of a body that has been parsed."""
+    if kind == "ndjson":
+        yield from _lines(body)
+    elif _is_array(body, kind):
+        yield from (bytes(raw) for raw in msgspec.json.decode(body, type=list[msgspec.Raw]))
+    else:
+        yield body
+
+
+def _near_the_ends_of_the_calendar(body: bytes) -> bool:
+    """Could a zone move a time out of the years 1 to 9999, which Python's datetime cannot hold?"""
+    return b'"0001-' in body or b'"9999-' in body or b"\\u" in body
+
+
+def _maker(field: pa.Field) -> Callable[[Sequence[Any]], pa.Array]:
+    """What turns a column's values to Arrow; numpy is the faster reader of numbers, but knows no nulls."""
+    kind, number = field.type, _NUMPY.get(field.type)
+    if number is not None and not field.nullable:
+        return lambda values: pa.array(np.fromiter(values, number, len(values)))
+    if _holds(field, pa.types.is_struct):
+        return lambda values: pa.array(plain(values), kind)
+    return lambda values: pa.array(values, kind)
+
+
+def _holds(field: pa.Field, is_one: Callable[[pa.DataType], bool]) -> bool:
+    return is_one(field.type) or any(_holds(inner, is_one) for inner in children(field))

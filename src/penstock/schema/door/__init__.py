@@ -1,0 +1,1 @@
+"""What the doors refuse, and how they say where it was."""

@@ -1,0 +1,104 @@
+"""Columns to the JSON that readers get: one object an event, its data and its envelope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from ..batch import Batch, TopicSpec, column, data_columns, event_ids
+from ..partition import key_text
+from .rows import is_json
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def to_json(batch: Batch, topic: TopicSpec, app: str) -> bytes:
+    """A JSON array with an object a row: ``topic``, ``partition``, ``offset``, ``id``, ``time``, ``key``, ``source``,
+    ``type``, where set ``subject`` and ``extensions``, and ``data``.
+
+    What a stage made also has ``parent`` (topic, partition, offset), ``stage``, ``code`` and, from a scorer, ``model``
+    and ``version``. Bytes are base64, times RFC 3339 in UTC; NaN and infinity, which JSON cannot say, are null.
+    """
+    return _ENCODER.encode(_objects(batch, topic, app))
+
+
+def to_ndjson(batch: Batch, topic: TopicSpec, app: str) -> bytes:
+    """The same, one object a line."""
+    return _ENCODER.encode_lines(_objects(batch, topic, app))
+
+
+def to_dicts(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
+    """The same, as a reader of the JSON gets it."""
+    found: list[dict[str, Any]] = msgspec.json.decode(to_json(batch, topic, app))
+    return found
+
+
+def data_objects(rows: pa.RecordBatch) -> list[Any]:
+    """Each row's own columns, ready for msgspec's JSON encoder."""
+    rows = data_columns(rows)
+    if is_json(rows.schema):
+        return [msgspec.Raw(text) for text in rows.column(0).to_pylist()]
+    names = rows.schema.names
+    values = zip(*(c.to_pylist() for c in rows.columns), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in values]
+
+
+def keys(rows: pa.RecordBatch, topic: TopicSpec) -> pa.Array:
+    """Each row's key: the publisher's, else the value of the topic's key column as text, else null."""
+    given = column(rows, "_key")
+    if topic.key is None or given.null_count == 0:
+        return given
+    declared = key_text(rows.column(topic.key))
+    return declared if given.null_count == len(given) else given.fill_null(declared)
+
+
+def _objects(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
+    envelope = {
+        "topic": [batch.topic] * len(batch),
+        "partition": [batch.partition] * len(batch),
+        "offset": batch.positions.tolist(),
+        "id": event_ids(batch),
+        "time": _times(batch),
+        "key": keys(batch.rows, topic).to_pylist(),
+        "source": column(batch.rows, "_source").fill_null(f"/{app}/{batch.topic}").to_pylist(),
+        "type": column(batch.rows, "_type").fill_null(batch.topic).to_pylist(),
+    }
+    found = [dict(zip(envelope, row, strict=True)) for row in zip(*envelope.values(), strict=True)]
+    _add(found, "subject", column(batch.rows, "_subject").to_pylist())
+    _add(found, "extensions", [None if t is None else msgspec.Raw(t) for t in _texts(batch, "_extensions")])
+    for row, data in zip(found, data_objects(batch.rows), strict=True):
+        row["data"] = data
+    _add_origin(found, batch)
+    return found
+
+
+def _texts(batch: Batch, name: str) -> list[str | None]:
+    texts: list[str | None] = column(batch.rows, name).to_pylist()
+    return texts
+
+
+def _times(batch: Batch) -> list[Any]:
+    appended = pa.array(batch.appended).cast(pa.timestamp("us", tz="UTC"))
+    times: list[Any] = column(batch.rows, "_time").fill_null(appended).to_pylist()
+    return times
+
+
+def _add(rows: list[dict[str, Any]], name: str, values: list[Any]) -> None:
+    for row, value in zip(rows, values, strict=True):
+        if value is not None:
+            row[name] = value
+
+
+def _add_origin(rows: list[dict[str, Any]], batch: Batch) -> None:
+    if (origin := batch.origin) is None:
+        return
+    made: dict[str, Any] = {"stage": origin.stage, "code": origin.code}
+    if origin.model is not None:
+        made |= {"model": origin.model, "version": origin.version}
+    partitions = column(batch.rows, "_parent_partition").to_pylist()
+    offsets = column(batch.rows, "_parent").to_pylist()
+    for row, partition, offset in zip(rows, partitions, offsets, strict=True):
+        row["parent"] = {"topic": origin.topic, "partition": partition, "offset": offset}
+        row.update(made)

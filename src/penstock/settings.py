@@ -1,0 +1,62 @@
+"""Limits and intervals. Each may be set as an environment variable, ``PENSTOCK_`` + its name in capitals."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+from .errors import DeclarationError
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    # the doors
+    body_limit: int = 32 * MIB  # bytes of one request, as sent and again as decompressed
+    event_limit: int = 1 * MIB  # bytes of one event
+    batch_limit: int = 50_000  # events of one request
+    depth_limit: int = 64  # levels of JSON
+    queue_limit: int = 64 * MIB  # bytes accepted and not yet durable; beyond it publishers are told to wait
+    connection_limit: int = 2_048  # connections served at once
+    header_timeout: float = 10.0  # seconds for the head of a request to arrive
+    body_timeout: float = 60.0  # seconds for its body to arrive
+    wait_limit: float = 30.0  # seconds that ?wait= may ask for
+
+    # the stages
+    batch_time: float = 0.025  # seconds that one call to a model or function may take; caps the batch
+    batch_rows: int = 4_096  # rows of one call, whatever the time
+    poison_after: float = 600.0  # seconds after which a row that fails alone is poison
+    drain_timeout: float = 20.0  # seconds that a clean shutdown may take
+
+    # the runner
+    runner_memory: int = 2_048 * MIB  # resident bytes at which a runner is killed
+    runner_start: float = 30.0  # seconds to import the app, to open a function's resources or to load a model
+
+    # the embedded log
+    member_timeout: float = 6.0  # seconds without a heartbeat after which a live but silent process loses its leases
+    holder_timeout: float = 5.0  # seconds that a process may hold the writers' lock
+    poll_interval: float = 1.0  # seconds between looks when no wake-up came
+
+    @classmethod
+    def from_env(cls, environ: dict[str, str] | None = None) -> Self:
+        """Raises ``DeclarationError`` for a value that is not a number of the right kind."""
+        given = os.environ if environ is None else environ
+        chosen = cls()
+        for field in fields(cls):
+            name = f"PENSTOCK_{field.name.upper()}"
+            if (text := given.get(name)) is None:
+                continue
+            kind: type[int] | type[float] = type(getattr(chosen, field.name))
+            try:
+                value = kind(text)
+            except ValueError:
+                raise DeclarationError(
+                    f"{name}={text!r} is not {'an integer' if kind is int else 'a number'}"
+                ) from None
+            if not 0 < value < math.inf:
+                raise DeclarationError(f"{name}={text!r} must be above 0 and finite")
+            chosen = replace(chosen, **{field.name: value})  # type: ignore[arg-type]  # kinds checked above
+        return chosen

@@ -1,0 +1,90 @@
+"""How many rows to take at once: all that are there, up to what one call may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ..clock import Clock
+from ..errors import RunnerDied
+
+MEMORY = 0.95  # weight of an observation against the next one: the last 20 or so count
+FIRST = 64  # rows of the first call, before anything is known of its cost
+GROWTH = 4  # a cap is at most this times the largest call seen: a line is not trusted far beyond its points
+OVERHEAD = 0.05  # the share of a call that its fixed cost may have while catching up
+LATE = 5.0  # seconds behind from which a stage catches up
+STALL = 5  # times what was expected: the process may have stood still, which says nothing of the rows
+
+
+@dataclass(slots=True)
+class Budget:
+    """The largest n with ``a + b * n <= seconds``, where (a, b) is an exponentially weighted least squares fit.
+
+    ``a`` is the cost of a call and ``b`` that of a row, in seconds. Never waits for more rows: a log's backlog is the
+    batch (Clipper's additive increase is too slow for a ``b`` of microseconds, and lingering only adds latency).
+    Never so few that ``a`` is most of a call: where ``a`` alone is over the limit, smaller calls are no sooner done.
+    While the stage is late, the cap rises until ``a`` is 5 % of a call.
+    """
+
+    seconds: float
+    rows: int
+    lag: float = 0.0  # age of the oldest event of the last pass
+    _sums: list[float] = field(default_factory=lambda: [0.0] * 5)  # weights, n, t, n*n, n*t
+    _largest: int = 0
+    _doubted: bool = False  # the last call took far longer than expected
+    _warm: str | None = None  # what the runner last answered with
+
+    @contextmanager
+    def timed(self, rows: int, clock: Clock, code: str = "") -> Iterator[None]:
+        """Learn from a call that succeeds, unless the runner had first to start or to load ``code``: a second of that
+        would be taken for the cost of the rows."""
+        began = clock.monotonic()
+        try:
+            yield
+        except RunnerDied:
+            self._warm = None
+            raise
+        if self._warm == code:
+            self.observe(rows, clock.monotonic() - began)
+        self._warm = code
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """One call that took far longer than expected is left out; two in a row, and what was known holds no more."""
+        late = bool(self._largest) and seconds > max(STALL * self.expect(rows), self.seconds)
+        if late and not self._doubted:
+            self._doubted = True
+            return
+        if late:
+            self._sums, self._largest = [0.0] * 5, 0
+        self._doubted = False
+        for place, value in enumerate((1.0, rows, seconds, rows * rows, rows * seconds)):
+            self._sums[place] = self._sums[place] * MEMORY + value
+        self._largest = max(round(self._largest * MEMORY), rows)
+
+    def fit(self) -> tuple[float, float]:
+        """(a, b), neither below 0; with calls of one size only, all of their cost is the rows'."""
+        w, n, t, nn, nt = self._sums
+        if not w:
+            return 0.0, 0.0
+        spread = w * nn - n * n
+        b = (w * nt - n * t) / spread if spread > 1e-9 * w * nn else t / max(n, 1.0)
+        b = max(b, 0.0)
+        return max((t - b * n) / w, 0.0), b
+
+    def expect(self, rows: int) -> float:
+        """Seconds that a call of so many rows takes by what was seen; 0 before anything was."""
+        a, b = self.fit()
+        return a + b * rows
+
+    def cap(self) -> int:
+        if not self._largest:
+            return min(FIRST, self.rows)
+        a, b = self.fit()
+        trusted = max(self._largest * GROWTH, FIRST)
+        if b <= 0:
+            return min(trusted if a <= self.seconds else FIRST, self.rows)
+        wanted = max(self.seconds - a, a) / b
+        if self.lag > LATE:
+            wanted = max(wanted, a / OVERHEAD / b)
+        return int(max(1, min(wanted, trusted, self.rows)))

@@ -1,0 +1,155 @@
+"""Group commit: what many requests bring becomes few columns, one append, one fsync; then each is answered.
+
+The event loop decodes requests and hands them over here; one writer thread does nothing but ``Log.append``. Everything
+that is pending when a commit ends is the next group. Nobody is answered before the append of its group has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..batch import Span, TopicSpec, Write
+from ..clock import Clock
+from ..errors import Busy, LogFull, NotFound, SchemaChanged
+from ..log.interface import Log
+from ..settings import Settings
+from ..telemetry import logger
+from .intake import Envelope, Intake, Piece, Receipt, Request, Rows
+
+CERTAIN = (LogFull, NotFound, SchemaChanged)  # errors after which it is sure that nothing was stored
+EAGER_ROWS = 256  # a request of so many rows has its columns built at once, while the writer is busy with others
+
+_log = logger(__name__)
+
+
+@dataclass(slots=True)
+class Group:
+    """What one append stores: the pieces' writes, in the order of the pieces."""
+
+    pieces: list[Piece]
+    writes: list[Write] = field(default_factory=list)
+
+
+class Ingest:
+    """Accepts rows on one event loop. ``fatal`` is called once, from the writer thread, when an append failed in a way
+    that leaves unknown what is on disk: nobody in its group is answered, and the process must end."""
+
+    def __init__(
+        self, log: Log, topics: Sequence[TopicSpec], settings: Settings, clock: Clock, fatal: Callable[[], None]
+    ) -> None:
+        self._log, self._fatal, self._clock = log, fatal, clock
+        self._limit = settings.queue_limit
+        self._held = 0
+        self.topics = {t.name: Intake(t, log, settings, clock) for t in topics}
+        self._pending: dict[str, list[Request]] = {}
+        self._writing = False  # a group is with the writer, or a flush is due
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._groups: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, Group] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="ingest-writer", daemon=True)
+        self._writer.start()
+
+    # -- room: bytes taken in and not yet durable -----------------------------
+
+    def hold(self, size: int) -> None:
+        """Take room for that many bytes as they arrive. Raises ``Busy`` when there is none; nothing is held then."""
+        if self._held + size > self._limit:
+            raise Busy("too many bytes are waiting to become durable: send again later")
+        self._held += size
+
+    def release(self, size: int) -> None:
+        self._held -= size
+
+    # -- the event loop's side ------------------------------------------------
+
+    async def store(self, topic: str, rows: Rows, envelope: Envelope | None = None, *, size: int = 0) -> Receipt:
+        """All of the rows or none; durable on return. ``size``: bytes as they were sent, for the metrics.
+
+        Raises ``InvalidEvent`` (found while building columns), ``LogFull``, ``NotFound``, ``SchemaChanged``.
+        """
+        loop = asyncio.get_running_loop()
+        request = Request(rows, envelope, loop.create_future(), size)
+        if len(request) == 0:
+            return Receipt.empty()
+        if len(request) >= EAGER_ROWS and request.batch is None:
+            request.batch = self.topics[topic].build([request])
+        self._pending.setdefault(topic, []).append(request)
+        if not self._writing:
+            self._writing = True
+            self._idle.clear()
+            loop.call_soon(self._flush, loop)  # after the other requests that this turn of the loop brings
+        return await request.done
+
+    async def close(self) -> None:
+        """Answer everybody who is waiting, then end the writer. The caller has stopped accepting."""
+        await self._idle.wait()
+        self._groups.put(None)
+        await asyncio.to_thread(self._writer.join)
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiting, self._pending = self._pending, {}
+        if group := self._gather(waiting):
+            self._groups.put((loop, group))
+        elif self._pending:
+            loop.call_soon(self._flush, loop)
+        else:
+            self._writing = False
+            self._idle.set()
+
+    def _gather(self, waiting: dict[str, list[Request]]) -> Group | None:
+        group = Group([])
+        for topic, requests in waiting.items():
+            present = [r for r in requests if not r.done.done()]  # one whose publisher went away is dropped unstored
+            try:
+                piece = self.topics[topic].gather(present, self._clock.now())
+            except Exception as error:  # a fault of ours: those who asked are told, and the others go on
+                fail(present, error)
+                continue
+            group.pieces.append(piece)
+            group.writes += piece.writes
+        return group if any(piece.requests for piece in group.pieces) else None
+
+    # -- the writer's side ----------------------------------------------------
+
+    def _write(self) -> None:
+        while (item := self._groups.get()) is not None:
+            loop, group = item
+            try:
+                spans: Sequence[Span] = self._log.append(group.writes) if group.writes else []
+            except CERTAIN as error:
+                loop.call_soon_threadsafe(self._refuse, loop, group, error)
+            except BaseException as error:
+                # A failed fsync may have lost pages that a second one would report as written: never go on.
+                _log.critical(f"the log failed, nothing more is acknowledged: {error}", exc_info=True)
+                self._fatal()
+                loop.call_soon_threadsafe(self._idle.set)  # where the process goes on, in tests, it can still close
+                return
+            else:
+                loop.call_soon_threadsafe(self._answer, loop, group, spans)
+
+    # -- back on the event loop -----------------------------------------------
+
+    def _answer(self, loop: asyncio.AbstractEventLoop, group: Group, spans: Sequence[Span]) -> None:
+        start = 0
+        for piece in group.pieces:
+            stop = start + len(piece.writes)
+            try:
+                self.topics[piece.topic].answer(piece, spans[start:stop], self._clock.now())
+            except Exception as error:  # likewise; its rows are stored, and nobody is told that they are not
+                fail(piece.requests, error)
+            start = stop
+        self._flush(loop)
+
+    def _refuse(self, loop: asyncio.AbstractEventLoop, group: Group, error: Exception) -> None:
+        for piece in group.pieces:
+            fail(piece.requests, error)
+        self._flush(loop)
+
+
+def fail(requests: Sequence[Request], error: Exception) -> None:
+    for request in requests:
+        request.fail(error)

@@ -1,0 +1,229 @@
+"""One topic's side of ingest: the rows of several requests as one batch, split by key, and each request's receipt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ..batch import ENVELOPE, Indices, Positions, Span, TopicSpec, Write
+from ..clock import Clock
+from ..log.interface import Log
+from ..partition import assign, group, key_text
+from ..schema.decode import Decoder
+from ..settings import Settings
+from ..telemetry import metrics
+from .dedupe import Pair, Place, Window, pairs, restore
+from .emit import with_columns
+from .interface import together
+
+Rows: TypeAlias = Sequence[Any] | pa.RecordBatch  # what ``Decoder.decode`` made, or columns
+Envelope: TypeAlias = Mapping[str, Sequence[Any]]  # envelope columns by name, as long as the rows
+Partitions = npt.NDArray[np.int32]
+
+
+@dataclass(slots=True)  # not frozen: that makes making one twice as dear, and there is one a request
+class Receipt:
+    """Where each row of a request is, in the request's order."""
+
+    partitions: Partitions
+    positions: Positions
+
+    @classmethod
+    def empty(cls) -> Receipt:
+        return cls(np.empty(0, np.int32), np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    rows: Rows
+    envelope: Envelope | None
+    done: asyncio.Future[Receipt]
+    size: int = 0  # bytes as sent
+    batch: pa.RecordBatch | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rows, pa.RecordBatch):
+            self.batch = self.rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+@dataclass(slots=True)
+class Piece:
+    """One topic's rows in a group. ``kept[i]`` is the place among the requests' rows of row ``i`` that is stored."""
+
+    topic: str
+    requests: list[Request]
+    total: int
+    kept: Indices
+    partitions: Partitions
+    order: Indices  # the writes' rows one after the other, as places in ``kept``
+    writes: list[Write]
+    repeats: dict[int, Place | int] = field(default_factory=dict)  # where the first one is, or its row
+    fresh: dict[Pair, int] = field(default_factory=dict)  # pairs to remember, and their row
+
+    @property
+    def stored(self) -> int:
+        return len(self.kept)
+
+
+class Intake:
+    """Used by the event loop only, but for ``columns``; at most one piece of it is under way."""
+
+    def __init__(self, spec: TopicSpec, log: Log, settings: Settings, clock: Clock) -> None:
+        self.spec = spec
+        self.decoder = Decoder(spec.schema, depth_limit=settings.depth_limit, event_limit=settings.event_limit)
+        self._turn = 0
+        self._events, self._bytes = (m.labels(spec.name) for m in (metrics().ingest_events, metrics().ingest_bytes))
+        self._window: Window | None = None
+        if spec.dedupe_us is not None:
+            self._window = Window(spec.dedupe_us)
+            restore(self._window, log, spec.name, clock.now() - spec.dedupe_us)
+
+    def build(self, requests: Iterable[Request]) -> pa.RecordBatch:
+        """The columns of structs from several requests. Raises ``InvalidEvent``."""
+        given = list(requests)
+        if len(given) == 1:
+            return self.columns(given[0].rows, given[0].envelope)
+        rows = [row for request in given for row in request.rows]
+        batch = self.decoder.columns(rows)
+        return with_columns(batch, envelope_columns(given, len(rows))) if any(r.envelope for r in given) else batch
+
+    def columns(self, rows: Sequence[Any], envelope: Envelope | None) -> pa.RecordBatch:
+        """The columns of one request; from any thread. Raises ``InvalidEvent``."""
+        batch = self.decoder.columns(rows)
+        if not envelope:
+            return batch
+        found = {n: pa.array(envelope[n], kind, size=len(rows)) for n, kind in ENVELOPE.items() if n in envelope}
+        return with_columns(batch, found)
+
+    def gather(self, requests: list[Request], now: int) -> Piece:
+        """One batch of them all. A request whose rows cannot become columns fails alone."""
+        batches: list[pa.RecordBatch] = []
+        good: list[Request] = []
+        for run in runs(requests):
+            for part, built in self._built(run):
+                good += part
+                batches.append(built)
+        rows = together(batches) if batches else self.decoder.columns([])
+        return self._piece(good, rows, now)
+
+    def _built(self, run: list[Request]) -> Iterable[tuple[list[Request], pa.RecordBatch]]:
+        if run[0].batch is not None:
+            return [(run, run[0].batch)]
+        try:
+            return [(run, self.build(run))]
+        except Exception as error:
+            if len(run) == 1:
+                run[0].fail(error)
+                return []
+            return [pair for request in run for pair in self._built([request])]
+
+    def _piece(self, requests: list[Request], rows: pa.RecordBatch, now: int) -> Piece:
+        total = rows.num_rows
+        kept = np.arange(total)
+        repeats: dict[int, Place | int] = {}
+        fresh: dict[Pair, int] = {}
+        if self._window is not None:
+            self._window.forget(now)
+            repeats, fresh = known(self._window, pairs(rows))
+            if repeats:
+                kept = np.setdiff1d(kept, np.fromiter(repeats, np.int64), assume_unique=True)
+                rows = rows.take(pa.array(kept))
+        partitions = self._partitions(rows)
+        order, writes = self._writes(rows, partitions)
+        return Piece(self.spec.name, requests, total, kept, partitions, order, writes, repeats, fresh)
+
+    def _partitions(self, rows: pa.RecordBatch) -> Partitions:
+        """A publisher's own key (``_key``) comes before the topic's key column; without either, round robin."""
+        self._turn += 1
+        found = np.full(rows.num_rows, self._turn % self.spec.partitions, np.int32)
+        for name in filter(None, (self.spec.key, "_key")):
+            if (index := rows.schema.get_field_index(name)) >= 0:
+                keys = key_text(rows.column(index))
+                has = keys.is_valid().to_numpy(zero_copy_only=False)
+                found[has] = assign(keys, self.spec.partitions)[has]
+        return found
+
+    def _writes(self, rows: pa.RecordBatch, partitions: Partitions) -> tuple[Indices, list[Write]]:
+        if len(partitions) == 0:
+            return np.empty(0, np.int64), []
+        if (partitions == partitions[0]).all():
+            return np.arange(len(partitions)), [Write(self.spec.name, int(partitions[0]), rows)]
+        parts = group(partitions)
+        writes = [Write(self.spec.name, p, rows.take(pa.array(at))) for p, at in parts]
+        return np.concatenate([at for _, at in parts]), writes
+
+    def answer(self, piece: Piece, spans: Sequence[Span], now: int) -> None:
+        """Tell every request where its rows are, and remember what must not come again."""
+        partitions, positions = np.empty(piece.total, np.int32), np.empty(piece.total, np.int64)
+        if spans:
+            partitions[piece.kept] = piece.partitions
+            positions[piece.kept[piece.order]] = np.concatenate([span.positions for span in spans])
+        for row, first in piece.repeats.items():
+            place = (partitions[first], positions[first]) if isinstance(first, int) else first
+            partitions[row], positions[row] = place
+        if self._window is not None:
+            for pair, row in piece.fresh.items():
+                self._window.remember(pair, (int(partitions[row]), int(positions[row])), now)
+        self._events.inc(piece.stored)
+        self._bytes.inc(sum(request.size for request in piece.requests))
+        start = 0
+        for request in piece.requests:
+            stop = start + len(request)
+            if not request.done.done():  # it is when the publisher has gone away
+                request.done.set_result(Receipt(partitions[start:stop], positions[start:stop]))
+            start = stop
+
+
+def runs(requests: list[Request]) -> list[list[Request]]:
+    """Neighbours that still need columns together; each one that has them alone."""
+    found: list[list[Request]] = []
+    for request in requests:
+        if request.batch is None and found and found[-1][-1].batch is None:
+            found[-1].append(request)
+        else:
+            found.append([request])
+    return found
+
+
+def envelope_columns(requests: Sequence[Request], count: int) -> dict[str, pa.Array]:
+    names = [n for n in ENVELOPE if any(r.envelope and n in r.envelope for r in requests)]
+    columns: dict[str, pa.Array] = {}
+    for name in names:
+        values: list[Any] = []
+        for request in requests:
+            given = request.envelope or {}
+            values += given[name] if name in given else [None] * len(request)
+        columns[name] = pa.array(values, ENVELOPE[name], size=count)
+    return columns
+
+
+def known(window: Window, found: Sequence[Pair | None]) -> tuple[dict[int, Place | int], dict[Pair, int]]:
+    """Rows that repeat an earlier one (by its place, or its row here), and the first rows of new pairs."""
+    repeats: dict[int, Place | int] = {}
+    fresh: dict[Pair, int] = {}
+    for row, pair in enumerate(found):
+        if pair is None:
+            continue
+        if (place := window.find(pair)) is not None:
+            repeats[row] = place
+        elif pair in fresh:
+            repeats[row] = fresh[pair]
+        else:
+            fresh[pair] = row
+    return repeats, fresh

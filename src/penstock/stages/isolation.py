@@ -1,0 +1,222 @@
+"""Finding the rows that fail among those that do not. The state machine is decision record 0004."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ..batch import Indices
+from ..clock import Clock
+from ..errors import PredictionInvalid, RunnerDied, TaskFailed
+from ..runner.interface import RowFailure
+from .failures import Fault, Patience, Sick
+from .interface import Failure, Work
+
+T = TypeVar("T")
+
+Call = Callable[[Indices, float], tuple[T, Sequence[RowFailure]]]
+"""Runs rows of the work within so many seconds: their result, and the rows (within the call) that have none."""
+
+PROBES = 8
+WAYS_RAISED, WAYS_DIED = 2, 8
+"""Pieces that a failing batch is cut into. A raise costs nothing, so the fewest calls win; a death costs its time limit
+and a new child, so the fewest failing calls win."""
+
+SHORTEST = 1.0  # seconds that any call gets
+MARGIN = 20  # times the usual duration, before a call counts as hanging
+SPACING = 0.1  # seconds before a transient failure is tried again; four times as long each time
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """A result, and the rows of the work that it stands for, in order."""
+
+    rows: Indices
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``timeout``: seconds of one call; ``attempts``: of a row alone; ``usual``: seconds that n rows usually take."""
+
+    timeout: float
+    attempts: int
+    usual: Callable[[int], float]
+
+    def cut(self, rows: int, of: int) -> float:
+        """The limit of a part of a batch that failed: short, for its only purpose is to find who hangs."""
+        usual = self.usual(rows)
+        expected = usual * MARGIN if usual else self.timeout * rows / of
+        return min(self.timeout, max(SHORTEST, expected))
+
+
+def isolate(
+    call: Call[T], work: Work, *, patience: Patience, limits: Limits, clock: Clock
+) -> tuple[list[Part[T]], list[Failure]]:
+    """The results of the good rows and a verdict on each bad one. Raises ``Sick`` when nothing tells them apart."""
+    attempt = Isolation(call, len(work), limits, clock, patience.retries)
+    due = patience.begin(work)
+    try:
+        found = attempt.run(due)
+    except Sick as sick:
+        raise patience.hold(work, sick, attempt.suspects.get) from sick
+    patience.forget(work)
+    return found
+
+
+class Isolation(Generic[T]):
+    """One pass over one work. ``suspects`` are the rows that failed by themselves, with the last reason."""
+
+    def __init__(self, call: Call[T], rows: int, limits: Limits, clock: Clock, seed: int) -> None:
+        self._call = call
+        self._all = np.arange(rows, dtype=np.int64)
+        self._limits = limits
+        self._clock = clock
+        self._choose = np.random.default_rng(seed)
+        self._parts: list[Part[T]] = []
+        self._failures: list[Failure] = []
+        self._attempts: Counter[int] = Counter()
+        self._passed = False  # some row was answered for: the dependency works
+        self._witness: int | None = None
+        self.suspects: dict[int, Fault] = {}
+
+    def run(self, due: Sequence[int]) -> tuple[list[Part[T]], list[Failure]]:
+        fault = self._try(self._all, self._limits.timeout)
+        if fault is not None:
+            self._divide(fault, due)
+        if self.suspects:
+            self._judge()
+        return self._parts, sorted(self._failures, key=lambda f: f.row)
+
+    # -- one call -------------------------------------------------------------
+
+    def _try(self, rows: Indices, limit: float) -> Fault | None:
+        """Keep what the call gives; return why it gave nothing. Raises ``Sick`` when a dependency is away."""
+        places = rows.tolist()
+        try:
+            value, reported = self._call(rows, limit)
+        except (TaskFailed, RunnerDied, PredictionInvalid) as error:
+            return Fault.of(error, places)
+        for failure in reported:
+            self._report(places[failure.row], failure)
+        bad = {places[f.row] for f in reported}
+        good = [place for place in places if place not in bad] if bad else places
+        self._passed = self._passed or bool(good) or any(f.rejected for f in reported)
+        if good:
+            self._witness = good[0]
+        self._parts.append(Part(rows, value))
+        return None
+
+    def _report(self, row: int, failure: RowFailure) -> None:
+        self._attempts[row] += 1
+        fault = Fault.from_report(failure)
+        if failure.rejected:
+            self._failures.append(fault.verdict(row, self._attempts[row]))
+        else:
+            self.suspects[row] = fault
+
+    def _alone(self, row: int, limit: float) -> Fault | None:
+        """Try one row by itself. A death under a shortened limit is no attempt: it only says where to look."""
+        self.suspects.pop(row, None)
+        fault = self._try(np.array([row], np.int64), limit)
+        if fault is not None:
+            self._suspect(row, fault, counts=not fault.died or limit >= self._limits.timeout)
+        return self.suspects.get(row)
+
+    def _again(self, rows: list[int]) -> None:
+        """Those that the runner tells apart by itself share a call; the others are tried one by one."""
+        together = [row for row in rows if self.suspects[row].reported]
+        if len(together) > 1:
+            told = [self.suspects.pop(row) for row in together]
+            if self._try(np.array(sorted(together), np.int64), self._limits.timeout) is None:
+                rows = [row for row in rows if row not in together]
+            else:
+                self.suspects.update(zip(together, told, strict=True))
+        for row in rows:
+            self._alone(row, self._limits.timeout)
+
+    def _suspect(self, row: int, fault: Fault, *, counts: bool) -> None:
+        self.suspects[row] = fault
+        self._attempts[row] += counts
+
+    # -- dividing -------------------------------------------------------------
+
+    def _divide(self, fault: Fault, due: Sequence[int]) -> None:
+        """Cut what failed until every row has either passed or failed by itself."""
+        pending: list[tuple[Indices, Fault]] = [(self._all, fault)]
+        while pending:
+            rows, fault = pending.pop()
+            for piece in self._pieces(rows, fault, due):
+                again = self._try(piece, self._limits.cut(len(piece), len(self._all)))
+                if again is not None:
+                    pending.append((piece, again))
+
+    def _pieces(self, rows: Indices, fault: Fault, due: Sequence[int]) -> list[Indices]:
+        if len(rows) == 1:
+            whole = len(self._all) == 1  # then it ran under the full limit
+            self._suspect(int(rows[0]), fault, counts=whole or not fault.died)
+            return []
+        if fault.row is not None and len(self.suspects) < PROBES:
+            self._suspect(fault.row, fault, counts=False)
+            return [rows[rows != fault.row]]
+        if not self._passed:
+            rows = self._probe(rows, due)
+        return [p for p in np.array_split(rows, WAYS_DIED if fault.died else WAYS_RAISED) if len(p)]
+
+    def _probe(self, rows: Indices, due: Sequence[int]) -> Indices:
+        """Look for one row that passes, and return the rows not tried. Raises ``Sick`` when none does."""
+        spread = [int(self._choose.choice(part)) for part in np.array_split(rows, min(PROBES, len(rows)))]
+        tried: list[int] = []
+        for row in dict.fromkeys([*due, *spread]):
+            tried.append(row)
+            limit = self._limits.timeout if row in due else self._limits.cut(1, len(self._all))
+            self._alone(row, limit)
+            if self._passed:
+                break
+        else:
+            # The short limit may be what they all failed at: one of them gets all the time there is.
+            if any(fault.died for fault in self.suspects.values()) and not due:
+                self._alone(tried[0], self._limits.timeout)
+        if not self._passed:
+            raise self._alike()
+        return rows[~np.isin(rows, tried)]
+
+    # -- the verdict ----------------------------------------------------------
+
+    def _judge(self) -> None:
+        if not self._passed:
+            raise self._alike()
+        pause = SPACING
+        while waiting := [row for row, fault in self.suspects.items() if self._attempts[row] < self._needed(fault)]:
+            if any(self.suspects[row].transient for row in waiting):
+                self._clock.sleep(pause)
+                pause *= 4
+            self._again(waiting)
+        if len(self.suspects) > 1 or any(fault.transient for fault in self.suspects.values()):
+            self._ask_witness()
+        self._failures += [fault.verdict(row, self._attempts[row]) for row, fault in self.suspects.items()]
+
+    def _needed(self, fault: Fault) -> int:
+        """A runner killed by a row that it had to itself and all its time for is proof enough, and dear."""
+        return 1 if fault.died else self._limits.attempts
+
+    def _ask_witness(self) -> None:
+        """Several rows failed: a row that passed before must still pass, or the dependency went away in between."""
+        if self._witness is None:
+            return
+        try:
+            _, reported = self._call(np.array([self._witness], np.int64), self._limits.timeout)
+        except (TaskFailed, RunnerDied, PredictionInvalid) as error:
+            fault = Fault.of(error, [self._witness])
+            raise Sick(f"rows that passed fail now: {fault.error}: {fault.reason}") from error
+        if reported:
+            raise Sick(f"rows that passed fail now: {reported[0].error}: {reported[0].reason}")
+
+    def _alike(self) -> Sick:
+        row, fault = next(iter(self.suspects.items()))
+        tried = f"{len(self.suspects)} of {len(self._all)} rows" if len(self._all) > 1 else "the only row"
+        return Sick(f"{tried} tried, none passed; row {row}: {fault.error}: {fault.reason}")

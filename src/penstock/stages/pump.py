@@ -1,0 +1,255 @@
+"""The one loop: read from the log, let the stage do its one thing, append the results and advance, together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Event
+
+import numpy as np
+
+from ..batch import DEAD, Batch, Origin, Write
+from ..clock import Clock
+from ..errors import Corrupt, DiskFailed, Fenced, LogError, LogUnusable, Overtaken
+from ..log.interface import Advance, Reader, Seek
+from ..telemetry import logger
+from .backoff import Backoff
+from .dead import letters, undecodable
+from .emit import Emitter, split, spread
+from .failures import NotYet, Sick
+from .interface import Failure, Outcome, Stage, Work
+
+log = logger(__name__)
+
+TURN = 0.5  # seconds between two looks at whether to stop, and who else has joined
+WITNESSES = 8  # rows of a second try, at least: one that failed by itself is judged beside others, or not at all
+FATAL = (LogUnusable, DiskFailed)
+"""The process must end: what is on disk is unknown, or no longer for it to write."""
+
+Measure = Callable[[str, float], None]
+"""Told what happened: ``events``, ``made``, ``dead``, ``sick``, ``fenced``, ``overtaken`` (counts), ``latency``,
+``pass`` (seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a stage says of itself. ``lag``: seconds, the age of the oldest event of its last pass, or of those held."""
+
+    ready: bool = True
+    why: str = ""
+    lag: float = 0.0
+    error: str = ""  # the last one, also when it is over
+
+
+class Pump:
+    """Drives one stage over what one reader owns. One thread; ``status`` is for any.
+
+    ``rows`` answers how many rows to read at once. The positions move only in the transaction that stores the outputs:
+    killed at any moment, the work is either done or not begun.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        reader: Reader,
+        emitter: Emitter,
+        clock: Clock,
+        *,
+        rows: Callable[[], int],
+        measure: Measure = lambda _name, _value: None,
+    ) -> None:
+        self.failed = False  # ended by an error; the process must exit with one
+        self._said = Status()  # replaced as a whole, so that any thread may read it
+        self._oldest: int | None = None  # append time of the oldest event in hand or held
+        self._stage = stage
+        self._reader = reader
+        self._emitter = emitter
+        self._clock = clock
+        self._rows = rows
+        self._measure = measure
+        self._backoff = Backoff(clock)
+        self._rewind = False
+        self._damaged: dict[tuple[str, int], str] = {}
+
+    @property
+    def status(self) -> Status:
+        """As of now: events grow older while a call hangs and while they are held."""
+        said, oldest = self._said, self._oldest
+        return said if oldest is None else replace(said, lag=self._age(oldest))
+
+    def run(self, stop: Event) -> None:
+        """Until ``stop``: then the batch in hand is finished and committed, and the group left.
+
+        Raises only what must end the process (``FATAL``), and errors that are no ``Exception``.
+        """
+        try:
+            while not stop.is_set():
+                self.step(TURN)
+        except BaseException as error:
+            self.failed = True
+            self._say(ready=False, why=f"stopped: {error}", error=str(error))
+            log.critical("stage stopped", stage=self._stage.name, exc_info=True)
+            raise
+        finally:
+            self._reader.close()
+
+    def step(self, wait: float) -> int:
+        """One pass; waits up to ``wait`` seconds when there is nothing to do. Returns the rows dealt with."""
+        if (left := self._backoff.left()) > 0:
+            self._rest(min(left, wait))
+            if left > wait:
+                return 0
+        try:
+            if self._rewind:
+                # Before any read: going on after rows that were read and not dealt with would advance past them.
+                self._reader.seek(Seek(self._stage.source, None, "committed"))
+                self._reader.seek(Seek(self._stage.source, None, "resume"))
+                self._rewind = False
+            rows = max(self._rows(), WITNESSES) if self._backoff.trying_again else self._rows()
+            batches = self._read(rows, wait)
+            return self._handle(batches) if batches else 0
+        except Sick as sick:
+            return self._hold(sick)
+        except FATAL:
+            raise
+        except Exception as error:
+            # A fault of ours or of the log: nothing is known of the rows, so they are held like any others.
+            log.error("pass failed", stage=self._stage.name, exc_info=True)
+            return self._hold(Sick(f"{type(error).__name__}: {error}"))
+
+    # -- a pass ---------------------------------------------------------------
+
+    def _read(self, rows: int, wait: float) -> Sequence[Batch]:
+        try:
+            batches = self._reader.read(rows, wait)
+        except Overtaken as error:
+            self._measure("overtaken", 1)
+            log.warning("retention overtook the stage", stage=self._stage.name, error=str(error))
+            self._say(error=str(error))
+            return ()
+        except Corrupt as error:
+            place = (error.topic, error.partition)
+            if place in self._damaged:  # said again: do not spin on it
+                self._clock.sleep(wait)
+            else:
+                log.error("partition damaged", stage=self._stage.name, error=str(error))
+            self._damaged[place] = str(error)
+            self._say(ready=False, why="; ".join(self._damaged.values()), error=str(error))
+            return ()
+        if not batches and not self._rewind:
+            self._nothing_left()
+        return batches
+
+    def _nothing_left(self) -> None:
+        """All is done; or what was held is another member's by now, whose business it is to say so."""
+        self._oldest = None
+        if self._said.lag or not self._said.ready:
+            self._backoff.over()
+            self._say(lag=0.0, ready=not self._damaged, why="; ".join(self._damaged.values()))
+
+    def _handle(self, batches: Sequence[Batch]) -> int:
+        began = self._clock.monotonic()
+        work = Work.of(batches)
+        self._oldest = int(work.appended.min()) if len(work) else None
+        try:
+            outcome = self._stage.handle(work) if len(work) else Outcome()
+        except Sick as sick:
+            if not sick.poison:
+                raise
+            return self._bury(batches, work, sick.poison)
+        advances = [Advance(b.topic, b.partition, b.through) for b in batches]
+        self._commit(batches, work, outcome, advances)
+        self._finished(work, batches, began)
+        return len(work) + sum(len(b.rejected) for b in batches)
+
+    def _commit(self, batches: Sequence[Batch], work: Work, outcome: Outcome, advances: Sequence[Advance]) -> None:
+        """Outputs, dead letters and positions in one transaction, less what other members own by now."""
+        if outcome.failures:
+            self._measure("dead", len(outcome.failures))
+            dead = letters(self._stage.name, work, outcome.failures, self._emitter.keys(work))
+            outcome = replace(outcome, outputs=[*outcome.outputs, dead])
+        lost: frozenset[int] = frozenset()
+        while advances := [a for a in advances if a.partition not in lost]:
+            writes = self._emitter.writes(work, outcome, without=lost)
+            mine = {a.partition for a in advances}
+            writes += [w for b in batches if b.partition in mine for w in self._undecodable(b)]
+            try:
+                self._reader.commit(advances, writes)
+            except Fenced as error:
+                lost = lost | {partition for topic, partition in error.lost if topic == work.topic}
+                self._measure("fenced", len(error.lost))
+                log.warning("partitions lost, their work is dropped", stage=self._stage.name, lost=str(error))
+                if not any(a.partition in lost for a in advances):
+                    raise  # fenced for what was not committed: never try the same again
+            else:
+                self._measure("made", sum(w.rows.num_rows for w in writes))
+                return
+
+    def _undecodable(self, batch: Batch) -> list[Write]:
+        rows = undecodable(self._stage.name, batch, self._clock.now())
+        if rows is None:
+            return []
+        self._measure("dead", rows.num_rows)
+        origin = Origin(self._stage.name, batch.topic, self._emitter.code)
+        count = self._emitter.topics[DEAD].partitions
+        partitions = spread(rows.column("topic"), np.zeros(rows.num_rows, np.int32), count)
+        return [Write(DEAD, p, part, origin) for p, part in split(rows, partitions)]
+
+    def _finished(self, work: Work, batches: Sequence[Batch], began: float) -> None:
+        self._backoff.over()
+        lag = 0.0 if self._oldest is None else self._age(self._oldest)
+        self._oldest = None
+        for batch in batches:
+            self._damaged.pop((batch.topic, batch.partition), None)
+        self._measure("events", len(work))
+        self._measure("latency", lag)
+        self._measure("pass", self._clock.monotonic() - began)
+        self._say(lag=lag, ready=not self._damaged, why="; ".join(self._damaged.values()))
+
+    def _bury(self, batches: Sequence[Batch], work: Work, poison: Sequence[Failure]) -> int:
+        """Dead-letter heads whose time is up, advance past them alone, and go on at once with what lay behind them."""
+        through = {int(work.partitions[f.row]): int(work.positions[f.row]) for f in poison}
+        advances = [Advance(work.topic, partition, position) for partition, position in through.items()]
+        heads = [
+            replace(b, rejected=[r for r in b.rejected if r.position < through[b.partition]])
+            for b in batches
+            if b.partition in through
+        ]
+        log.error("rows that failed alone for too long", stage=self._stage.name, reasons=[f.reason for f in poison])
+        self._rewind = True
+        self._commit(heads, work, Outcome(failures=poison), advances)
+        self._backoff.over()
+        return len(poison)
+
+    # -- holding --------------------------------------------------------------
+
+    def _hold(self, sick: Sick) -> int:
+        """Go back to the committed positions and wait. Rows judged poison are dead-lettered first, and nothing else."""
+        self._rewind = True
+        self._backoff.hold(sick)
+        self._say(ready=False, why=sick.reason)
+        if not isinstance(sick, NotYet):
+            self._measure("sick", 1)
+            log.warning("stage is sick, positions held", stage=self._stage.name, reason=sick.reason)
+            self._say(error=sick.reason)
+        return 0
+
+    def _rest(self, seconds: float) -> None:
+        """Wait as a member: with nothing in hand, so that one that joins gets its share of what is held at once."""
+        try:
+            self._reader.seek(Seek(self._stage.source, None, "committed"))
+            self._reader.seek(Seek(self._stage.source, None, "pause"))
+            self._read(1, 0.0)
+        except FATAL:
+            raise
+        except LogError as error:  # the next pass meets it again, and says so
+            self._say(error=str(error))
+        self._clock.sleep(seconds)
+
+    # -- what it says ---------------------------------------------------------
+
+    def _say(self, **changed: bool | str | float) -> None:
+        self._said = replace(self._said, **changed)  # type: ignore[arg-type]  # the fields' own names and types
+
+    def _age(self, appended: int) -> float:
+        return max(self._clock.now() - appended, 0) / 1e6

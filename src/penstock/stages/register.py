@@ -1,0 +1,109 @@
+"""The stage that owns the registry: it answers the commands in ``penstock.system`` with events, beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ..batch import SYSTEM
+from ..clock import Clock
+from ..declare.plan import Plan
+from ..errors import ModelRefused, RunnerDied, SchemaChanged, TaskFailed
+from ..models.artifacts import Artifacts
+from ..models.decide import answer
+from ..models.interface import Signature
+from ..models.messages import Register, to_rows
+from ..models.registry import Registry
+from ..models.signature import fits, offer
+from ..runner.interface import Runner
+from ..schema.evolution import conform
+from .interface import Outcome, Output, Work
+
+GROUP = "penstock.registry"
+INSPECTION = 60.0  # seconds that loading an artifact once may take
+
+
+class Registrar:
+    """One owner, because the topic has one partition; a second one is fenced and its answers are never stored.
+
+    What it decides on is the log up to its last commit, which holds all of its own earlier answers; those of the work
+    in hand are counted in while deciding. So a command read twice is answered once, and versions have no holes.
+    """
+
+    def __init__(self, plan: Plan, registry: Registry, artifacts: Artifacts, runner: Runner, clock: Clock) -> None:
+        self.name, self.source = GROUP, SYSTEM
+        self._plan = plan
+        self._registry = registry
+        self._artifacts = artifacts
+        self._runner = runner
+        self._clock = clock
+
+    def handle(self, work: Work) -> Outcome:
+        self._registry.refresh()
+        events, parents = answer(self._registry.snapshot(), work.rows, now=self._clock.now(), inspect=self._inspect)
+        if not events:
+            return Outcome()
+        return Outcome([Output(SYSTEM, to_rows(events), np.array(parents, np.int64))])
+
+    def _inspect(self, command: Register) -> tuple[str, Signature]:
+        """Load the artifact once, in the runner, and see that every scorer of the model can use it.
+
+        Raises ``ModelRefused``, ``ArtifactDamaged`` or ``NotFound``. An artifact that kills its loader is refused too:
+        it would do the same to every scorer.
+        """
+        path = self._artifacts.checked(command.digest, model=command.name)
+        declared = next((m for m in self._plan.models if m.name == command.name), None)
+        outputs = list(command.outputs or (declared.outputs if declared else ()))
+        inputs = command.inputs or (declared.inputs if declared else None)
+        runtime, signature = self._load(path, command, offer(self._offered(command.name), inputs), outputs)
+        self._check(command.name, signature)
+        return runtime, signature
+
+    def _load(
+        self, path: Path, command: Register, inputs: pa.Schema | None, outputs: list[str]
+    ) -> tuple[str, Signature]:
+        try:
+            return self._runner.inspect(
+                path,
+                name=command.name,
+                inputs=inputs,
+                outputs=outputs,
+                trusted=command.trusted,
+                timeout=INSPECTION,
+            )
+        except (TaskFailed, RunnerDied) as error:
+            raise ModelRefused(f"the artifact could not be loaded: {error}") from error
+
+    def _sources(self, model: str) -> Sequence[pa.Schema]:
+        """The types of the topics that the model scores."""
+        return [self._plan.topic(s.source).schema for s in self._plan.scorers if s.model == model]
+
+    def _offered(self, model: str) -> pa.Schema | None:
+        """The columns that all of its sources have, in the order of the first."""
+        sources = self._sources(model)
+        if not sources:
+            return None
+        return pa.schema([f for f in sources[0] if all(f.name in other.names for other in sources[1:])])
+
+    def _check(self, model: str, signature: Signature) -> None:
+        """Raises ``ModelRefused`` for a scorer that would have to stop at this version."""
+        for source in self._sources(model):
+            fits(signature, source)
+        for scorer in self._plan.scorers:
+            if scorer.model != model:
+                continue
+            target = self._plan.topic(scorer.to).schema
+            source = self._plan.topic(scorer.source).schema
+            kept = [source.field(name) for name in scorer.keep if name in source.names]
+            made = pa.schema([*kept, *signature.outputs])
+            try:
+                conform(_no_rows(made), target)
+            except SchemaChanged as error:
+                raise ModelRefused(f"scorer '{scorer.name}' writes to topic '{scorer.to}': {error}") from error
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)

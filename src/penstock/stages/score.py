@@ -1,0 +1,174 @@
+"""The stage of a model: every event of a topic scored with the version that an alias points to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from ..batch import SYSTEM, Indices, TopicSpec, joined
+from ..clock import Clock
+from ..declare.plan import ModelSpec, ScoreSpec
+from ..errors import ArtifactDamaged, InvalidEvent, ModelRefused, NotFound
+from ..models.artifacts import Artifacts
+from ..models.interface import Alias, ModelVersion
+from ..models.messages import Activated, to_rows
+from ..models.registry import Registry
+from ..models.signature import Intake
+from ..runner.interface import Artifact, RowFailure
+from ..schema.evolution import conform
+from ..settings import Settings
+from .budget import Budget
+from .combine import Combiner
+from .failures import NotYet, Patience, Sick
+from .interface import Outcome, Output, Work
+from .isolation import Limits, Part, isolate
+
+
+class Score:
+    """Scores ``source`` into ``target``. The version is chosen once a pass, so a work is never of two versions.
+
+    A partition's change of version is recorded in ``penstock.system`` (``Activated``) in the transaction that stores
+    its first outputs: which version made a prediction follows from the log alone.
+    """
+
+    def __init__(
+        self,
+        spec: ScoreSpec,
+        model: ModelSpec,
+        target: TopicSpec,
+        registry: Registry,
+        artifacts: Artifacts,
+        combiner: Combiner,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self.name, self.source = spec.name, spec.source
+        self.budget = Budget(settings.batch_time, settings.batch_rows)
+        self._spec, self._model = spec, model
+        self._target = target
+        self._registry, self._artifacts = registry, artifacts
+        self._combiner = combiner
+        self._clock = clock
+        self._patience = Patience(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
+        self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
+        self._intake: tuple[str, Intake] | None = None  # of the version at work; the pump's thread only
+
+    def handle(self, work: Work) -> Outcome:
+        self.budget.lag = (self._clock.now() - int(work.appended.min())) / 1e6
+        # After the read: whoever had these partitions before committed its last activation before it lost them.
+        self._registry.refresh()
+        alias = self._alias()
+        self._check_epochs(work, alias)
+        artifact = self._artifact(alias)
+        features = self._features(work.rows, artifact.version)
+        parts, failures = isolate(
+            lambda rows, limit: self._call(artifact, features, rows, limit),
+            work,
+            patience=self._patience,
+            limits=self._limits,
+            clock=self._clock,
+        )
+        outputs = self._predictions(work.rows, parts, artifact.version)
+        return Outcome([*outputs, *self._activations(work, alias)], failures)
+
+    def answer(self, rows: pa.RecordBatch, timeout: float) -> tuple[pa.RecordBatch, ModelVersion]:
+        """Score a caller's rows as the stream's: the model's outputs, and the version that made them.
+
+        Raises ``NotFound`` while there is no version, ``InvalidEvent`` for columns that the model cannot read, and
+        what ``Runner.predict`` raises.
+        """
+        self._registry.refresh()
+        try:
+            artifact = self._artifact(self._alias())
+        except NotYet as error:
+            raise NotFound(error.reason) from error
+        try:
+            features = Intake(artifact.version.signature)(rows)
+        except ModelRefused as error:
+            raise InvalidEvent(str(error)) from error
+        return self._combiner.predict(artifact, features, min(timeout, self._spec.timeout)), artifact.version
+
+    # -- which version --------------------------------------------------------
+
+    def _alias(self) -> Alias:
+        model, name = self._model.name, self._model.alias
+        alias = self._registry.alias(model, name)
+        if alias is None:
+            raise NotYet(f"model '{model}' has no version yet that '{name}' points to: register one")
+        return alias
+
+    def _check_epochs(self, work: Work, alias: Alias) -> None:
+        """A partition never goes back behind the move of the alias that it was last scored after."""
+        for partition in np.unique(work.partitions).tolist():
+            last = self._registry.activation(self.name, self.source, partition)
+            if last is not None and (last.model, last.alias) == (alias.model, alias.alias) and last.epoch > alias.epoch:
+                raise NotYet(f"{self.source}/{partition} was scored at epoch {last.epoch}, only {alias.epoch} is known")
+
+    def _artifact(self, alias: Alias) -> Artifact:
+        version = self._registry.versions(alias.model)[alias.version - 1]
+        try:
+            return Artifact(version, self._artifacts.path(version.digest))
+        except NotFound as error:
+            raise Sick(f"model {version.ref}: {error}") from error
+
+    def _activations(self, work: Work, alias: Alias) -> list[Output]:
+        partitions, firsts = np.unique(work.partitions, return_index=True)
+        rows: list[int] = []
+        records: list[Activated] = []
+        for partition, first in zip(partitions.tolist(), firsts.tolist(), strict=True):
+            last = self._registry.activation(self.name, self.source, partition)
+            if last is not None and (last.model, last.version) == (alias.model, alias.version):
+                continue
+            rows.append(first)
+            records.append(self._record(partition, int(work.positions[first]), alias))
+        return [Output(SYSTEM, to_rows(records), np.array(rows, np.int64))] if records else []
+
+    def _record(self, partition: int, position: int, alias: Alias) -> Activated:
+        return Activated(
+            stage=self.name,
+            topic=self.source,
+            partition=partition,
+            from_offset=position,
+            model=alias.model,
+            version=alias.version,
+            epoch=alias.epoch,
+            alias=alias.alias,
+        )
+
+    # -- scoring --------------------------------------------------------------
+
+    def _features(self, rows: pa.RecordBatch, version: ModelVersion) -> pa.RecordBatch:
+        if self._intake is None or self._intake[0] != version.ref:
+            self._intake = version.ref, Intake(version.signature)
+        try:
+            return self._intake[1](rows)
+        except ModelRefused as error:
+            raise Sick(f"model {version.ref} does not fit topic '{self.source}': {error}") from error
+
+    def _call(
+        self, artifact: Artifact, features: pa.RecordBatch, rows: Indices, limit: float
+    ) -> tuple[pa.RecordBatch, Sequence[RowFailure]]:
+        part = features if len(rows) == features.num_rows else features.take(pa.array(rows))
+        try:
+            with self.budget.timed(len(rows), self._clock, artifact.version.ref):
+                return self._combiner.predict(artifact, part, limit), ()
+        except (ArtifactDamaged, ModelRefused) as error:
+            raise Sick(f"model {artifact.version.ref} cannot be used: {error}") from error
+
+    def _predictions(
+        self, scored: pa.RecordBatch, parts: Sequence[Part[pa.RecordBatch]], version: ModelVersion
+    ) -> list[Output]:
+        if not parts:
+            return []
+        parents = np.concatenate([part.rows for part in parts])
+        answers = joined([part.value for part in parts])
+        kept = scored.select(list(self._spec.keep))
+        if len(parts) > 1 or len(parents) < kept.num_rows:
+            kept = kept.take(pa.array(parents))
+        rows = pa.RecordBatch.from_arrays(
+            [*kept.columns, *answers.columns], names=[*kept.schema.names, *answers.schema.names]
+        )
+        rows = conform(rows, self._target.schema)
+        return [Output(self._target.name, rows, parents, version.name, version.version)]

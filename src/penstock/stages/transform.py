@@ -1,0 +1,175 @@
+"""The stage of a user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..batch import SYSTEM, Indices, TopicSpec, data_columns, joined
+from ..clock import Clock
+from ..declare.plan import FunctionSpec
+from ..errors import RunnerDied, SchemaChanged, TaskFailed
+from ..models.messages import to_rows
+from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias
+from ..schema.evolution import conform
+from ..settings import Settings
+from .budget import Budget
+from .envelope import enveloped
+from .failures import Patience, Sick
+from .handles import Desk, Place
+from .interface import Failure, Outcome, Output, Work
+from .isolation import Limits, Part, isolate
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What calls made: rows, the row of the work that each was made of, and the commands with the row that asked."""
+
+    rows: pa.RecordBatch | None
+    parents: Indices
+    commands: Sequence[tuple[int, SetAlias]] = ()
+
+
+class Transform:
+    """Runs the function of one stage over its source. ``target``: where its results go; None: nowhere.
+
+    A function that is given ``ps.Models`` gets one row a call, so that what it asks of the registry belongs to one
+    event; ``desk`` answers it.
+    """
+
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        target: TopicSpec | None,
+        runner: Runner,
+        clock: Clock,
+        settings: Settings,
+        *,
+        desk: Desk | None = None,
+    ) -> None:
+        self.name, self.source = spec.name, spec.source
+        self.budget = Budget(settings.batch_time, settings.batch_rows)
+        self._spec = spec
+        self._target = target
+        self._runner = runner
+        self._clock = clock
+        self._desk = desk
+        self._patience = Patience(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
+        self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
+
+    def handle(self, work: Work) -> Outcome:
+        self.budget.lag = (self._clock.now() - int(work.appended.min())) / 1e6
+        chosen = self._chosen(work)
+        if not len(chosen):
+            return Outcome()
+        part = work if len(chosen) == len(work) else work.take(chosen)
+        if self._spec.takes == "envelope":
+            part = enveloped(part)
+        try:
+            parts, failures = isolate(
+                lambda rows, limit: self._call(part, rows, limit),
+                part,
+                patience=self._patience,
+                limits=self._limits,
+                clock=self._clock,
+            )
+        except Sick as sick:
+            sick.poison = _among(sick.poison, chosen)
+            raise
+        return Outcome(self._outputs(part, parts, chosen), _among(failures, chosen))
+
+    # -- which rows -----------------------------------------------------------
+
+    def _chosen(self, work: Work) -> Indices:
+        """The rows that this function is for: all of a topic, or the system events of its type and condition."""
+        if self._spec.event is None:
+            return np.arange(len(work), dtype=np.int64)
+        if "_type" not in work.rows.schema.names:
+            return np.zeros(0, np.int64)
+        rows = np.flatnonzero(pc.equal(work.rows.column("_type"), self._spec.event).fill_null(False))
+        if self._spec.where is None or not len(rows):
+            return rows
+        from ..declare.planning.where import holds  # here: polars, which a worker without conditions does without
+
+        return rows[holds(self._spec.where, self._spec.event, work.rows.column("json").take(pa.array(rows)))]
+
+    # -- one call -------------------------------------------------------------
+
+    def _call(self, work: Work, rows: Indices, limit: float) -> tuple[Made, Sequence[RowFailure]]:
+        if "Models" in self._spec.injects:
+            return self._one_by_one(work, rows, limit)
+        whole = len(rows) == len(work)
+        applied = self._apply(work.rows if whole else work.rows.take(pa.array(rows)), limit, None)
+        return self._made(applied, rows), applied.failures
+
+    def _one_by_one(self, work: Work, rows: Indices, limit: float) -> tuple[Made, Sequence[RowFailure]]:
+        made: list[Made] = []
+        failures: list[RowFailure] = []
+        for nth, row in enumerate(rows.tolist()):
+            services = self._desk.at(self._place(work, row)) if self._desk else None
+            try:
+                applied = self._apply(work.rows.slice(row, 1), limit, services)
+            except TaskFailed as error:
+                if error.unavailable or len(rows) == 1:
+                    raise
+                failures.append(RowFailure(nth, error.error, error.reason, error.traceback, transient=error.transient))
+                continue
+            except RunnerDied as error:
+                raise RunnerDied(error.reason, nth) from error
+            failures += [
+                RowFailure(nth, f.error, f.reason, f.traceback, f.rejected, f.transient) for f in applied.failures
+            ]
+            made.append(self._made(applied, rows[nth : nth + 1]))
+        return _merged(made), failures
+
+    def _apply(self, rows: pa.RecordBatch, limit: float, services: Services | None) -> Applied:
+        with self.budget.timed(rows.num_rows, self._clock):
+            return self._runner.apply(self.name, rows, timeout=limit, services=services)
+
+    def _made(self, applied: Applied, rows: Indices) -> Made:
+        first = int(rows[0])
+        commands = [(first, command) for command in applied.commands]
+        if applied.rows is None or self._target is None:
+            return Made(None, np.zeros(0, np.int64), commands)
+        try:
+            made = conform(data_columns(applied.rows), self._target.schema)
+        except SchemaChanged as error:
+            reason = f"stage '{self.name}' returned rows that do not fit topic '{self._target.name}': {error}"
+            raise TaskFailed("OutputMismatch", reason, "") from error
+        return Made(made, rows[applied.parents], commands)
+
+    # -- all together ---------------------------------------------------------
+
+    def _outputs(self, work: Work, parts: Sequence[Part[Made]], chosen: Indices) -> list[Output]:
+        whole = _merged([part.value for part in parts])
+        outputs: list[Output] = []
+        if whole.rows is not None and self._target is not None:
+            outputs.append(Output(self._target.name, whole.rows, chosen[whole.parents]))
+        if whole.commands:
+            outputs.append(self._commands(work, whole.commands, chosen))
+        return outputs
+
+    def _commands(self, work: Work, wanted: Sequence[tuple[int, SetAlias]], chosen: Indices) -> Output:
+        rows = np.array([row for row, _ in wanted], np.int64)
+        nths = [int((rows[:i] == row).sum()) for i, row in enumerate(rows)]
+        moves = [self._place(work, row).move(command, nth) for (row, command), nth in zip(wanted, nths, strict=True)]
+        return Output(SYSTEM, to_rows(moves), chosen[rows])
+
+    def _place(self, work: Work, row: int) -> Place:
+        return Place(self.name, work.topic, int(work.partitions[row]), int(work.positions[row]))
+
+
+def _merged(parts: Sequence[Made]) -> Made:
+    rows = [part.rows for part in parts if part.rows is not None]
+    commands = [command for part in parts for command in part.commands]
+    if not rows:
+        return Made(None, np.zeros(0, np.int64), commands)
+    return Made(joined(rows), np.concatenate([part.parents for part in parts if part.rows is not None]), commands)
+
+
+def _among(failures: Sequence[Failure], chosen: Indices) -> list[Failure]:
+    return [Failure(int(chosen[f.row]), f.error, f.reason, f.traceback, f.attempts) for f in failures]

@@ -1,0 +1,30 @@
+"""What the tests of an app and of a backend need: run an app in memory, and the suites that every backend passes.
+
+The names are loaded when they are asked for: the suites need pytest, and running an app does not.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .log_contract import LogContract as LogContract
+    from .rowwise import assert_rowwise as assert_rowwise
+    from .running import DeadLetter as DeadLetter
+    from .running import Running as Running
+    from .running import run as run
+    from .runtime_contract import RuntimeContract as RuntimeContract
+
+_PLACES = {
+    "DeadLetter": "running",
+    "LogContract": "log_contract",
+    "Running": "running",
+    "RuntimeContract": "runtime_contract",
+    "assert_rowwise": "rowwise",
+    "run": "running",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_PLACES[name]}", __name__), name)

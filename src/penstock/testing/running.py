@@ -1,0 +1,171 @@
+"""Run an app in memory, on a clock moved by hand: the stages and the pump of production, in the test's own thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..batch import DEAD, Batch, Write
+from ..clock import ManualClock
+from ..declare.app import App
+from ..declare.parts import Topic
+from ..declare.planning.build import plan_of
+from ..declare.values import Duration, seconds
+from ..errors import PenstockError
+from ..log.memory import MemoryLog
+from ..models.artifacts import Artifacts
+from ..partition import key_text, split
+from ..run.compose.prepare import prepare
+from ..run.compose.stages import Composition
+from ..runner.inline import InlineRunner
+from ..schema.objects import from_objects, to_objects
+from ..settings import Settings
+from ..stages.register import GROUP
+from .standins import StandIn, StandIns
+
+E = TypeVar("E")
+
+ROUNDS = 1_000  # over all stages; an app whose events stop making events is done long before
+AT_ONCE = 10_000  # rows of one read
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that no attempt could deal with. ``data``: the event as JSON values."""
+
+    stage: str
+    error: str  # the exception's type name
+    reason: str
+    traceback: str
+    attempts: int
+    partition: int
+    offset: int
+    id: str
+    key: str | None
+    time: datetime
+    data: Any
+
+
+class Running:
+    """An app under test. Nothing happens but in ``settle`` and ``advance``."""
+
+    def __init__(self, composition: Composition, clock: ManualClock) -> None:
+        self.clock = clock
+        self._composition = composition
+        self._log = composition.log
+        self._turn = 0
+
+    def publish(self, topic: Topic[E], *events: E) -> None:
+        """Append events of the topic's type, as a publisher's; no stage has run when it returns.
+
+        Raises ``InvalidEvent`` as the HTTP door would.
+        """
+        spec = self._composition.plan.topic(topic.name)
+        rows = from_objects(events, spec.schema)
+        keys = key_text(rows.column(spec.key)) if spec.key is not None else None
+        self._turn += 1
+        parts = split(rows, keys, spec.partitions, self._turn)
+        self._log.append([Write(topic.name, partition, part) for partition, part in parts])
+
+    def settle(self) -> None:
+        """Let every stage work until nothing moves: each event is dealt with, or its stage waits for something.
+
+        A stage whose dependency is away, or whose model has no version, holds its events; ``advance`` lets it try
+        again. Raises ``PenstockError`` naming the stages when events go on making events without an end.
+        """
+        for _ in range(ROUNDS):
+            moved = [line.name for line in self._composition.lines if line.pump.step(0.0)]
+            if not moved:
+                return
+        raise PenstockError(f"still not settled after {ROUNDS} rounds; these stages go on: {', '.join(moved)}")
+
+    def read(self, topic: Topic[E]) -> list[E]:
+        """Every event of the topic since the start, as objects of its type; by partition, and in order within one."""
+        found: list[E] = []
+        for batch in self._batches(topic.name):
+            found += to_objects(batch.rows, topic.type)
+        return found
+
+    def dead(self, topic: Topic[Any]) -> list[DeadLetter]:
+        """The topic's events that went to the dead letters."""
+        letters = [row for batch in self._batches(DEAD) for row in batch.rows.to_pylist()]
+        names = DeadLetter.__dataclass_fields__
+        return [
+            DeadLetter(**{n: row[n] for n in names} | {"data": msgspec.json.decode(row["data"])})
+            for row in letters
+            if row["topic"] == topic.name
+        ]
+
+    def waiting(self) -> dict[str, str]:
+        """The stages that wait for something, and what it is."""
+        statuses = {line.name: line.pump.status for line in self._composition.lines}
+        return {name: status.why for name, status in statuses.items() if not status.ready}
+
+    def advance(self, d: Duration) -> None:
+        """Move the clock, by ``"90s"`` or a ``timedelta``, and settle."""
+        self.clock.advance(seconds(d, "advance"))
+        self.settle()
+
+    def _batches(self, topic: str) -> list[Batch]:
+        reader = self._log.reader(None, [topic], "test")
+        try:
+            found: list[Batch] = []
+            while batches := reader.read(AT_ONCE, 0.0):
+                found += batches
+            return sorted(found, key=lambda batch: batch.partition)
+        finally:
+            reader.close()
+
+
+@contextmanager
+def run(
+    app: App,
+    *,
+    models: Mapping[str, StandIn] | None = None,
+    resources: Mapping[type, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """An app in memory, until the end of the ``with`` block.
+
+    ``models`` stand in for the registry's: a function from a frame of the model's inputs to one of its outputs.
+    ``resources`` are given, by their type, instead of what ``app.resource`` makes. ``env`` is the whole environment.
+    Raises ``DeclarationError`` for an app that could not run.
+    """
+    stand_ins, clock, settings = StandIns(models or {}), _Clock(), Settings()
+    plan = plan_of(app, signatures=stand_ins.signature_of, provided=tuple(resources or ()), environ=dict(env or {}))
+    stand_ins.check_names(plan)
+    plan = stand_ins.without_artifacts(plan)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="penstock-test-")))
+        log, artifacts = MemoryLog(clock, settings=settings), Artifacts(folder)
+        stack.callback(log.close)
+        prepare(plan, log, artifacts, clock)
+        stand_ins.install(plan, log, artifacts, clock)
+
+        def make_runner(stage: str, with_app: bool) -> InlineRunner:
+            return InlineRunner(app, plan, models=models, resources=resources, env=env)
+
+        composition = Composition(plan, log, artifacts, clock, settings, "test", make_runner)
+        stack.callback(composition.close)
+        registrar = next(line for line in composition.lines if line.name == GROUP)
+        clock.meanwhile = lambda: registrar.pump.step(0.0)
+        yield Running(composition, clock)
+
+
+class _Clock(ManualClock):
+    """A function that registers a model sleeps until the registry answers; here nobody else would let it answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.meanwhile()

@@ -1,0 +1,85 @@
+"""The command line as a whole: what it imports, what it says when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from penstock.cli.main import app
+
+run = CliRunner()
+HEAVY = ("pyarrow", "polars", "numpy", "httpx", "uvicorn", "apsw", "prometheus_client", "onnxruntime")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom penstock.cli.main import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    for command in ("run", "dev", "check", "publish", "tail", "topics", "groups", "models", "dead"):
+        assert command in done.stdout
+
+
+def test_the_supervisor_loads_neither_arrow_nor_polars() -> None:
+    code = (
+        "import sys, penstock.run.supervisor.loop, penstock.cli.serve\n"
+        "print([m for m in ('pyarrow', 'polars', 'numpy', 'apsw', 'uvicorn', 'prometheus_client') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", [["topics"], ["models", "list"], ["dead", "list"], ["tail", "t"], ["groups"]])
+def test_no_server_is_one_line(command: list[str]) -> None:
+    done = run.invoke(app, [*command, "--url", "http://127.0.0.1:1"])
+    assert done.exit_code == 1 and done.stdout == ""
+    assert "nothing answers at http://127.0.0.1:1" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_address_that_is_none() -> None:
+    done = run.invoke(app, ["topics", "--url", "localhost:8000"])
+    assert done.exit_code == 1 and "write http://HOST:PORT" in done.stderr
+
+
+def test_debug_shows_where_an_error_came_from() -> None:
+    done = run.invoke(app, ["--debug", "topics", "--url", "http://127.0.0.1:1"])
+    assert done.exit_code == 1 and type(done.exception).__name__ == "Unreachable"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run"], ["run", "app.py", "--port", "many"], ["run", "app.py", "--workers", "-1"], ["nonsense"], ["models"]],
+)
+def test_wrong_arguments_exit_with_2(arguments: list[str]) -> None:
+    assert run.invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("url", ["kafka://localhost:9092", "sqlite:", "memory:"])
+def test_another_log_is_refused(url: str) -> None:
+    done = run.invoke(app, ["run", "app.py", "--log", url])
+    assert done.exit_code == 2 and url in done.stderr
+
+
+def test_the_embedded_log_by_its_url(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_text("in the way")
+    done = run.invoke(app, ["run", "app.py", "--log", f"sqlite:{place}"])
+    assert done.exit_code == 2 and str(place) in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    code = "from penstock.cli.main import app; app()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+    ) as done:
+        assert done.stdout is not None and done.stderr is not None
+        done.stdout.close()
+        assert b"Traceback" not in done.stderr.read()

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from penstock.batch import TopicSpec
+from penstock.declare.checking.compare import Deployed, compare
+from penstock.declare.plan import FunctionSpec, Plan
+
+SCHEMA = pa.schema([pa.field("a", pa.int64(), nullable=False)])
+TOPIC = TopicSpec("t", SCHEMA, partitions=4, key="a")
+FUNCTION = FunctionSpec("f", "t", None, "frame", place="app.py:7")
+PLAN = Plan("app", "app.py:app", "", (TOPIC,), (FUNCTION,))
+
+
+def found(plan: Plan, deployed: Deployed) -> list[tuple[str, str]]:
+    return [(f.severity, f.message) for f in compare(plan, deployed)]
+
+
+def test_what_did_not_change_is_no_finding() -> None:
+    same = Deployed((TOPIC, TopicSpec("penstock.system")), {"f": ["t"], "penstock.registry": ["penstock.system"]})
+    assert not compare(PLAN, same)
+    assert not compare(PLAN, Deployed())
+
+
+def test_fewer_partitions_are_refused_and_more_are_said() -> None:
+    deployed = Deployed((TOPIC,))
+    (error,) = compare(replace(PLAN, topics=(replace(TOPIC, partitions=3),)), deployed)
+    assert (error.severity, error.place) == ("error", "app.py:app topic 't'")
+    assert error.mend.startswith("write partitions=4")
+    ((severity, _),) = found(replace(PLAN, topics=(replace(TOPIC, partitions=5),)), deployed)
+    assert severity == "warning"
+
+
+def test_a_type_may_only_gain_optional_fields() -> None:
+    gained = pa.schema([*SCHEMA, pa.field("b", pa.string())])
+    changed = pa.schema([pa.field("a", pa.string(), nullable=False)])
+    deployed = Deployed((TOPIC,))
+    assert not compare(replace(PLAN, topics=(replace(TOPIC, schema=gained),)), deployed)
+    ((severity, message),) = found(replace(PLAN, topics=(replace(TOPIC, schema=changed),)), deployed)
+    assert severity == "error"
+    assert "'a' changed" in message
+
+
+def test_another_key_and_a_lost_topic_are_said() -> None:
+    deployed = Deployed((TOPIC, TopicSpec("gone")))
+    (key, gone) = found(replace(PLAN, topics=(replace(TOPIC, key=None),)), deployed)
+    assert "its key is" in key[1]
+    assert gone == ("warning", "topic 'gone' is deployed and no longer declared")
+
+
+def test_a_renamed_stage_names_its_likely_heir() -> None:
+    (finding,) = compare(PLAN, Deployed((TOPIC,), {"old": ["t"]}))
+    assert finding.place == "app.py:7"
+    assert "name='old'" in finding.mend
+    (finding,) = compare(PLAN, Deployed((TOPIC,), {"f": ["t"], "old": ["t"]}))
+    assert finding.place == "app.py:app"
+    assert "the app has none of that name" in finding.message

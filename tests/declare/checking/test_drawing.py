@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.batch import SYSTEM, TopicSpec
+from penstock.declare.checking import svg
+from penstock.declare.checking.graph import Graph, Node, as_text, graph_of
+from penstock.declare.checking.layout import layered
+from penstock.declare.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
+
+PLAN = Plan(
+    "flights",
+    "app.py:app",
+    "",
+    (TopicSpec("departures", key="tailnum", retain_us=604_800_000_000), TopicSpec("features"), TopicSpec("delays")),
+    (
+        FunctionSpec("prepare", "departures", "features", "frame"),
+        FunctionSpec("evaluate", SYSTEM, None, "event", event="penstock.model.registered", where="model < 'x' & 1"),
+    ),
+    (ScoreSpec("delays", "features", "delay", "delays"),),
+    (ModelSpec("delay", ("arr_delay",)),),
+)
+
+
+def test_text() -> None:
+    assert as_text(PLAN).splitlines() == [
+        "flights",
+        "",
+        "       departures ──▶ [prepare]  ──▶ features  per batch",
+        "  penstock.system ──▶ [evaluate]               penstock.model.registered where model < 'x' & 1",
+        "         features ──▶ [delays]   ──▶ delays    model delay@champion",
+        "",
+        "  departures  4 partitions · key tailnum · kept 7d",
+        "              JSON",
+        "  features    4 partitions · kept for ever",
+        "              JSON",
+        "  delays      4 partitions · kept for ever",
+        "              JSON",
+    ]
+
+
+def test_layers_follow_the_events() -> None:
+    layers = layered(graph_of(PLAN))
+    depth = {node: i for i, layer in enumerate(layers) for node in layer}
+    assert all(depth[tail] < depth[head] for tail, head in graph_of(PLAN).edges)
+    assert len(layers) == 5
+
+
+def test_the_picture_holds_every_name_once_and_escapes() -> None:
+    root = ElementTree.fromstring(svg.as_svg(PLAN))
+    texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("delays") == 2  # the stage and the topic
+    assert "penstock.model.registered where model < 'x' & 1" in texts
+    assert "prefers-color-scheme: dark" in svg.as_svg(PLAN)
+
+
+def test_an_app_of_nothing_can_be_drawn() -> None:
+    empty = Plan('a"<&', "", "", ())
+    assert ElementTree.fromstring(svg.as_svg(empty)).get("aria-label") == 'a"<&'
+    assert as_text(empty) == 'a"<&\n'
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=30))
+def test_any_graph_is_laid_out_without_overlaps(edges: list[tuple[int, int]]) -> None:
+    nodes = tuple(Node(f"n{i}", "topic", "t" * i, "") for i in range(12))
+    graph = Graph("g", nodes, tuple((f"n{a}", f"n{b}") for a, b in edges))
+    layers = layered(graph)
+    assert sorted(n for layer in layers for n in layer) == sorted(n.id for n in nodes)
+    boxes = list(svg._boxes(graph).values())
+    for one, other in combinations(boxes, 2):
+        apart = one.right <= other.x or other.right <= one.x
+        assert apart or abs(one.y - other.y) >= svg._HEIGHT
+
+
+@pytest.mark.parametrize("size", [2, 400])
+def test_circles_and_long_chains_end(size: int) -> None:
+    ring = tuple((f"n{i}", f"n{(i + 1) % size}") for i in range(size))
+    graph = Graph("g", tuple(Node(f"n{i}", "topic", "t", "") for i in range(size)), ring)
+    assert len(layered(graph)) == size

@@ -1,0 +1,260 @@
+"""A real ``penstock run`` under fire, and an independent look at what it left in the log."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+import polars as pl
+import psutil
+import pytest
+
+from penstock.batch import SYSTEM, Batch
+from penstock.log.embedded import EmbeddedLog
+
+PATIENCE = 60.0  # seconds that any single thing may take before the test gives up
+
+
+@dataclass
+class Rig:
+    url: str
+    directory: Path
+    process: subprocess.Popen[str]
+
+    def children(self, role: str) -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if any(part.endswith(f".{role}") or part.endswith(f".{role}.main") for part in process.cmdline()):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def family(self) -> list[psutil.Process]:
+        """The supervisor and all that it started."""
+        supervisor = psutil.Process(self.process.pid)
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    def kill(self, role: str, rng: random.Random) -> bool:
+        victims = self.children(role)
+        if not victims:
+            return False
+        try:
+            rng.choice(victims).send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            return False
+        return True
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def running(
+    app: Path, directory: Path, *, workers: int = 2, port: int = 0, env: Mapping[str, str] | None = None
+) -> Iterator[Rig]:
+    command = [sys.executable, "-m", "penstock", "run", str(app), "--data", str(directory)]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--workers", str(workers)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PENSTOCK_LOG": "json", **(env or {})},
+    )
+    assert process.stdout is not None
+    try:
+        line = next((text for text in process.stdout if text.startswith("ready ")), None)
+        assert line is not None, f"penstock run ended with {process.wait()} before it was ready"
+        yield Rig(line.split()[1], directory, process)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        process.stdout.close()
+
+
+@dataclass
+class Publisher:
+    """Publishes bodies in order, each until it is acknowledged; a body whose answer was lost is sent again.
+
+    ``done`` of them are acknowledged. ``refused`` are statuses that mean "later", as a publisher takes them.
+    """
+
+    url: str
+    topic: str
+    bodies: Sequence[bytes]
+    pause: float = 0.0  # seconds between two bodies, until ``hurry``
+    hurry: threading.Event = field(default_factory=threading.Event)
+    acknowledged: list[dict[str, int]] = field(default_factory=list)
+    done: int = 0
+    retried: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    refused: tuple[int, ...] = (429, 503)
+    error: BaseException | None = None
+
+    def start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self) -> None:
+        try:
+            with httpx.Client(timeout=10.0) as client:
+                for body in self.bodies:
+                    if self.stop.is_set():
+                        return
+                    self._publish(client, body)
+                    self.hurry.wait(self.pause)
+        except BaseException as error:
+            self.error = error
+
+    def _publish(self, client: httpx.Client, body: bytes) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = client.post(
+                    f"{self.url}/topics/{self.topic}/events", content=body, headers={"content-type": "application/json"}
+                )
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code == 200:
+                self.acknowledged.extend(answer.json()["positions"])
+                self.done += 1
+                return
+            if answer is not None and answer.status_code not in self.refused:
+                raise AssertionError(answer.text)
+            if time.monotonic() > deadline:
+                raise AssertionError("the gateway did not come back")
+            self.retried += 1
+            time.sleep(0.05)
+
+
+def eventually(holds: Callable[[], bool], patience: float = PATIENCE) -> bool:
+    """Ask again and again, bounded in time."""
+    deadline = time.monotonic() + patience
+    while not (answer := holds()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return answer
+
+
+# -- faults -------------------------------------------------------------------
+
+
+def planted(folder: Path, code: str, module: str = "") -> dict[str, str]:
+    """An environment in which every Python process first runs ``code``; or only those started as ``-m module``.
+
+    So a bug is planted in the processes of a run without a hook for it in what is shipped.
+    """
+    folder.mkdir()
+    body = "".join(f"    {line}\n" for line in code.splitlines())
+    (folder / "sitecustomize.py").write_text(f"import sys\nif {module!r} in ['', *sys.orig_argv]:\n{body}")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can make a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+# -- the independent look -----------------------------------------------------
+
+
+def read_all(directory: Path, topic: str) -> list[Batch]:
+    """Every batch of a topic, through an anonymous reader of a log nobody else has open."""
+    log = EmbeddedLog(directory)
+    reader = log.reader(None, [topic], "verify")
+    found: list[Batch] = []
+    while batches := reader.read(50_000, 0.0):
+        found.extend(batches)
+    reader.close()
+    log.close()
+    return found
+
+
+def frame(batches: Sequence[Batch]) -> pl.DataFrame:
+    """Rows with where they are, where they came from and what made them."""
+    frames = []
+    for batch in batches:
+        rows = pl.from_arrow(batch.rows)
+        assert isinstance(rows, pl.DataFrame)
+        origin = batch.origin
+        frames.append(
+            rows.with_columns(
+                partition=pl.lit(batch.partition, pl.Int64),
+                offset=pl.Series(batch.positions),
+                version=pl.lit(origin.version if origin else None, pl.Int64),
+                model=pl.lit(origin.model if origin else None, pl.String),
+            )
+        )
+    return pl.concat(frames, how="diagonal_relaxed")
+
+
+def assert_each_parent_once(parents: pl.DataFrame, children: pl.DataFrame) -> None:
+    """Every position of ``parents`` is the parent of exactly one row of ``children``, and nothing else is."""
+    have = parents.select(pl.col("partition"), pl.col("offset")).sort("partition", "offset")
+    seen = children.select(
+        pl.col("_parent_partition").cast(pl.Int64).alias("partition"), pl.col("_parent").alias("offset")
+    ).sort("partition", "offset")
+    doubled = seen.filter(seen.is_duplicated())
+    assert doubled.is_empty(), f"{doubled.height} positions handled more than once: {doubled.head(3).rows()}"
+    lost = have.join(seen, on=["partition", "offset"], how="anti")
+    assert lost.is_empty(), f"{lost.height} of {have.height} positions never handled: {lost.head(3).rows()}"
+    assert seen.height == have.height
+
+
+def assert_acknowledged_are_stored(acknowledged: Sequence[dict[str, int]], stored: pl.DataFrame) -> None:
+    have = {(p, o) for p, o in stored.select("partition", "offset").iter_rows()}
+    for span in acknowledged:
+        for offset in (span["offset"], span["last"]):
+            assert (span["partition"], offset) in have, f"acknowledged and gone: {span}"
+    count = sum(span["count"] for span in acknowledged)
+    assert count <= stored.height, f"{count} acknowledged, {stored.height} stored: some are gone"
+
+
+def assert_versions_agree(directory: Path, stage: str, predictions: pl.DataFrame) -> int:
+    """Each prediction has the version that the activation records name for its parent; how many records there are."""
+    import json
+
+    records = [
+        json.loads(text)
+        for batch in read_all(directory, SYSTEM)
+        for kind, text in zip(
+            batch.rows.column("_type").to_pylist(), batch.rows.column("json").to_pylist(), strict=True
+        )
+        if kind == "penstock.model.activated"
+    ]
+    records = [r for r in records if r["stage"] == stage]
+    for partition in predictions["_parent_partition"].unique():
+        mine = sorted((r["from_offset"], r["epoch"], r["version"]) for r in records if r["partition"] == partition)
+        epochs = [epoch for _, epoch, _ in mine]
+        assert epochs == sorted(set(epochs)), f"epochs went back in partition {partition}: {mine}"
+        rows = predictions.filter(pl.col("_parent_partition") == partition)
+        starts = np.array([start for start, _, _ in mine])
+        versions = np.array([version for _, _, version in mine])
+        expected = versions[np.searchsorted(starts, rows["_parent"].to_numpy(), side="right") - 1]
+        wrong = int((expected != rows["version"].to_numpy()).sum())
+        assert wrong == 0, f"{wrong} rows of partition {partition} disagree with the activation record"
+    return len(records)

@@ -1,0 +1,369 @@
+"""Processes killed, stopped and starved of their disk while events flow; judged from the log that was left.
+
+Each check is shown red by a bug planted in the processes of the run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from . import rig, steps
+
+BACK = 5.0  # seconds in which everything works again, on an idle machine
+ROLES = ("gateway", "worker", "runner")
+
+
+def slowness() -> float:
+    """How much longer things take here than on an idle machine."""
+    return max(2.0, os.getloadavg()[0] / (os.cpu_count() or 1) * 3)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+# -- SIGKILL ------------------------------------------------------------------
+
+
+def kill_all(directory: Path, kills: int, supervisors: int, **env: str) -> dict[str, list[float]]:
+    """Each role in turn, under load; the supervisor at the end of each life. How long each took to be back."""
+    rng, port, took = random.Random(kills), free_port(), dict[str, list[float]]()
+    url = f"http://127.0.0.1:{port}"
+    with steps.load(url) as publishers:
+        for life in range(supervisors + 1):
+            began = time.monotonic()
+            with rig.running(steps.APP, directory, workers=2, port=port, env=env) as running:
+                if life:
+                    took.setdefault("supervisor", []).append(time.monotonic() - began)
+                for n in range(kills):
+                    time.sleep(rng.uniform(0.1, 0.5))
+                    role = ROLES[n % 3]
+                    if running.kill(role, rng):
+                        took.setdefault(role, []).append(steps.probe(url, life * kills + n))
+                if life == supervisors:
+                    for publisher in publishers:
+                        publisher.stop.set()
+                    assert rig.eventually(lambda: steps.drained(url, 1)), "what was accepted never came out"
+                    assert running.stop() == 0
+                else:
+                    running.process.kill()
+                    running.process.wait()
+    stored = steps.judge(directory, publishers)
+    worst = {role: f"{max(times):.2f} s" for role, times in took.items()}
+    print(f"{stored.height} steps, {sum(map(len, took.values()))} kills, slowest back: {worst}")
+    assert all(max(times) < BACK * slowness() for times in took.values()), worst
+    return took
+
+
+def test_every_role_killed_under_load(tmp_path: Path) -> None:
+    took = kill_all(tmp_path / "data", kills=3, supervisors=1)
+    assert set(took) == {*ROLES, "supervisor"}
+
+
+@pytest.mark.soak
+def test_every_role_killed_a_hundred_times(tmp_path: Path) -> None:
+    took = kill_all(tmp_path / "data", kills=9, supervisors=33)
+    assert all(len(times) >= 33 for times in took.values())
+
+
+POSITIONS_FIRST = """
+import os, pathlib, signal
+from penstock.log.sqlite.reader import EmbeddedReader
+plain, once = EmbeddedReader.commit, pathlib.Path(os.environ["PLANTED"])
+def commit(self, done, outputs):
+    plain(self, done, [])
+    if outputs and not once.exists():
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(self, [], outputs)
+EmbeddedReader.commit = commit
+"""
+
+
+def test_mutant_positions_committed_before_the_outputs_is_caught(tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", POSITIONS_FIRST, "penstock.run.worker") | {"PLANTED": str(tmp_path / "once")}
+    data = tmp_path / "data"
+    with rig.running(steps.APP, data, workers=1, env=env) as running:
+        with steps.load(running.url, 1) as publishers:
+            assert rig.eventually((tmp_path / "once").exists)
+            time.sleep(0.5)
+        rig.eventually(lambda: lag(running.url) == 0)
+    with pytest.raises(AssertionError, match="never handled"):
+        steps.judge(data, publishers)
+
+
+def lag(url: str) -> int:
+    groups = httpx.get(f"{url}/groups", timeout=5).json()
+    groups = groups["groups"] if isinstance(groups, dict) else groups
+    return sum(p["lag_events"] for g in groups for p in g.get("partitions", [g]) if g["group"] == "copy")
+
+
+BEFORE_STORED = """
+import os, pathlib, signal, time
+from penstock.batch import Span
+from penstock.log.embedded import EmbeddedLog
+from penstock.stages.ingest import Ingest
+plain, once = EmbeddedLog.append, pathlib.Path(os.environ["PLANTED"])
+class Early(Ingest):
+    def _write(self):
+        groups = 0
+        while (item := self._groups.get()) is not None:
+            loop, group = item
+            groups += 1
+            ends = {p.partition: p.end for p in self._log.partitions("steps")}
+            at = [(w, ends[w.partition], w.rows.num_rows) for w in group.writes]
+            spans = [Span(w.topic, w.partition, end, end + rows - 1, rows) for w, end, rows in at]
+            loop.call_soon_threadsafe(self._answer, loop, group, spans)
+            if groups > 5 and not once.exists():
+                time.sleep(0.3)
+                once.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            plain(self._log, group.writes)
+Ingest._write = Early._write
+"""
+
+
+def test_mutant_acknowledged_before_it_was_stored_is_caught(tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", BEFORE_STORED, "penstock.run.gateway") | {"PLANTED": str(tmp_path / "once")}
+    data = tmp_path / "data"
+    with rig.running(steps.APP, data, workers=1, env=env) as running:
+        with steps.load(running.url, 1) as publishers:
+            assert rig.eventually((tmp_path / "once").exists)
+            time.sleep(1.0)
+        rig.eventually(lambda: steps.drained(running.url, 1))
+    with pytest.raises(AssertionError, match="gone"):
+        steps.judge(data, publishers)
+
+
+# -- SIGSTOP ------------------------------------------------------------------
+
+IN_HAND = """
+import time
+from penstock.log.sqlite.reader import EmbeddedReader
+plain = EmbeddedReader.commit
+def commit(self, done, outputs):
+    time.sleep(0.2 if outputs else 0)
+    plain(self, done, outputs)
+EmbeddedReader.commit = commit
+"""
+UNFENCED = """
+from penstock.log.sqlite import leases
+leases.lost = lambda *_: set()
+leases.check_advance = lambda *_: None
+EmbeddedReader._check_held = lambda *_: None
+"""
+
+
+def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
+    """A worker stands still for longer than its neighbours wait, with rows in hand, and then goes on."""
+    env = rig.planted(tmp_path / "plant", plant, "penstock.run.worker")
+    env |= {"PENSTOCK_MEMBER_TIMEOUT": "1", "PENSTOCK_HOLDER_TIMEOUT": str(seconds + 60)}
+    data, rng = tmp_path / "data", random.Random(9)
+    with rig.running(steps.APP, data, workers=2, env=env) as running:
+        with steps.load(running.url) as publishers:
+            for _ in range(2):
+                steps.probe(running.url, 0)
+                stood_still(running, rng.choice(running.children("worker")), seconds)
+        assert rig.eventually(lambda: lag(running.url) == 0)
+        assert running.stop() == 0
+    steps.judge(data, publishers)
+
+
+def stood_still(running: rig.Rig, worker: psutil.Process, seconds: float) -> None:
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(seconds)
+        before = steps.count(running.url, "steps")
+        assert rig.eventually(lambda: steps.count(running.url, "copies") > before, 20), "no progress meanwhile"
+    finally:
+        worker.send_signal(signal.SIGCONT)
+    time.sleep(0.5)  # for what it had in hand, which is refused, and for its share of the partitions
+
+
+def test_a_worker_that_stood_still_is_fenced(tmp_path: Path) -> None:
+    stop_and_go(tmp_path, 2.0, IN_HAND)
+
+
+@pytest.mark.soak
+def test_a_worker_that_stood_still_for_a_minute_is_fenced(tmp_path: Path) -> None:
+    stop_and_go(tmp_path, 60.0, IN_HAND)
+
+
+def test_mutant_without_fencing_is_caught(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="handled more than once"):
+        stop_and_go(tmp_path, 2.0, IN_HAND + UNFENCED)
+
+
+# -- the disk -----------------------------------------------------------------
+
+
+def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    with rig.small_disk(tmp_path / "disk", "40M") as disk:
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(12 << 20))
+        with rig.running(steps.APP, disk / "data", workers=1) as running:
+            family = {p.pid for p in running.family()}
+            acknowledged: list[dict[str, int]] = []
+            filled = fill(running.url, acknowledged)
+            assert filled.status_code in (503, 507), filled.text
+            assert "space" in filled.json()["error"]["message"]
+            for path in ("topics/steps/events?partition=0&limit=10", "topics/steps", "healthz"):
+                assert httpx.get(f"{running.url}/{path}", timeout=10).status_code == 200, path
+            for _ in range(3):
+                time.sleep(0.5)
+                assert fill(running.url, acknowledged).status_code in (503, 507)
+            ballast.unlink()
+            with steps.load(running.url, 1) as publishers:
+                assert rig.eventually(lambda: publishers[0].done > 5), "space came back, and appends did not"
+            assert steps.drained(running.url)
+            assert {p.pid for p in running.family()} == family, "a process was lost to a full disk"
+            assert running.stop() == 0
+        stored = rig.frame(rig.read_all(disk / "data", "steps"))
+        rig.assert_acknowledged_are_stored(publishers[0].acknowledged + acknowledged, stored)
+        steps.assert_whole(stored, publishers)
+
+
+def fill(url: str, acknowledged: list[dict[str, int]]) -> httpx.Response:
+    """Publish ballast until it is refused; the refusal."""
+    rng = random.Random(1)
+    for n in range(10_000):
+        body = [{"key": f"k{n % 40}", "writer": 50, "seq": n, "ballast": rng.randbytes(40_000).hex()}]
+        answer = httpx.post(f"{url}/topics/steps/events", json=body, timeout=20)
+        if answer.status_code != 200:
+            return answer
+        acknowledged.extend(answer.json()["positions"])
+    raise AssertionError("never full")
+
+
+@contextmanager
+def traced(process: psutil.Process, trace: Path, *options: str) -> Iterator[None]:
+    """With strace attached. Absent, that is a skip on a laptop, and a failure in CI."""
+    if shutil.which("strace") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("strace injects this fault, and is not installed")
+    command = ["strace", "-f", "-q", "-s", "24", "-o", str(trace), "-p", str(process.pid), *options]
+    tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        status = Path(f"/proc/{process.pid}/status")
+        if not rig.eventually(lambda: "TracerPid:\t0\n" not in status.read_text() or tracer.poll() is not None, 10):
+            pytest.fail("strace did not attach")
+        if tracer.poll() is not None:
+            pytest.skip("this user may not attach strace to another process")
+        time.sleep(0.2)  # to the other threads
+        yield
+    finally:
+        if tracer.poll() is None:
+            tracer.send_signal(signal.SIGINT)
+        tracer.wait(10)
+
+
+TRIED_AGAIN = """
+from penstock.errors import DiskFailed
+from penstock.log.embedded import EmbeddedLog
+plain = EmbeddedLog.append
+def append(self, writes):
+    try:
+        return plain(self, writes)
+    except DiskFailed:
+        self._engine.writer._failed = None
+        self._engine.writer._db = None
+        return plain(self, writes)
+EmbeddedLog.append = append
+"""
+
+
+def fail_fsync(tmp_path: Path, nth: int, env: dict[str, str]) -> None:
+    data, trace = tmp_path / "data", tmp_path / "trace"
+    with rig.running(steps.APP, data, workers=1, env=env) as running:
+        (gateway,) = running.children("gateway")
+        calls = ("-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg")
+        with (
+            traced(gateway, trace, *calls, "-e", f"inject=fdatasync:error=EIO:when={nth}"),
+            steps.load(running.url) as publishers,
+        ):
+            rig.eventually(lambda: not gateway.is_running(), 8)
+            if gateway.is_running():
+                gateway.kill()  # it went on: the trace says with what
+            steps.probe(running.url, 0)
+        assert steps.drained(running.url)
+        assert running.stop() == 0
+    steps.judge(data, publishers)
+    lines = trace.read_text().splitlines()
+    failed = next(n for n, line in enumerate(lines) if "EIO" in line)
+    after = lines[failed + 1 :]
+    assert not [line for line in after if "HTTP/1.1 200" in line], "acknowledged after a failed fsync"
+    assert not [line for line in after if "fdatasync(" in line], "the fsync was tried again"
+    ended = [line for line in after if f"{gateway.pid} " in line and "+++ exited with " in line]
+    assert ended and "exited with 0" not in ended[0], "the gateway did not end with an error"
+
+
+def test_a_failed_fsync_ends_the_gateway_and_loses_nothing(tmp_path: Path) -> None:
+    fail_fsync(tmp_path, 12, {})
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("nth", [1, 2, 3, 25, 60, 150, 400])
+def test_a_failed_fsync_at_many_moments(tmp_path: Path, nth: int) -> None:
+    fail_fsync(tmp_path, nth, {})
+
+
+def test_mutant_a_failed_fsync_tried_again_is_caught(tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", TRIED_AGAIN, "penstock.run.gateway")
+    with pytest.raises(AssertionError, match=r"after a failed fsync|tried again"):
+        fail_fsync(tmp_path, 12, env)
+
+
+def acknowledged_after_fsync(tmp_path: Path, env: dict[str, str]) -> None:
+    """One request at a time: since the one before was answered, its rows must have been written and synced."""
+    trace, requests = tmp_path / "trace", 25
+    with rig.running(steps.APP, tmp_path / "data", workers=1, env=env) as running:
+        (gateway,) = running.children("gateway")
+        calls = "trace=fdatasync,fsync,pwrite64,write,writev,sendto,sendmsg"
+        with traced(gateway, trace, "-y", "-e", calls), httpx.Client() as client:
+            for body in steps.bodies(0, requests):
+                headers = {"content-type": "application/json"}
+                assert client.post(f"{running.url}/topics/steps/events", content=body, headers=headers).is_success
+    written = synced = False
+    acknowledged = 0
+    for line in trace.read_text().splitlines():
+        if "pwrite64(" in line and "log.db-wal" in line:
+            written, synced = True, False
+        elif ("fdatasync" in line or "fsync" in line) and line.rstrip().endswith("= 0"):
+            synced = True
+        elif "HTTP/1.1 200" in line:
+            assert written and synced, f"acknowledgement {acknowledged + 1} came before its fsync"
+            written, synced, acknowledged = False, False, acknowledged + 1
+    assert acknowledged == requests
+
+
+def test_each_acknowledgement_comes_after_its_fsync(tmp_path: Path) -> None:
+    acknowledged_after_fsync(tmp_path, {})
+
+
+WITHOUT_FSYNC = """
+import apsw
+class Hasty(apsw.Connection):
+    def execute(self, text, *rest, **named):
+        return super().execute(text.replace("synchronous=FULL", "synchronous=NORMAL"), *rest, **named)
+apsw.Connection = Hasty
+"""
+
+
+def test_mutant_acknowledged_before_fsync_is_caught(tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", WITHOUT_FSYNC, "penstock.run.gateway")
+    with pytest.raises(AssertionError, match="before its fsync"):
+        acknowledged_after_fsync(tmp_path, env)

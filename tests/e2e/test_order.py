@@ -1,0 +1,83 @@
+"""Order per key and groups that do not wait for each other, through a real run whose processes are killed."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from . import rig, steps
+
+SLOW = """
+
+import time
+
+late = app.topic("late", Step, key="key", partitions=4)
+
+
+@app.on(steps, to=late)
+def dawdle(rows: pl.DataFrame) -> pl.DataFrame:
+    time.sleep(0.3)
+    return rows
+"""
+
+
+def run_in_order(directory: Path, *, writers: int, seconds: float, kills: int) -> pl.DataFrame:
+    rng = random.Random(kills)
+    with rig.running(steps.APP, directory, workers=2) as running:
+        with steps.load(running.url, writers, pause=0.002) as publishers:
+            for n in range(kills):
+                time.sleep(seconds / kills * rng.uniform(0.5, 1.5))
+                running.kill(("gateway", "worker", "runner")[n % 3], rng)
+        assert rig.eventually(lambda: steps.drained(running.url, 1))
+        assert running.stop() == 0
+    return steps.judge(directory, publishers)
+
+
+def test_order_per_key_holds_across_kills(tmp_path: Path) -> None:
+    stored = run_in_order(tmp_path, writers=6, seconds=5, kills=6)
+    assert stored["writer"].n_unique() == 6 and stored["partition"].n_unique() == 4
+
+
+@pytest.mark.soak
+def test_order_per_key_of_many_writers(tmp_path: Path) -> None:
+    stored = run_in_order(tmp_path, writers=64, seconds=240, kills=120)
+    print(f"{stored.height} steps in order")
+
+
+@pytest.mark.parametrize("column", ["offset", "_parent"])
+def test_the_look_at_the_order_notices_two_steps_swapped(tmp_path: Path, column: str) -> None:
+    with rig.running(steps.APP, tmp_path, workers=1) as running:
+        with steps.load(running.url, 1, count=5) as publishers:
+            assert rig.eventually(lambda: publishers[0].done == 5)
+        assert steps.drained(running.url)
+    topic = "steps" if column == "offset" else "copies"
+    found = rig.frame(rig.read_all(tmp_path, topic)).sort("partition", "offset")
+    look = steps.assert_ordered if column == "offset" else steps.assert_follows
+    look(found)
+    one = found.filter(pl.col("key") == found["key"].mode()[0])
+    swapped = one.with_columns(pl.col(column).reverse())
+    with pytest.raises(AssertionError):
+        look(swapped)
+
+
+def test_a_slow_group_holds_up_no_other(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(steps.APP.read_text() + SLOW)
+    with rig.running(app, tmp_path / "data", workers=1) as running:
+        with steps.load(running.url, 2, pause=0.05) as publishers:
+            began = time.monotonic()
+            behind = []
+            while time.monotonic() - began < 4:
+                time.sleep(0.25)
+                stored, quick, slow = (steps.count(running.url, t) for t in ("steps", "copies", "late"))
+                behind.append((stored - quick, stored - slow))
+        assert steps.drained(running.url)
+        assert rig.eventually(lambda: steps.count(running.url, "late") == steps.count(running.url, "steps"))
+        assert running.stop() == 0
+    quick, slow = (sorted(lag)[len(lag) // 2] for lag in zip(*behind, strict=True))
+    assert quick < slow, f"the quick group was {quick} events behind, the slow one {slow}"
+    steps.judge(tmp_path / "data", publishers, ["copies", "late"])

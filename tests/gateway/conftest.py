@@ -1,0 +1,119 @@
+"""A whole gateway over the log in memory, driven in-process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from penstock.batch import DEAD, SYSTEM, Batch, Span, TopicSpec, Write
+from penstock.clock import SystemClock
+from penstock.declare.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
+from penstock.errors import Busy
+from penstock.gateway.app import Gateway
+from penstock.gateway.rooms import Rooms
+from penstock.log.memory import MemoryLog
+from penstock.models.artifacts import Artifacts
+from penstock.models.registry import Registry
+from penstock.settings import Settings
+from penstock.stages.ingest import Ingest
+
+FLIGHT = pa.schema(
+    [
+        pa.field("flight", pa.int64(), nullable=False),
+        pa.field("tail", pa.string(), nullable=False),
+        pa.field("delay", pa.float64(), nullable=True, metadata={"penstock": '{"default": null}'}),
+    ]
+)
+DELAY = pa.schema([pa.field("arr_delay", pa.float64(), nullable=False)])
+TOPICS = (
+    TopicSpec("flights", FLIGHT, partitions=4, key="tail"),
+    TopicSpec("notes", partitions=2),
+    TopicSpec("once", FLIGHT, partitions=4, key="tail", dedupe_us=600_000_000),
+    TopicSpec("features", FLIGHT, partitions=4),
+    TopicSpec("delays", DELAY, partitions=4),
+    TopicSpec("island", DELAY, partitions=1),
+)
+INTERNAL = (TopicSpec(SYSTEM, partitions=1), TopicSpec(DEAD, partitions=1))
+PLAN = Plan(
+    app="airport",
+    target="",
+    code="c0de",
+    topics=TOPICS,
+    functions=(FunctionSpec("prepare", "flights", "features", "frame"),),
+    scorers=(ScoreSpec("score", "features", "delay", "delays"),),
+    models=(ModelSpec("delay", ("arr_delay",)),),
+)
+EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}
+
+Append = Callable[[Sequence[Write]], Sequence[Span]]
+
+
+async def nobody(model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
+    raise Busy("no worker is running yet")
+
+
+class House:
+    """The rooms, and how to look into them."""
+
+    def __init__(self, folder: Path, settings: Settings, ask: Any = nobody) -> None:
+        self.log = MemoryLog()
+        for spec in (*TOPICS, *INTERNAL):
+            self.log.create(spec)
+        self.failed: list[bool] = []
+        clock = SystemClock()
+        (folder / "status").mkdir(parents=True, exist_ok=True)
+        self.rooms = Rooms(
+            plan=PLAN,
+            log=self.log,
+            ingest=Ingest(self.log, TOPICS, settings, clock, lambda: self.failed.append(True)),
+            registry=Registry(self.log.reader(None, [SYSTEM], "view"), clock),
+            artifacts=Artifacts(folder / "artifacts"),
+            ask=ask,
+            status=folder / "status",
+            settings=settings,
+            clock=clock,
+        )
+        self.gateway = Gateway(self.rooms)
+        self.http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.gateway, raise_app_exceptions=True), base_url="http://127.0.0.1"
+        )
+
+    def stored(self, topic: str) -> list[Batch]:
+        reader = self.log.reader(None, [topic], "test")
+        found: list[Batch] = []
+        while batches := reader.read(100_000, 0):
+            found += batches
+        return found
+
+    def count(self) -> int:
+        """Events in all of the topics together."""
+        return sum(s.events for t in (*TOPICS, *INTERNAL) for s in self.log.partitions(t.name))
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        await self.gateway.close()
+
+
+OpenHouse = Callable[..., Any]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> OpenHouse:
+    @asynccontextmanager
+    async def opened(settings: Settings | None = None, ask: Any = nobody) -> AsyncIterator[House]:
+        made = House(tmp_path, settings or Settings(), ask)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+    return opened
+
+
+Asked = Callable[[str, pa.RecordBatch], Awaitable[tuple[pa.RecordBatch, str]]]

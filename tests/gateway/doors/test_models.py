@@ -1,0 +1,225 @@
+"""Models over HTTP, with the real registry's rules answering from the system topic."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from penstock.batch import SYSTEM, Write
+from penstock.models.interface import Signature
+from penstock.models.messages import MoveAlias, Promoted, Refused, Register, Registered, from_rows, to_rows
+from penstock.models.signature import to_json
+
+SIGNATURE = Signature(pa.schema([("a", pa.float32()), ("b", pa.float32())]), pa.schema([("y", pa.float32())]))
+
+
+async def owner(log: Any) -> None:
+    """Answers commands: a small owner of the registry that takes any artifact but ``bad``."""
+    reader = log.reader(None, [SYSTEM], "owner")
+    versions: dict[str, int] = {}
+    champion: dict[str, int] = {}
+    epoch = 0
+    while True:
+        for batch in reader.read(100, 0):
+            for _, command in from_rows(batch.rows):
+                answers: list[Any] = []
+                if isinstance(command, Register) and command.dataset_id == "bad":
+                    answers = [Refused(kind="refused", reason="not an ONNX file", causationid=command.id)]
+                elif isinstance(command, Register):
+                    number = versions[command.name] = versions.get(command.name, 0) + 1
+                    answers = [
+                        Registered(model=command.name, version=number, digest=command.digest, runtime="onnx", created=1,
+                                   signature=to_json(SIGNATURE), causationid=command.id, metrics=command.metrics,
+                                   trusted=command.trusted, dataset_id=command.dataset_id)
+                    ]  # fmt: skip
+                    if number == 1:
+                        epoch, champion[command.name] = epoch + 1, 1
+                        answers.append(Promoted(model=command.name, alias="champion", from_version=None, to_version=1,
+                                                epoch=epoch, causationid=command.id))  # fmt: skip
+                elif isinstance(command, MoveAlias) and command.expected not in (None, champion.get(command.model)):
+                    answers = [Refused(kind="conflict", reason="champion is at another", causationid=command.id)]
+                elif isinstance(command, MoveAlias) and command.version > versions.get(command.model, 0):
+                    answers = [Refused(kind="not-found", reason="no such version", causationid=command.id)]
+                elif isinstance(command, MoveAlias):
+                    epoch += 1
+                    answers = [Promoted(model=command.model, alias=command.alias, from_version=champion[command.model],
+                                        to_version=command.version, epoch=epoch, causationid=command.id)]  # fmt: skip
+                    champion[command.model] = command.version
+                if answers:
+                    log.append([Write(SYSTEM, 0, to_rows(answers))])
+        await asyncio.sleep(0.002)
+
+
+def run(house: Any, work: Any, **options: Any) -> None:
+    @asynccontextmanager
+    async def owned() -> Any:
+        async with house(**options) as h:
+            task = asyncio.create_task(owner(h.log))
+            try:
+                yield h
+            finally:
+                task.cancel()
+
+    async def go() -> None:
+        async with owned() as h:
+            await work(h)
+
+    asyncio.run(go())
+
+
+async def register(h: Any, query: str = "", body: bytes = b"model bytes") -> Any:
+    return await h.http.post(f"/models/delay/versions{query}", content=body)
+
+
+def test_register_promote_and_look(house: Any) -> None:
+    async def work(h: Any) -> None:
+        first = await register(h, '?metrics={"mae":9.5}&dataset_id=d1')
+        assert first.status_code == 201, first.text
+        assert first.json()["version"] == 1
+        assert (await register(h, body=b"other bytes")).json()["version"] == 2
+        said = await h.http.post("/models/delay/promote", json={"version": 2, "expected": 1})
+        assert said.json() == {"model": "delay", "alias": "champion", "version": 2, "from": 1, "epoch": 2}
+        (listed,) = (await h.http.get("/models")).json()
+        assert listed["versions"] == [1, 2] and listed["aliases"]["champion"]["version"] == 2
+        full = (await h.http.get("/models/delay")).json()
+        assert full["versions"][0]["metrics"] == {"mae": 9.5}
+        assert full["versions"][0]["digest"] == first.json()["digest"]
+        assert h.rooms.artifacts.path(first.json()["digest"]).read_bytes() == b"model bytes"
+
+    run(house, work)
+
+
+def test_refusals(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await register(h)
+        refused = await register(h, "?dataset_id=bad")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "model_refused")
+        assert "not an ONNX file" in refused.text
+        conflict = await h.http.put("/models/delay/aliases/champion", json={"version": 1, "expected": 7})
+        assert conflict.status_code == 409
+        assert (await h.http.post("/models/delay/promote", json={"version": 99})).status_code == 404
+        assert (await h.http.get("/models/dleay")).status_code == 404
+
+    run(house, work)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/models/delay/promote", b"{}"),
+        ("/models/delay/promote", b'{"version": "1"}'),
+        ("/models/delay/promote", b'{"version": 1, "x": 1}'),
+        ("/models/delay/promote", b"[" * 100_000),
+        ("/models/delay/promote", b" " * 100_000),
+        ("/models/delay/versions", b""),
+        ("/models/delay/versions?metrics=x", b"m"),
+        ("/models/delay/versions?metric={}", b"m"),
+        ("/models/..%2f..%2fx/versions", b"m"),
+        ("/models/-x/versions", b"m"),
+    ],
+)
+def test_nonsense_appends_no_command(house: Any, path: str, body: bytes) -> None:
+    async def work(h: Any) -> None:
+        answer = await h.http.post(path, content=body)
+        assert answer.status_code in (400, 404), answer.text
+        assert answer.json()["error"]["code"] != "internal"
+        assert h.count() == 0
+
+    run(house, work)
+
+
+# -- /v2 ----------------------------------------------------------------------
+
+
+async def adds(model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
+    total = np.add(rows["a"].to_numpy(), rows["b"].to_numpy())
+    return pa.RecordBatch.from_arrays([pa.array(total, pa.float32())], names=["y"]), f"{model}/1"
+
+
+INFER = "/v2/models/delay/infer"
+
+
+def tensor(name: str, data: Any, shape: list[int], kind: str = "FP32", **more: Any) -> dict[str, Any]:
+    return {"name": name, "datatype": kind, "shape": shape, "data": data, **more}
+
+
+def test_infer_by_columns_by_matrix_and_binary(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await register(h)
+        by_column = {"id": "7", "inputs": [tensor("a", [1, 2], [2]), tensor("b", [[10], [20]], [2, 1])]}
+        said = await h.http.post(INFER, json=by_column)
+        assert said.json() == {
+            "id": "7", "model_name": "delay", "model_version": "1",
+            "outputs": [{"name": "y", "datatype": "FP32", "shape": [2], "data": [11.0, 22.0]}],
+        }  # fmt: skip
+        matrix = {"inputs": [tensor("x", [1, 10, 2, 20], [2, 2])]}
+        assert (await h.http.post(INFER, json=matrix)).json()["outputs"] == said.json()["outputs"]
+        data = np.array([[1, 10], [2, 20]], "<f4").tobytes()
+        head = json.dumps(
+            {
+                "inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 2], "parameters": {"binary_data_size": 16}}],
+                "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
+            }
+        ).encode()
+        binary = await h.http.post(
+            INFER, content=head + data, headers={"inference-header-content-length": str(len(head))}
+        )
+        length = int(binary.headers["inference-header-content-length"])
+        assert json.loads(binary.content[:length])["outputs"][0]["parameters"] == {"binary_data_size": 8}
+        assert np.frombuffer(binary.content[length:], "<f4").tolist() == [11.0, 22.0]
+        described = (await h.http.get("/v2/models/delay")).json()
+        assert [t["datatype"] for t in described["inputs"]] == ["FP32", "FP32"]
+        assert (await h.http.get("/v2/models/delay/ready")).json()["ready"] is True
+        assert (await h.http.get("/v2/models/delay/versions/2")).status_code == 404
+
+    run(house, work, ask=adds)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"inputs": []}',
+        json.dumps({"inputs": [tensor("a", [1], [1])]}).encode(),
+        json.dumps({"inputs": [tensor("a", [1], [2]), tensor("b", [1], [1])]}).encode(),
+        json.dumps({"inputs": [tensor("a", [1], [1]), tensor("b", [1, 2], [2])]}).encode(),
+        json.dumps({"inputs": [tensor("a", ["x"], [1]), tensor("b", [1], [1])]}).encode(),
+        json.dumps({"inputs": [tensor("a", [1], [1], "FP99"), tensor("b", [1], [1])]}).encode(),
+        json.dumps({"inputs": [tensor("a", [300], [1], "UINT8"), tensor("b", [1], [1])]}).encode(),
+        json.dumps({"inputs": [tensor("a", [1], [-1]), tensor("b", [1], [1])]}).encode(),
+        json.dumps({"inputs": [tensor("a", [1], []), tensor("b", [1], [1])]}).encode(),
+        json.dumps({"inputs": [tensor("a", [1], [1]), tensor("a", [1], [1])]}).encode(),
+        json.dumps({"inputs": [tensor("a", [], [0, 2**31])]}).encode(),
+        json.dumps(
+            {"inputs": [tensor("a", [1], [1], parameters={"binary_data_size": 4}), tensor("b", [1], [1])]}
+        ).encode(),
+        json.dumps({"inputs": [tensor("a", [1], [1]), tensor("b", [1], [1])], "outputs": [{"name": "z"}]}).encode(),
+        b"[" * 100_000,
+        b"\xff",
+    ],
+)
+def test_bad_tensors_get_a_typed_answer(house: Any, body: bytes) -> None:
+    async def work(h: Any) -> None:
+        await register(h)
+        answer = await h.http.post(INFER, content=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_event"), answer.text
+
+    run(house, work, ask=adds)
+
+
+def test_no_worker_and_no_version(house: Any) -> None:
+    async def work(h: Any) -> None:
+        body = {"inputs": [tensor("a", [1], [1]), tensor("b", [1], [1])]}
+        assert (await h.http.post(INFER, json=body)).status_code == 404
+        await register(h)
+        answer = await h.http.post(INFER, json=body)
+        assert answer.status_code == 503 and "retry-after" in answer.headers
+        assert (await h.http.post("/v2/models/other/infer", json=body)).status_code == 404
+
+    run(house, work)

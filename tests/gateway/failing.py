@@ -1,0 +1,60 @@
+"""A gateway process on a real log whose disk can be made to fail: ``python failing.py FOLDER``.
+
+Prints its port. While FOLDER/full exists there is no space; once FOLDER/broken exists an fsync has failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from penstock.batch import SYSTEM, Span, TopicSpec, Write
+from penstock.clock import SystemClock
+from penstock.declare.plan import Plan
+from penstock.errors import Busy, DiskFailed, LogFull
+from penstock.gateway.rooms import Rooms
+from penstock.gateway.server import serve
+from penstock.log.embedded import EmbeddedLog
+from penstock.models.artifacts import Artifacts
+from penstock.models.registry import Registry
+from penstock.run.supervisor.sockets import listen
+from penstock.settings import Settings
+from penstock.stages.ingest import Ingest
+
+
+class FailingLog(EmbeddedLog):
+    folder: Path
+
+    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+        if (self.folder / "full").exists():
+            raise LogFull("no space is left: free some")
+        spans = super().append(writes)
+        if (self.folder / "broken").exists():
+            raise DiskFailed("what is on disk is unknown")
+        return spans
+
+
+async def nobody(*_: object) -> object:
+    raise Busy("no worker is running yet")
+
+
+def main(folder: Path) -> None:
+    log, settings, clock = FailingLog(folder / "data"), Settings(), SystemClock()
+    log.folder = folder
+    topics = (TopicSpec("notes"),)
+    for spec in (*topics, TopicSpec(SYSTEM, partitions=1)):
+        log.create(spec)
+    ingest = Ingest(log, topics, settings, clock, fatal=lambda: os._exit(1))
+    registry = Registry(log.reader(None, [SYSTEM], "view"), clock)
+    plan = Plan(app="a", target="", code="c", topics=topics)
+    artifacts = Artifacts(folder / "artifacts")
+    rooms = Rooms(plan, log, ingest, registry, artifacts, nobody, folder, settings, clock)  # type: ignore[arg-type]
+    listening = listen("127.0.0.1", 0)
+    serve(rooms, listening, threading.Event(), lambda: print(listening.getsockname()[1], flush=True))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

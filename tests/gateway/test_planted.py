@@ -1,0 +1,64 @@
+"""Faults planted in the doors: each must turn the check that guards against it red."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from penstock.gateway.wait.follow import Waiter
+from penstock.gateway.wire import body
+from penstock.settings import Settings
+
+from .doors.test_publish import test_limits_on_size_and_count as limits_hold
+from .doors.test_publish import test_waiting_is_over_when_the_last_stage_has_dealt_with_all as waiting_lasts
+from .test_server import running
+from .test_server import test_ambiguous_framing_is_refused_and_the_connection_closed as framing_is_strict
+from .test_server import test_slow_heads_and_bodies_are_cut_off_while_others_are_served as the_slow_are_cut_off
+
+
+def test_a_parser_that_is_lenient_about_framing_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = HttpToolsProtocol.__init__
+
+    def lenient(self: Any, *given: Any, **named: Any) -> None:
+        made(self, *given, **named)
+        self.parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_chunked_length=True, lenient_transfer_encoding=True
+        )
+
+    monkeypatch.setattr(HttpToolsProtocol, "__init__", lenient)
+    framing = b"content-length: 27\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    with running(tmp_path, Settings()) as server, pytest.raises((AssertionError, TimeoutError)):
+        server.patience = 1.0
+        framing_is_strict(server, framing)
+
+
+def test_a_server_that_waits_for_slow_heads_is_found(tmp_path: Path) -> None:
+    with (
+        running(tmp_path, Settings(header_timeout=60, body_timeout=60)) as server,
+        pytest.raises((AssertionError, TimeoutError)),
+    ):
+        server.patience = 1.0
+        the_slow_are_cut_off(server)
+
+
+def test_decompression_without_an_end_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "decompress", lambda packed, encoding, limit: gzip.decompress(packed))
+    with pytest.raises(AssertionError):
+        limits_hold(house)
+
+
+def test_waiting_that_says_complete_too_early_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Waiter, "_open", lambda self, hop, groups: False)
+    with pytest.raises(AssertionError, match="before any stage"):
+        waiting_lasts(house)
+
+
+def test_waiting_that_looks_at_the_first_stage_only_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Waiter._open
+    monkeypatch.setattr(Waiter, "_open", lambda self, hop, groups: hop.stage == "prepare" and asked(self, hop, groups))
+    with pytest.raises(AssertionError, match="after the first of two"):
+        waiting_lasts(house)

@@ -1,0 +1,81 @@
+"""A full disk: refused with a word on what to do, nothing half stored, and working again without a restart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from penstock.batch import TopicSpec, Write
+from penstock.errors import LogFull
+from penstock.log.embedded import EmbeddedLog
+from penstock.log.interface import Advance
+
+SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("ballast", pa.binary())])
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M", "tmpfs", str(tmp_path)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can make a small disk")
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def row(n: int, size: int = 20_000) -> Write:
+    return Write("t", 0, pa.record_batch({"n": pa.array([n]), "ballast": [os.urandom(size)]}, schema=SCHEMA))
+
+
+def fill(log: EmbeddedLog, first: int) -> int:
+    """The number after the last acknowledged."""
+    for n in range(first, first + 10_000):
+        try:
+            log.append([row(n)])
+        except LogFull as error:
+            assert "free some" in str(error)
+            return n
+    raise AssertionError("never full")
+
+
+def test_a_full_disk_refuses_keeps_and_recovers(small: Path) -> None:
+    ballast = small / "ballast"
+    ballast.write_bytes(bytes(3_000_000))
+    with closing(EmbeddedLog(small / "log")) as log:
+        log.create(TopicSpec("t", SCHEMA, 1))
+        n = fill(log, 0)
+        for _ in range(20):
+            with pytest.raises(LogFull):
+                log.append([row(n, 400_000)])
+        assert read_all(small / "log") == list(range(n)), "reading needs no space"
+        ballast.unlink()
+        more = fill(log, n)
+    assert more > n + 50, "space came back, and appends did not"
+    assert read_all(small / "log") == list(range(more))
+
+
+def read_all(directory: Path) -> list[int]:
+    found: list[int] = []
+    with closing(EmbeddedLog(directory)) as log:
+        reader = log.reader(None, ["t"], "m")
+        while batches := reader.read(1_000, 0):
+            found += [x for b in batches for x in b.rows.column("n").to_pylist()]
+    return found
+
+
+def test_opening_on_a_full_disk_says_so(small: Path) -> None:
+    (small / "ballast").write_bytes(bytes(8 * 1024 * 1024 - 60_000))
+    with pytest.raises(LogFull, match="free some"):
+        EmbeddedLog(small / "log")
+    (small / "ballast").unlink()
+    with closing(EmbeddedLog(small / "log")) as log:
+        log.create(TopicSpec("t", SCHEMA, 1))
+        log.append([row(0)])
+        reader = log.reader("g", ["t"], "m")
+        (batch,) = reader.read(10, 0)
+        reader.commit([Advance("t", 0, batch.through)], [])

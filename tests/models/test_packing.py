@@ -1,0 +1,89 @@
+"""Columns to matrices."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.models.packing import Packer, column_of, zeros
+
+
+def batch(*columns: pa.Array) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(list(columns), names=[str(n) for n in range(len(columns))])
+
+
+numbers = st.one_of(
+    *(
+        st.tuples(st.just(kind), st.lists(st.none() | values, min_size=4, max_size=4))
+        for kind, values in (
+            (pa.float64(), st.floats(-1e6, 1e6)),
+            (pa.float32(), st.floats(-1e6, 1e6, width=32)),
+            (pa.int64(), st.integers(-(2**40), 2**40)),
+            (pa.uint8(), st.integers(0, 255)),
+            (pa.bool_(), st.booleans()),
+            (pa.null(), st.none()),
+        )
+    )
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(numbers, min_size=1, max_size=5), st.sampled_from([np.float32, np.float64]))
+def test_every_number_keeps_its_place(columns: list[tuple[pa.DataType, list[object]]], dtype: type) -> None:
+    rows = batch(*(pa.array(values, kind) for kind, values in columns)).slice(1)
+    packed = Packer(dtype)(rows)
+    expected = [[np.nan if v is None else float(v) for v in values[1:]] for _, values in columns]  # type: ignore[arg-type]
+    assert packed.flags.c_contiguous
+    assert packed.dtype == dtype
+    assert np.array_equal(packed, np.array(expected).T.astype(dtype), equal_nan=True)
+
+
+def test_another_schema_is_packed_its_own_way() -> None:
+    pack = Packer(np.float32)
+    assert pack(batch(pa.array([1.0]))).tolist() == [[1.0]]
+    assert pack(batch(pa.array([True]), pa.array([2]))).tolist() == [[1.0, 2.0]]
+
+
+def test_vectors_are_not_copied() -> None:
+    values = np.arange(12, dtype=np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(values), 3)
+    packed = Packer(np.float32)(batch(column).slice(1, 2))
+    assert packed.tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert np.shares_memory(packed, values)
+
+
+def test_a_null_vector_is_a_row_of_nan_and_moves_nothing() -> None:
+    column = pa.array([[9, 9], [1, 2], None, [3, None]], pa.list_(pa.float64(), 2))
+    packed = Packer(np.float32)(batch(column).slice(1))
+    assert np.array_equal(packed, [[1, 2], [np.nan, np.nan], [3, np.nan]], equal_nan=True)
+
+
+def test_lists_of_free_length_are_no_matrix() -> None:
+    with pytest.raises(TypeError, match="fixed size"):
+        Packer(np.float32)(batch(pa.array([[1.0]])))
+
+
+def test_beyond_float32_is_infinite() -> None:
+    assert Packer(np.float32)(batch(pa.array([1e300]))).tolist() == [[np.inf]]
+
+
+@pytest.mark.parametrize(
+    ("values", "column"),
+    [
+        (np.array([0.5], np.float16), pa.array([0.5])),
+        (np.array([0.5], np.float32), pa.array([0.5])),
+        (np.array([[1, 2], [3, 4]])[:, 1], pa.array([2, 4])),
+        (np.array(["a", "b"]), pa.array(["a", "b"])),
+        (np.array(["a", "b"], object), pa.array(["a", "b"])),
+        (np.array([True]), pa.array([True])),
+    ],
+)
+def test_answers_become_columns(values: np.ndarray, column: pa.Array) -> None:  # type: ignore[type-arg]
+    assert column_of(values) == column
+
+
+def test_zeros_of_every_type() -> None:
+    kinds = [pa.float32(), pa.string(), pa.bool_(), pa.list_(pa.float32(), 2), pa.timestamp("us"), pa.null()]
+    rows = zeros(pa.schema([(str(n), k) for n, k in enumerate(kinds)]), 2)
+    assert rows.to_pylist()[1] == {"0": 0.0, "1": "", "2": False, "3": [0.0, 0.0], "4": None, "5": None}

@@ -1,0 +1,98 @@
+"""Children are real processes of a small module."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from penstock.run.supervisor import children
+from penstock.run.supervisor.children import Child
+
+MODULE = """
+import subprocess, sys, signal, time
+from pathlib import Path
+mode, out = sys.argv[1], Path(sys.argv[2])
+if mode == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if mode == "parent":
+    out.write_text(str(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid))
+if mode == "fail":
+    sys.exit(3)
+out.with_suffix(".plan").write_text(sys.stdin.readline())
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Child]]:
+    (tmp_path / "small_child.py").write_text(MODULE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    made: list[Child] = []
+
+    def child(mode: str) -> Child:
+        made.append(Child(mode, "small_child", [mode, str(tmp_path / "out")]))
+        return made[-1]
+
+    yield child
+    for each in made:
+        each.kill()
+        wait_for(lambda each=each: not each.alive or each.ended() is not None)
+
+
+def wait_for(what: Callable[[], object], seconds: float = 10.0) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def end_of(child: Child) -> int:
+    codes: list[int] = []
+    wait_for(lambda: (code := child.ended()) is not None and (codes.append(code) or True))
+    return codes[0]
+
+
+def test_it_is_told_the_plan(make: Callable[[str], Child], tmp_path: Path) -> None:
+    child = make("quiet")
+    child.start()
+    child.tell(tmp_path / "plan-1")
+    wait_for(lambda: (tmp_path / "out.plan").exists() and (tmp_path / "out.plan").read_text())
+    assert (tmp_path / "out.plan").read_text() == f"{tmp_path / 'plan-1'}\n"
+
+
+def test_what_it_started_dies_with_it(make: Callable[[str], Child], tmp_path: Path) -> None:
+    child = make("parent")
+    child.start()
+    wait_for(lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text())
+    grandchild = int((tmp_path / "out").read_text())
+    os.kill(child.pid, signal.SIGKILL)
+    assert end_of(child) == -signal.SIGKILL
+    wait_for(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == "zombie")
+
+
+def test_one_that_does_not_stop_is_killed_when_its_time_is_up(make: Callable[[str], Child]) -> None:
+    child = make("deaf")
+    child.start()
+    time.sleep(0.2)  # until it is deaf; when it is not yet, it just dies sooner
+    child.terminate(0.1)
+    assert end_of(child) in (-signal.SIGKILL, -signal.SIGTERM)
+    assert child.quick_deaths == 0
+
+
+def test_the_first_deaths_are_answered_at_once_and_then_ever_later(
+    make: Callable[[str], Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, waits = make("fail"), []
+    for _ in range(7):
+        child.start()
+        assert end_of(child) == 3
+        waits.append(child.due - time.monotonic())
+    assert max(waits[:2]) <= 0 < waits[2] and waits[2:] == sorted(waits[2:]) and child.quick_deaths == 7
+    monkeypatch.setattr(children, "QUICK", 0.0)  # as if it had lived long
+    child.start()
+    end_of(child)
+    assert child.quick_deaths == 0 and child.due <= time.monotonic()

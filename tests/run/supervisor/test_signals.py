@@ -1,0 +1,32 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from penstock.run.supervisor.signals import Signals
+
+
+def test_a_signal_ends_the_wait_and_is_counted() -> None:
+    with Signals() as signals:
+        assert not signals.wait(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.wait(5) and signals.stop
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.wait(5) and signals.count == 2
+
+
+def test_a_childs_death_ends_the_wait_without_a_stop() -> None:
+    with Signals() as signals:
+        child = subprocess.Popen([sys.executable, "-S", "-c", ""])
+        began = time.monotonic()
+        assert signals.wait(10) and time.monotonic() - began < 5
+        assert not signals.stop
+        child.wait()
+
+
+def test_the_handlers_of_before_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with Signals():
+        assert signal.getsignal(signal.SIGTERM) != before[0]
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

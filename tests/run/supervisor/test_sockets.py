@@ -1,0 +1,42 @@
+import socket
+
+import pytest
+
+from penstock.errors import CannotStart, DeclarationError
+from penstock.run.supervisor.sockets import address, listen
+
+
+def test_port_0_takes_a_free_one() -> None:
+    with listen("127.0.0.1", 0) as first, listen("localhost", 0) as second:
+        assert address(first).startswith("http://127.0.0.1:") and address(first) != address(second)
+        assert first.getsockname()[1] != 0
+
+
+def test_ipv6_loopback() -> None:
+    try:
+        sock = listen("::1", 0)
+    except CannotStart:
+        pytest.skip("no IPv6 here")
+    with sock:
+        assert address(sock).startswith("http://[::1]:")
+
+
+def test_a_port_in_use_is_said_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(CannotStart, match=f"port {port} .* in use .*--port 0"):
+            listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "10.0.0.1", "169.254.169.254", "::ffff:0.0.0.0"])
+def test_another_address_is_refused_without_authentication(host: str) -> None:
+    with pytest.raises(DeclarationError, match="without authentication"):
+        listen(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("example.org", 0), ("", 0), ("127.0.0.1 ", 0), ("127.0.0.1", 65_536), ("127.0.0.1", -1)]
+)
+def test_what_is_no_address_is_refused(host: str, port: int) -> None:
+    with pytest.raises(CannotStart):
+        listen(host, port)

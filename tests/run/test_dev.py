@@ -1,0 +1,41 @@
+"""`penstock dev`: an edit is taken up and keeps the data; one that cannot run changes nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import polars as pl
+
+from .server import Server, wait_for, write_app
+
+
+def edit(app: Path, *changes: tuple[str, str]) -> None:
+    text = app.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    app.write_text(text)
+    os.utime(app, ns=(0, app.stat().st_mtime_ns + 1))
+
+
+def test_edits(tmp_path: Path) -> None:
+    app = write_app(tmp_path)
+    with Server(app, tmp_path / "data", "--port", "0", command="dev") as server:
+        server.ready()
+        with server.client() as client:
+            client.publish("readings", pl.DataFrame({"n": [1], "x": [1.0]}))
+            wait_for(lambda: client.read("doubles").height == 1)
+
+            edit(app, ("import polars", "import polers"))
+            wait_for(lambda: "the app as it was goes on; mend the file and save it again" in server.said)
+            assert "app.py" in server.errors and "No module named 'polers'" in server.errors
+            client.publish("readings", pl.DataFrame({"n": [2], "x": [2.0]}))
+            wait_for(lambda: client.read("doubles").height == 2)
+
+            edit(app, ("import polers", "import polars"), ('z=pl.col("x"))', 'z=pl.col("x") * 100)'))
+            wait_for(lambda: sum(line.startswith("ready ") for line in server.said) >= 2)
+            assert "changed: app.py" in server.said
+            client.publish("readings", pl.DataFrame({"n": [3], "x": [3.0]}))
+            wait_for(lambda: client.read("doubles").height == 3)
+            assert sorted(client.read("doubles")["y"].to_list()) == [2.0, 4.0, 600.0]

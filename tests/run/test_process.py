@@ -1,0 +1,94 @@
+"""A child never outlives the supervisor, whichever of its two ties holds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from penstock.run.directory import DataDirectory
+from penstock.run.process import StageStatus, reporting, write_status
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from penstock.run import process
+from penstock.run.directory import DataDirectory
+if sys.argv[2] == "lifeline only":
+    process._die_with_parent = lambda: None
+if sys.argv[2] == "kernel only":
+    process._watch_lifeline = lambda: time.sleep(60)
+me = process.Process("worker-1", DataDirectory(Path(sys.argv[1])))
+print(me.plan().decode(), flush=True)
+me.stop.wait(60)
+print("stopped", flush=True)
+"""
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[3], *sys.argv[1:3]], stdin=subprocess.PIPE)
+child.stdin.write(sys.argv[4].encode() + b"\\n")
+child.stdin.flush()
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    (tmp_path / "plan-1").write_text("the plan")
+    return tmp_path / "plan-1"
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.parametrize("tie", ["lifeline only", "kernel only", "both"])
+def test_a_child_dies_with_a_killed_supervisor(tmp_path: Path, plan: Path, tie: str) -> None:
+    if tie == "kernel only" and sys.platform != "linux":
+        pytest.skip("Linux only")
+    command = [sys.executable, "-c", PARENT, str(tmp_path), tie, CHILD, str(plan)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        said = {parent.stdout.readline().strip() for _ in range(2)}
+        child = int(next(line for line in said if line.isdigit()))
+        assert "the plan" in said
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        until = time.monotonic() + 5
+        while not gone(child):
+            assert time.monotonic() < until, "it outlived its parent"
+            time.sleep(0.01)
+
+
+def test_a_child_stops_when_told_and_not_on_ctrl_c(tmp_path: Path, plan: Path) -> None:
+    command = [sys.executable, "-c", CHILD, str(tmp_path), "both"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(os.fsencode(plan) + b"\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"the plan\n"
+        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGTERM)
+        assert child.stdout.readline() == b"stopped\n" and child.wait() == 0
+
+
+def test_a_status_is_this_processs_own(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.claim()
+    assert not reporting(directory, "worker-1", os.getpid())
+    write_status(directory, "worker-1", {"prepare": StageStatus(False, "no version yet", 3)})
+    assert reporting(directory, "worker-1", os.getpid())
+    assert not reporting(directory, "worker-1", os.getpid() + 1)
+    written = json.loads((directory.status / "worker-1.json").read_text())
+    assert written["role"] == "worker-1" and written["stages"]["prepare"]["reason"] == "no version yet"
+    directory.release()

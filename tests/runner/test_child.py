@@ -1,0 +1,326 @@
+"""The child that may be killed: the contract, and everything that user code can do to a process."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from penstock.errors import RunnerDied, TaskFailed
+from penstock.runner import child, process
+from penstock.runner.child import ChildRunner
+from penstock.runner.interface import Runner
+from penstock.settings import MIB, Settings
+
+from .contract import PLAN, TWICE, RunnerContract, Shelf, features, given, made, model, registered_event
+
+LIMIT = 10.0
+SHORT = 0.4
+SETTINGS = Settings(runner_memory=600 * MIB)
+
+
+class TestChildRunner(RunnerContract):
+    @pytest.fixture
+    def runner(self, zoo: ChildRunner) -> Runner:
+        return zoo
+
+
+@pytest.fixture(scope="module")
+def zoo() -> Iterator[ChildRunner]:
+    """One runner for all the bad behaviour: each test finds it as another left it."""
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="zoo")
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def scorer() -> Iterator[ChildRunner]:
+    runner = ChildRunner(None, settings=SETTINGS, name="scorer")
+    yield runner
+    runner.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def gone_soon(pid: int) -> bool:
+    deadline = time.monotonic() + 3
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not alive(pid)
+
+
+def pid_of(runner: ChildRunner) -> int:
+    rows = runner.apply("where_am_i", given(1), timeout=LIMIT).rows
+    assert rows is not None
+    return int(rows.column("x")[0].as_py())
+
+
+def dies(runner: ChildRunner, stage: str, timeout: float = LIMIT) -> RunnerDied:
+    """At its third row; and the next call finds a fresh runner."""
+    with pytest.raises(RunnerDied) as caught:
+        runner.apply(stage, given(1, 2, 13, 4), timeout=timeout)
+    assert made(runner.apply("one", given(5), timeout=LIMIT)) == [(0, 5)]
+    return caught.value
+
+
+# -- what kills a runner ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "timeout", "said"),
+    [
+        ("quitting", LIMIT, "exited with status 7"),
+        ("crashing", LIMIT, "killed by SIGSEGV"),
+        ("hanging", SHORT, r"over its 0\.4 s"),
+        ("hanging_natively", SHORT, r"over its 0\.4 s"),
+        ("deaf", SHORT, r"over its 0\.4 s"),
+        ("eating", LIMIT, r"used \d+ MiB of memory, the limit is 600 MiB"),
+    ],
+)
+def test_it_dies_and_says_of_what_and_at_which_row(zoo: ChildRunner, stage: str, timeout: float, said: str) -> None:
+    death = dies(zoo, stage, timeout)
+    assert death.row == 2
+    assert re.search(said, death.reason), death.reason
+
+
+def test_it_breeds() -> None:
+    """Forks share their memory, and each counts as if it did not: so here the limit is out of reach."""
+    runner = ChildRunner(PLAN, settings=Settings(runner_memory=64 << 30), name="zoo")
+    assert "started more than 64 processes" in dies(runner, "breeding").reason
+    runner.close()
+
+
+@pytest.mark.parametrize("stage", ["closing", "babbling", "shrinking"])
+def test_tampering_with_descriptors_harms_only_itself(zoo: ChildRunner, stage: str) -> None:
+    try:
+        applied = zoo.apply(stage, given(1, 13, 2), timeout=LIMIT)
+    except RunnerDied:
+        pass
+    else:
+        assert made(applied) == [(0, 1), (1, 13), (2, 2)]
+    assert made(zoo.apply("one", given(5), timeout=LIMIT)) == [(0, 5)]
+
+
+def test_it_was_killed_between_two_calls(zoo: ChildRunner) -> None:
+    os.kill(pid_of(zoo), signal.SIGKILL)
+    with pytest.raises(RunnerDied, match="killed by SIGKILL"):
+        zoo.apply("one", given(1), timeout=LIMIT)
+    assert made(zoo.apply("one", given(5), timeout=LIMIT)) == [(0, 5)]
+
+
+def test_a_fresh_runner_is_there_in_two_seconds(zoo: ChildRunner) -> None:
+    with pytest.raises(RunnerDied):
+        zoo.apply("quitting", given(13), timeout=LIMIT)
+    began = time.monotonic()
+    zoo.apply("one", given(1), timeout=LIMIT)
+    assert time.monotonic() - began < 2.0
+
+
+# -- nothing is left behind ---------------------------------------------------
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOO_JOURNAL", str(tmp_path / "journal"))
+    return tmp_path / "journal"
+
+
+def left_behind(stage: str, journal: Path) -> int:
+    """The pid of what the function started, after its runner was killed."""
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="zoo")
+    runner.apply("one", given(1), timeout=LIMIT)
+    with pytest.raises(RunnerDied):
+        runner.apply(stage, given(13), timeout=SHORT)
+    runner.close()
+    return int(journal.read_text())
+
+
+@pytest.mark.parametrize("stage", ["leaving", "straying"])
+def test_what_it_started_dies_with_it(stage: str, journal: Path) -> None:
+    assert gone_soon(left_behind(stage, journal))
+
+
+def test_mutant_only_the_child_is_killed(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "kill_group", lambda pid: os.kill(pid, signal.SIGKILL))
+    monkeypatch.setattr(process.Process, "_kill_strays", lambda self: None)
+    orphan = left_behind("leaving", journal)
+    try:
+        assert alive(orphan)
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+PARENT = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from tests.runner.contract import PLAN, given
+from penstock.runner.child import ChildRunner
+from penstock.settings import Settings
+
+runner = ChildRunner(PLAN, settings=Settings(), name="orphan")
+print(runner.apply("where_am_i", given(1), timeout=10.0).rows.column("x")[0], flush=True)
+runner.apply(sys.argv[1], given(13), timeout=60.0)
+"""
+
+
+def orphaned(stage: str) -> int:
+    """Kill a parent while its runner hangs; the runner's pid."""
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", PARENT, stage, str(root)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        time.sleep(0.2)  # by now it hangs; were it not so, the test would only be weaker
+        assert alive(pid)
+        parent.kill()
+    return pid
+
+
+@pytest.mark.parametrize("stage", ["hanging_natively", "deaf"])
+def test_it_dies_with_its_parent(stage: str) -> None:
+    assert gone_soon(orphaned(stage))
+
+
+# -- mutants of the limits ----------------------------------------------------
+
+
+def test_mutant_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the deadline a hanging function is only stopped by the memory limit or by nobody."""
+    ticks = 0
+
+    def check(self: child._Child, deadline: float, seconds: float) -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks > 15:
+            raise TimeoutError("still hanging")
+
+    monkeypatch.setattr(child._Child, "_check", check)
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="zoo")
+    with pytest.raises(TimeoutError, match="still hanging"):
+        runner.apply("hanging", given(13), timeout=SHORT)
+    runner.close()
+
+
+def test_mutant_no_look_at_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process.Process, "excess", lambda self, memory: None)
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="zoo")
+    runner.apply("one", given(1), timeout=LIMIT)
+    with pytest.raises(RunnerDied) as caught:
+        runner.apply("eating", given(13), timeout=SHORT)
+    assert "MiB" not in caught.value.reason
+    runner.close()
+
+
+# -- services -----------------------------------------------------------------
+
+
+def test_the_deadline_runs_while_the_parent_is_asked(zoo: ChildRunner) -> None:
+    with pytest.raises(RunnerDied, match="over its"):
+        zoo.apply("talking", given(1), timeout=SHORT, services=Shelf())
+
+
+def test_a_service_that_fails_means_unavailable(zoo: ChildRunner) -> None:
+    class Broken(Shelf):
+        def register(self, *args: object, **kwargs: object) -> int:
+            raise OSError("the disk is gone")
+
+    with pytest.raises(TaskFailed, match="the disk is gone") as caught:
+        zoo.apply("registered", registered_event(1), timeout=LIMIT, services=Broken())
+    assert caught.value.unavailable
+
+
+# -- the rest of its life -----------------------------------------------------
+
+
+def test_prints_go_to_the_log_and_not_into_the_answers(zoo: ChildRunner, capfd: pytest.CaptureFixture[str]) -> None:
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="printer")
+    assert made(runner.apply("printing", given(1, 2), timeout=LIMIT)) == [(0, 1), (1, 2)]
+    runner.close()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "[printer] printed 1\n" in err and "raw\n" in err and "native\n" in err
+
+
+def test_resources_are_closed_with_it(journal: Path) -> None:
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="zoo")
+    for _ in range(2):
+        runner.apply("frame", given(1), timeout=LIMIT)
+    runner.close()
+    assert journal.read_text() == "opened\nclosed\n"
+
+
+def test_secrets_of_penstock_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_TOKEN", "secret")
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="zoo")
+    assert made(runner.apply("secretive", given(1), timeout=LIMIT)) == [(0, 0)]
+    runner.close()
+
+
+def test_an_app_that_cannot_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import nowhere_to_be_found")
+    plan = replace(PLAN, target=f"{tmp_path / 'broken.py'}:app")
+    runner = ChildRunner(plan, settings=SETTINGS, name="zoo")
+    for _ in range(2):
+        with pytest.raises(TaskFailed, match="nowhere_to_be_found"):
+            runner.apply("one", given(1), timeout=LIMIT)
+    runner.close()
+
+
+def test_an_app_whose_import_hangs(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)")
+    plan = replace(PLAN, target=f"{tmp_path / 'slow.py'}:app")
+    runner = ChildRunner(plan, settings=replace(SETTINGS, runner_start=1.0), name="zoo")
+    with pytest.raises(RunnerDied, match="over its 1 s"):
+        runner.apply("one", given(1), timeout=LIMIT)
+    runner.close()
+
+
+def test_a_model_that_hangs_or_crashes(scorer: ChildRunner, tmp_path: Path) -> None:
+    hang = TWICE.replace("return", "while True: pass\n        return")
+    crash = TWICE.replace("return", "import ctypes; ctypes.string_at(0)\n        return")
+    good = model(tmp_path, 2)
+    for bad, timeout, said in (
+        (model(tmp_path, 3, hang), SHORT, "over its"),
+        (model(tmp_path, 4, crash), LIMIT, "SEGV"),
+    ):
+        scorer.predict(good, features(), timeout=LIMIT)
+        with pytest.raises(RunnerDied, match=said):
+            scorer.predict(bad, features(), timeout=timeout)
+    assert scorer.predict(good, features(2), timeout=LIMIT).to_pydict() == {"y": [0.0, 2.0]}
+
+
+def test_a_model_that_hangs_while_it_is_loaded(tmp_path: Path) -> None:
+    runner = ChildRunner(None, settings=replace(SETTINGS, runner_start=1.0), name="scorer")
+    with pytest.raises(RunnerDied, match="over its 1 s"):
+        runner.predict(model(tmp_path, 1, "while True: pass\nclass A:\n    predict = None"), features(), timeout=LIMIT)
+    runner.close()
+
+
+def test_idle_runners_and_descriptors_do_not_pile_up(zoo: ChildRunner) -> None:
+    def held() -> int:
+        return psutil.Process().num_fds()
+
+    zoo.apply("one", given(1), timeout=LIMIT)
+    before = held()
+    for _ in range(3):
+        with pytest.raises(RunnerDied):
+            zoo.apply("quitting", given(13), timeout=LIMIT)
+        zoo.apply("one", given(1), timeout=LIMIT)
+    assert held() == before
+
+
+def test_a_scorers_runner_imports_neither_polars_nor_a_model_library() -> None:
+    code = "import sys, penstock.runner.main, penstock.models.runtimes.choose; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"polars", "lightgbm", "sklearn", "onnxruntime", "pandas"} & set(loaded)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.clock import ManualClock
+from penstock.errors import RunnerDied
+from penstock.stages.budget import FIRST, Budget
+
+
+def taught(a: float, b: float, sizes: list[int], limit: int = 4_096) -> Budget:
+    budget = Budget(0.025, limit)
+    for n in sizes:
+        budget.observe(n, a + b * n)
+    return budget
+
+
+def test_it_finds_the_line() -> None:
+    a, b = taught(0.002, 1e-5, [64, 256, 1_000, 2_000]).fit()
+    assert (a, b) == (pytest.approx(0.002), pytest.approx(1e-5))
+
+
+def test_the_cap_fills_the_time_budget() -> None:
+    assert taught(0.005, 2e-5, [64, 256, 1_000]).cap() == pytest.approx(1_000, abs=2)
+
+
+def test_it_begins_small_and_grows_by_steps() -> None:
+    assert Budget(0.025, 4_096).cap() == FIRST
+    assert taught(0, 1e-6, [64]).cap() == 256
+
+
+def test_late_stages_amortise_the_fixed_cost() -> None:
+    budget = taught(0.02, 1e-4, [64, 1_000, 4_000])
+    assert budget.cap() == pytest.approx(200, abs=1)  # 0.02 s fixed, and as much for the rows
+    budget.lag = 60.0
+    assert budget.cap() == pytest.approx(4_000, abs=5)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4_096), st.floats(0, 100)), max_size=50), st.integers(1, 4_096))
+def test_any_history_gives_a_cap_within_bounds(history: list[tuple[int, float]], limit: int) -> None:
+    budget = Budget(0.025, limit)
+    for n, seconds in history:
+        budget.observe(n, seconds)
+    assert 1 <= budget.cap() <= limit
+    assert budget.expect(10) >= 0
+
+
+def test_a_fixed_cost_over_the_limit_does_not_shrink_the_batches() -> None:
+    """On a loaded machine a call of one row takes 60 ms already: 4,000 rows one by one would take four minutes."""
+    budget = Budget(0.025, 4_096)
+    for rows in (64, 200, 100, 400, 64, 300, 1_000, 64):
+        budget.observe(rows, 0.060 + rows * 1e-4)
+    assert budget.cap() >= 500
+
+
+def test_a_process_that_stood_still_is_not_slow() -> None:
+    budget = taught(1e-4, 2e-6, [64, 500, 1_000, 2_000, 4_000])
+    before = budget.cap()
+    budget.observe(200, 3.0)  # stopped for three seconds in the middle of a call
+    assert budget.cap() >= before / 2
+
+
+def test_what_stays_slow_is_learnt() -> None:
+    budget = taught(1e-4, 2e-6, [64, 500, 1_000])
+    for _ in range(40):
+        rows = budget.cap()
+        budget.observe(rows, 1e-4 + rows * 1e-2)
+    assert budget.cap() <= 5
+
+
+def call(budget: Budget, clock: ManualClock, rows: int, seconds: float, code: str = "") -> None:
+    with budget.timed(rows, clock, code):
+        clock.advance(seconds)
+
+
+def test_what_starting_takes_is_not_the_rows_cost() -> None:
+    budget, clock = Budget(0.025, 4_096), ManualClock()
+    call(budget, clock, 10, 2.0)  # the child's imports
+    assert budget.cap() == FIRST
+    call(budget, clock, 64, 64e-6)
+    with pytest.raises(RunnerDied), budget.timed(64, clock):
+        raise RunnerDied("killed")
+    call(budget, clock, 64, 2.0)
+    call(budget, clock, 64, 2.0, "m/2")  # and what loading another version takes
+    call(budget, clock, 64, 64e-6, "m/2")
+    assert budget.fit()[1] < 1e-5
+
+
+def test_mutant_that_counts_the_start_takes_one_row_at_a_time() -> None:
+    budget = Budget(0.025, 4_096)
+    budget.observe(10, 2.0)
+    assert budget.cap() == 1
