@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +69,30 @@ def test_what_stays_slow_is_learnt() -> None:
         rows = budget.cap()
         budget.observe(rows, 1e-4 + rows * 1e-2)
     assert budget.cap() <= 5
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("noise", "spike"), [(0.0, 0.0), (0.02, 0.3), (0.3, 3.0)])
+def test_a_slow_call_of_cheap_rows_is_never_taken_for_slow_rows(seed: int, noise: float, spike: float) -> None:
+    """A function that waits 0.3 s whatever it is given: row by row, 3,000 events would take a quarter of an hour."""
+    rng, budget, now, done = random.Random(seed), Budget(0.025, 4_096), 0.0, 0
+    while done < 3_000:
+        rows = min(max(int(now * 800), 20), 3_000) - done
+        rows = min(rows, budget.cap())
+        seconds = 0.3 + abs(rng.gauss(0, noise)) + (rng.random() < 0.05) * spike * rng.random()
+        budget.observe(rows, seconds)
+        done, now = done + rows, now + seconds
+        budget.lag = max(now - done / 800, 0.0)
+    assert now < 25, f"{now:.0f} s for what arrived within 4"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_slow_rows_are_taken_a_few_at_a_time(seed: int) -> None:
+    rng, budget, taken = random.Random(seed), Budget(0.025, 4_096), []
+    for _ in range(200):
+        taken.append(budget.cap())
+        budget.observe(taken[-1], 2e-4 + 0.02 * taken[-1] + abs(rng.gauss(0, 0.01)))
+    assert sorted(taken)[190] <= 8, "more than 160 ms of rows where 25 ms were asked for"
 
 
 def call(budget: Budget, clock: ManualClock, rows: int, seconds: float, code: str = "") -> None:

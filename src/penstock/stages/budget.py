@@ -67,24 +67,37 @@ class Budget:
         w, n, t, nn, nt = self._sums
         if not w:
             return 0.0, 0.0
-        spread = w * nn - n * n
-        b = (w * nt - n * t) / spread if spread > 1e-9 * w * nn else t / max(n, 1.0)
+        b = (w * nt - n * t) / self._spread() if self._several_sizes() else t / max(n, 1.0)
         b = max(b, 0.0)
         return max((t - b * n) / w, 0.0), b
 
     def expect(self, rows: int) -> float:
-        """Seconds that a call of so many rows takes by what was seen; 0 before anything was."""
+        """Seconds that a call of so many rows takes at most by what was seen; 0 before anything was.
+
+        Of calls of one size it is unknown whether the call costs or the rows: fewer rows may take as long.
+        """
         a, b = self.fit()
+        if self._sums[0] and not self._several_sizes():
+            return max(b * rows, self._sums[2] / self._sums[0])
         return a + b * rows
 
     def cap(self) -> int:
         if not self._largest:
             return min(FIRST, self.rows)
         a, b = self.fit()
-        trusted = max(self._largest * GROWTH, FIRST)
-        if b <= 0:
-            return min(trusted if a <= self.seconds else FIRST, self.rows)
+        slow = self.expect(1) > self.seconds
+        # Where one row is slow already, it is not known to be the call's fixed cost: larger calls ask, step by step.
+        trusted = self._largest * GROWTH if slow else max(self._largest * GROWTH, FIRST)
+        if b <= 0 or (slow and self._largest == 1 and not self._several_sizes()):
+            return min(trusted, self.rows)
         wanted = max(self.seconds - a, a) / b
         if self.lag > LATE:
             wanted = max(wanted, a / OVERHEAD / b)
         return int(max(1, min(wanted, trusted, self.rows)))
+
+    def _spread(self) -> float:
+        w, n, _, nn, _ = self._sums
+        return w * nn - n * n
+
+    def _several_sizes(self) -> bool:
+        return self._spread() > 1e-9 * self._sums[0] * self._sums[3]
