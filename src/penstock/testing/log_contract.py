@@ -94,15 +94,23 @@ class LogContract:
         log.append([write([1, 2], partition=0), write([3], partition=2), write([4], partition=0)])
         assert by_partition(drain(log.reader("g", ["t"], "m"))) == {0: [1, 2, 4], 2: [3]}
 
-    def test_groups_are_independent(self, log: Log) -> None:
+    def test_groups_are_independent(self, log: Log, twin: Log) -> None:
+        """Three at different speeds; each goes on exactly where it was, in hand and after it was away."""
         log.create(numbers())
         log.append([write(range(20))])
-        slow, fast = log.reader("slow", ["t"], "m"), log.reader("fast", ["t"], "m")
+        slow, fast, idle = (log.reader(group, ["t"], "m") for group in ("slow", "fast", "idle"))
+        begun = slow.read(5, 0)
+        assert values(begun) == [0, 1, 2, 3, 4]
+        slow.commit(through(begun), [])
         assert values(drain(fast, commit=True)) == list(range(20))
-        assert values(slow.read(5, 0)) == [0, 1, 2, 3, 4]
         log.append([write(range(20, 25))])
         assert values(drain(fast)) == list(range(20, 25))
         assert values(drain(slow)) == list(range(5, 25))
+        for reader in (slow, fast, idle):
+            reader.close()
+        left = {group: values(drain(twin.reader(group, ["t"], "m2"))) for group in ("slow", "fast", "idle", "new")}
+        whole = list(range(25))
+        assert left == {"slow": whole[5:], "fast": whole[20:], "idle": whole, "new": whole}
 
     def test_a_read_never_exceeds_its_budget_and_goes_on_inside_a_stored_batch(self, log: Log) -> None:
         log.create(numbers(partitions=2))

@@ -1,0 +1,137 @@
+"""Faults planted in the logs: each must turn the conformance test that guards against it red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.clock import ManualClock, SystemClock
+from penstock.log.in_memory import reader as memory
+from penstock.log.in_memory import store
+from penstock.log.interface import Log
+from penstock.log.sqlite import leases, seeking
+from penstock.log.sqlite import reader as embedded
+from penstock.log.sqlite.membership import Membership
+from penstock.testing.log_contract import BRISK, LogContract
+
+from .test_embedded import TestEmbedded as OnSqlite
+from .test_memory import TestMemory as InMemory
+
+To = int | datetime | str
+Wrong = Callable[[Callable[[To], int], To], int]  # how to find a place as it should be, and what was asked for
+
+on_both = pytest.mark.parametrize("contract", [InMemory(), OnSqlite()], ids=["memory", "embedded"])
+
+
+@pytest.fixture
+def log(contract: LogContract, tmp_path: Path) -> Iterator[Log]:
+    log = contract.open(tmp_path, SystemClock(), BRISK)
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def timed(contract: LogContract, tmp_path: Path, clock: ManualClock) -> Iterator[Log]:
+    log = contract.open(tmp_path / "timed", clock, BRISK)
+    yield log
+    log.close()
+
+
+# -- groups -------------------------------------------------------------------
+
+
+@on_both
+def test_groups_that_share_their_positions_are_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    position, set_position, shared = leases.position, leases.set_position, dict[Any, int]()
+    monkeypatch.setattr(leases, "position", lambda db, catalog, group, tp: position(db, catalog, 1, tp))
+    monkeypatch.setattr(leases, "set_position", lambda db, group, tp, through: set_position(db, 1, tp, through))
+
+    class Sharing(store.Group):
+        through = property(lambda self: shared, lambda self, ahead: shared.update(ahead))
+
+    monkeypatch.setattr(store, "Group", Sharing)
+    with pytest.raises(AssertionError):
+        contract.test_groups_are_independent(log, log)
+
+
+# -- seeking ------------------------------------------------------------------
+
+
+def plant_seek(monkeypatch: pytest.MonkeyPatch, wrong: Wrong) -> None:
+    in_memory, on_disk = memory.MemoryReader._target, seeking.target
+    monkeypatch.setattr(
+        memory.MemoryReader,
+        "_target",
+        staticmethod(lambda partition, to: wrong(lambda it: in_memory(partition, it), to)),
+    )
+    monkeypatch.setattr(
+        embedded, "target", lambda db, place, row, to: wrong(lambda it: on_disk(db, place, row, it), to)
+    )
+
+
+@on_both
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda go, to: go(to) + isinstance(to, int),
+        lambda go, to: go(to) - isinstance(to, int),
+        lambda go, to: go(to) + (to == "earliest"),
+        lambda go, to: go(to) - (to == "latest"),
+        lambda go, to: go("earliest"),
+    ],
+    ids=["one too far", "one too near", "without the first", "with the last", "always all"],
+)
+def test_a_seek_that_is_off_by_one_row_is_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch, wrong: Wrong
+) -> None:
+    plant_seek(monkeypatch, wrong)
+    with pytest.raises(AssertionError):
+        contract.test_seek_by_position_earliest_latest_and_committed(log)
+
+
+@on_both
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda go, to: go(to + timedelta(microseconds=1)),
+        lambda go, to: go(to - timedelta(seconds=60)),
+        lambda go, to: go(to) - 1,
+    ],
+    ids=["exclusive", "the one before", "one too near"],
+)
+def test_a_seek_by_time_that_misses_its_row_is_found(
+    contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, wrong: Wrong
+) -> None:
+    plant_seek(monkeypatch, wrong)
+    with pytest.raises(AssertionError):
+        contract.test_seek_by_time(timed, clock)
+
+
+@pytest.mark.parametrize("contract", [OnSqlite()], ids=["embedded"])
+def test_a_seek_that_only_its_reader_knows_of_is_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Membership, "move", lambda *_: None)
+    with pytest.raises(AssertionError):
+        contract.test_a_seek_of_a_group_is_durable(log)
+
+
+@on_both
+def test_a_start_at_the_latest_that_is_not_kept_is_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "start_latest", lambda *_: None)
+    monkeypatch.setattr(store.Store, "start_latest", lambda *_: None)
+    with pytest.raises(AssertionError):
+        contract.test_starting_at_the_latest_sees_only_what_comes_after_joining(log)
