@@ -500,10 +500,55 @@ def test_two_runs_on_one_directory(server: rig.Rig, app: Path, unchanged: None) 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_an_address_that_others_reach(app: Path, tmp_path: Path, host: str) -> None:
-    done = start("run", app, tmp_path / "data", "--host", host)
+    assert_refused(app, tmp_path, host)
+
+
+def assert_refused(app: Path, tmp_path: Path, host: str, **env: str) -> None:
+    done = start("run", app, tmp_path / "data", "--host", host, **env)
     assert done.returncode == 2 and host in one_message(done.stderr)
 
 
+UNCHECKED = """
+import socket
+from penstock.run.supervisor import sockets
+class Nowhere(socket.socket):
+    def bind(self, address):
+        raise SystemExit(0)
+sockets.check_bind = lambda host: None
+socket.socket = Nowhere
+"""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_mutant_an_address_that_is_not_looked_at_is_caught(app: Path, tmp_path: Path, host: str) -> None:
+    """It would be bound; what is planted ends there, so that nothing is open to others."""
+    env = rig.planted(tmp_path / "plant", UNCHECKED, "penstock")
+    with pytest.raises(AssertionError, match="0 == 2"):
+        assert_refused(app, tmp_path, host, **env)
+
+
 def test_the_default_is_loopback(server: rig.Rig) -> None:
-    listening = {c.laddr.ip for p in server.family() for c in p.net_connections("inet") if c.status == "LISTEN"}
+    assert_only_loopback(server)
+
+
+def assert_only_loopback(running: rig.Rig) -> None:
+    listening = {c.laddr.ip for p in running.family() for c in p.net_connections("inet") if c.status == "LISTEN"}
     assert listening == {"127.0.0.1"}
+
+
+ANOTHER_DEFAULT = """
+from penstock.run.supervisor import sockets
+plain = sockets.listen
+sockets.listen = lambda host, port: plain("127.0.0.2", port)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.1 is the only address of the loopback network")
+def test_mutant_another_default_is_caught(app: Path, tmp_path: Path) -> None:
+    """Another address of this machine stands for one that others reach."""
+    env = rig.planted(tmp_path / "plant", ANOTHER_DEFAULT, "penstock")
+    with (
+        rig.running(app, tmp_path / "data", workers=1, env=env) as running,
+        pytest.raises(AssertionError, match=r"127\.0\.0\.2"),
+    ):
+        assert_only_loopback(running)

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from penstock.gateway import hosts, server
 from penstock.gateway.wait.follow import Waiter
 from penstock.gateway.wire import body
 from penstock.settings import Settings
 
 from .doors.test_publish import test_limits_on_size_and_count as limits_hold
 from .doors.test_publish import test_waiting_is_over_when_the_last_stage_has_dealt_with_all as waiting_lasts
-from .test_server import running
+from .test_server import ELSEWHERE, running
+from .test_server import test_a_socket_that_others_reach_is_not_served as others_are_not_served
 from .test_server import test_ambiguous_framing_is_refused_and_the_connection_closed as framing_is_strict
+from .test_server import test_only_loopback_may_be_bound as only_loopback
 from .test_server import test_slow_heads_and_bodies_are_cut_off_while_others_are_served as the_slow_are_cut_off
 
 
@@ -31,18 +35,18 @@ def test_a_parser_that_is_lenient_about_framing_is_found(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(HttpToolsProtocol, "__init__", lenient)
     framing = b"content-length: 27\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
-    with running(tmp_path, Settings()) as server, pytest.raises((AssertionError, TimeoutError)):
-        server.patience = 1.0
-        framing_is_strict(server, framing)
+    with running(tmp_path, Settings()) as served, pytest.raises((AssertionError, TimeoutError)):
+        served.patience = 1.0
+        framing_is_strict(served, framing)
 
 
 def test_a_server_that_waits_for_slow_heads_is_found(tmp_path: Path) -> None:
     with (
-        running(tmp_path, Settings(header_timeout=60, body_timeout=60)) as server,
+        running(tmp_path, Settings(header_timeout=60, body_timeout=60)) as served,
         pytest.raises((AssertionError, TimeoutError)),
     ):
-        server.patience = 1.0
-        the_slow_are_cut_off(server)
+        served.patience = 1.0
+        the_slow_are_cut_off(served)
 
 
 def test_decompression_without_an_end_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +66,23 @@ def test_waiting_that_looks_at_the_first_stage_only_is_found(house: Any, monkeyp
     monkeypatch.setattr(Waiter, "_open", lambda self, hop, groups: hop.stage == "prepare" and asked(self, hop, groups))
     with pytest.raises(AssertionError, match="after the first of two"):
         waiting_lasts(house)
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+def test_an_address_that_is_not_looked_at_is_found(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr(hosts, "is_loopback", lambda host: True)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        only_loopback(host)
+
+
+def test_a_look_at_the_wildcards_only_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "is_loopback", lambda host: host not in ("0.0.0.0", "::"))
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        only_loopback("192.168.1.1")
+
+
+def test_a_server_that_takes_any_socket_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "check_bind", lambda host: None)
+    monkeypatch.setattr(uvloop, "run", lambda serving: serving.close())  # as if it had served
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        others_are_not_served(house)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,10 +186,29 @@ def test_another_host_name_is_refused(server: Running) -> None:
         assert server.ask(b"GET /topics HTTP/1.1\r\nhost: " + ours + b"\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org", ""])
+ELSEWHERE = ["0.0.0.0", "::", "192.168.1.1", "example.org", ""]
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
 def test_only_loopback_may_be_bound(host: str) -> None:
     with pytest.raises(DeclarationError, match="authentication"):
         check_bind(host)
+
+
+class Elsewhere(socket.socket):
+    """Bound to nothing; it says that others reach it."""
+
+    def getsockname(self) -> tuple[str, int]:
+        return "0.0.0.0", 8_000
+
+
+def test_a_socket_that_others_reach_is_not_served(house: Any) -> None:
+    async def refused() -> None:
+        async with house() as made:
+            with Elsewhere() as listening, pytest.raises(DeclarationError, match="authentication"):
+                serve(made.rooms, listening, threading.Event(), lambda: None)
+
+    asyncio.run(refused())
 
 
 def test_stopping_answers_what_is_under_way(tmp_path: Path) -> None:

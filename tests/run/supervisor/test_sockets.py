@@ -3,6 +3,7 @@ import socket
 import pytest
 
 from penstock.errors import CannotStart, DeclarationError
+from penstock.run.supervisor import sockets
 from penstock.run.supervisor.sockets import address, listen
 
 
@@ -32,6 +33,22 @@ def test_a_port_in_use_is_said_with_what_to_do() -> None:
 def test_another_address_is_refused_without_authentication(host: str) -> None:
     with pytest.raises(DeclarationError, match="without authentication"):
         listen(host, 0)
+
+
+class Nowhere(socket.socket):
+    """Binds nothing, whatever it is told."""
+
+    def bind(self, address: object) -> None: ...
+
+    def listen(self, backlog: int = 0) -> None:
+        self.close()
+
+
+def test_an_address_that_is_not_looked_at_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "check_bind", lambda host: None)
+    monkeypatch.setattr(socket, "socket", Nowhere)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_another_address_is_refused_without_authentication("192.0.2.7")
 
 
 @pytest.mark.parametrize(
