@@ -1,0 +1,79 @@
+"""The brokers as pytest fixtures; ``tests/conftest.py`` makes them known to every test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from . import jars
+from .cluster import Cluster, running
+from .jars import Missing
+from .tls import Authority, authority
+
+
+@contextmanager
+def or_skip() -> Iterator[None]:
+    """What this machine lacks skips the test; in CI it is a failure, not a skip that nobody sees."""
+    try:
+        yield
+    except Missing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``host:port`` of a single broker that many tests share: name topics and groups after ``prefix``.
+
+    ``KAFKA_BOOTSTRAP`` uses one that is there.
+    """
+    there = os.environ.get("KAFKA_BOOTSTRAP")
+    if there:
+        yield there
+        return
+    with or_skip():
+        jars.classpath()
+    with running(tmp_path_factory.mktemp("kafka")) as cluster:
+        yield cluster.bootstrap
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix for the names of this test's topics, groups and transactional ids."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that signed the certificate of ``secured``."""
+    with or_skip():
+        return authority(tmp_path_factory.mktemp("tls") / "own")
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -> Iterator[Cluster]:
+    """A single broker of our own with all four kinds of listener, whatever ``KAFKA_BOOTSTRAP`` says."""
+    with or_skip():
+        jars.classpath()
+    with running(tmp_path_factory.mktemp("secured"), authority=certificates) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def _three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with or_skip():
+        jars.classpath()
+    with running(tmp_path_factory.mktemp("three"), nodes=3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def three(_three: Cluster) -> Iterator[Cluster]:
+    """Three brokers of our own, replication 3; what a test kills or hangs is healed afterwards."""
+    yield _three
+    _three.heal()

@@ -1,0 +1,166 @@
+"""The brokers do what the tests that stand on them take for granted."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from .cluster import PATIENCE, SASL, SASL_TLS, TLS, Cluster
+from .node import PASSWORD, USER
+from .tls import Authority, authority
+
+
+def client(bootstrap: str, **settings: object) -> dict[str, object]:
+    return {"bootstrap.servers": bootstrap, **{name.replace("_", "."): value for name, value in settings.items()}}
+
+
+def topic(bootstrap: str, name: str, partitions: int = 1) -> str:
+    admin = AdminClient(client(bootstrap))
+    for made in admin.create_topics([NewTopic(name, num_partitions=partitions)]).values():
+        made.result(PATIENCE)
+    return name
+
+
+def produce(bootstrap: str, name: str, values: list[bytes]) -> None:
+    """Each is acknowledged by every replica in sync on return."""
+    errors: list[object] = []
+    producer = Producer(client(bootstrap, acks="all", enable_idempotence=True))
+    for value in values:
+        producer.produce(name, value, on_delivery=lambda error, _: errors.append(error))
+    assert producer.flush(PATIENCE) == 0
+    assert errors == [None] * len(values)
+
+
+def consume(bootstrap: str, name: str, count: int, group: str = "reader") -> list[bytes]:
+    """The first ``count`` values that a ``read_committed`` reader of partition 0 sees."""
+    consumer = Consumer(client(bootstrap, group_id=group, isolation_level="read_committed", enable_auto_commit=False))
+    consumer.assign([TopicPartition(name, 0, 0)])
+    found: list[bytes] = []
+    limit = time.monotonic() + PATIENCE
+    try:
+        while len(found) < count and time.monotonic() < limit:
+            for message in consumer.consume(count - len(found), 0.5):
+                assert message.error() is None, message.error()
+                value = message.value()
+                assert value is not None
+                found.append(value)
+    finally:
+        consumer.close()
+    return found
+
+
+def refusal(settings: Mapping[str, object]) -> int | None:
+    """Why a client with these settings is not served; ``None`` when it is."""
+    told: list[KafkaError] = []
+    admin = AdminClient({**settings, "error_cb": told.append, "log_level": 0})
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        try:
+            admin.list_topics(timeout=0.5)
+            return None
+        except KafkaException:
+            admin.poll(0)
+        for error in told:
+            if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                return error.code()
+    raise AssertionError(f"neither served nor refused: {told}")
+
+
+def test_what_was_acknowledged_is_read(kafka: str, prefix: str) -> None:
+    name = topic(kafka, prefix + "plain")
+    produce(kafka, name, [b"1", b"2", b"3"])
+    assert consume(kafka, name, 3) == [b"1", b"2", b"3"]
+
+
+def test_outputs_and_positions_are_one_transaction(kafka: str, prefix: str) -> None:
+    source, target = topic(kafka, prefix + "in"), topic(kafka, prefix + "out")
+    produce(kafka, source, [b"a", b"b"])
+    consumer = Consumer(client(kafka, group_id=prefix + "group", enable_auto_commit=False))
+    consumer.assign([TopicPartition(source, 0, 0)])
+    producer = Producer(client(kafka, transactional_id=prefix + "worker"))
+    producer.init_transactions(PATIENCE)
+    try:
+        producer.begin_transaction()
+        producer.produce(target, b"dropped")
+        producer.send_offsets_to_transaction(
+            [TopicPartition(source, 0, 2)], consumer.consumer_group_metadata(), PATIENCE
+        )
+        producer.abort_transaction(PATIENCE)
+        (position,) = consumer.committed([TopicPartition(source, 0)], PATIENCE)
+        assert position.offset < 0
+
+        producer.begin_transaction()
+        producer.produce(target, b"kept")
+        producer.send_offsets_to_transaction(
+            [TopicPartition(source, 0, 1)], consumer.consumer_group_metadata(), PATIENCE
+        )
+        producer.commit_transaction(PATIENCE)
+        (position,) = consumer.committed([TopicPartition(source, 0)], PATIENCE)
+        assert position.offset == 1
+    finally:
+        consumer.close()
+    assert consume(kafka, target, 1) == [b"kept"]
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_a_password_is_asked_for(secured: Cluster, mechanism: str) -> None:
+    asked = client(secured.address(SASL), security_protocol=SASL, sasl_mechanism=mechanism, sasl_username=USER)
+    assert refusal({**asked, "sasl.password": PASSWORD}) is None
+    assert refusal({**asked, "sasl.password": "guess"}) == KafkaError._AUTHENTICATION
+
+
+def test_a_token_is_asked_for(secured: Cluster) -> None:
+    asked = client(secured.address(SASL), security_protocol=SASL, sasl_mechanism="OAUTHBEARER")
+    unsecured = {**asked, "enable.sasl.oauthbearer.unsecure.jwt": True}
+    assert refusal({**unsecured, "sasl.oauthbearer.config": "principal=penstock"}) is None
+    assert (
+        refusal({**unsecured, "sasl.oauthbearer.config": "principalClaimName=other principal=penstock"})
+        == KafkaError._AUTHENTICATION
+    )
+
+
+@pytest.mark.parametrize("protocol", [TLS, SASL_TLS])
+def test_only_its_authority_vouches_for_it(
+    secured: Cluster, certificates: Authority, tmp_path: Path, protocol: str
+) -> None:
+    other = authority(tmp_path / "other")
+    asked = client(secured.address(protocol), security_protocol=protocol)
+    if protocol == SASL_TLS:
+        asked |= {"sasl.mechanism": "PLAIN", "sasl.username": USER, "sasl.password": PASSWORD}
+    assert refusal({**asked, "ssl.ca.location": str(certificates.certificate)}) is None
+    assert refusal({**asked, "ssl.ca.location": str(other.certificate)}) == KafkaError._SSL
+
+
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_two_of_three_go_on(three: Cluster, prefix: str, how: str) -> None:
+    name = topic(three.bootstrap, prefix + how)
+    produce(three.bootstrap, name, [b"before"])
+    leader = AdminClient(client(three.bootstrap)).list_topics(name, PATIENCE).topics[name].partitions[0].leader
+    if how == "killed":
+        three.kill(leader)
+    else:
+        three.hang(leader)
+    produce(three.bootstrap, name, [b"without"])
+    if how == "killed":
+        three.start(leader)
+    else:
+        three.resume(leader)
+    produce(three.bootstrap, name, [b"after"])
+    assert consume(three.bootstrap, name, 3) == [b"before", b"without", b"after"]
+
+
+def test_a_broker_that_cannot_start_says_why(tmp_path: Path, secured: Cluster) -> None:
+    cluster = Cluster(tmp_path)
+    host, port = cluster.bootstrap.split(":")
+    with socket.create_server((host, int(port))):
+        try:
+            with pytest.raises(AssertionError, match=r"(?s)before it was ready.*Address already in use"):
+                cluster.open()
+        finally:
+            cluster.close()
