@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from penstock.log.interface import Log
 from penstock.log.sqlite import leases, seeking
 from penstock.log.sqlite import reader as embedded
 from penstock.log.sqlite.membership import Membership
-from penstock.testing.log_contract import BRISK, LogContract
+from penstock.log.sqlite.store.appending import Appender
+from penstock.log.steady import SteadyTime
+from penstock.testing.log_contract import BRISK, JUMPS, LogContract
 
 from .test_embedded import TestEmbedded as OnSqlite
 from .test_memory import TestMemory as InMemory
@@ -107,8 +109,9 @@ def test_a_seek_that_is_off_by_one_row_is_found(
         lambda go, to: go(to + timedelta(microseconds=1)),
         lambda go, to: go(to - timedelta(seconds=60)),
         lambda go, to: go(to) - 1,
+        lambda go, to: go(to.replace(tzinfo=UTC)),
     ],
-    ids=["exclusive", "the one before", "one too near"],
+    ids=["exclusive", "the one before", "one too near", "whatever its zone"],
 )
 def test_a_seek_by_time_that_misses_its_row_is_found(
     contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, wrong: Wrong
@@ -135,3 +138,43 @@ def test_a_start_at_the_latest_that_is_not_kept_is_found(
     monkeypatch.setattr(store.Store, "start_latest", lambda *_: None)
     with pytest.raises(AssertionError):
         contract.test_starting_at_the_latest_sees_only_what_comes_after_joining(log)
+
+
+# -- clocks -------------------------------------------------------------------
+
+
+@on_both
+@pytest.mark.parametrize("jump", JUMPS)
+def test_append_times_that_follow_the_wall_clock_back_are_found(
+    contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    monkeypatch.setattr(store.Store, "_now", lambda self: self.clock.now())
+    begin = Appender.__init__
+
+    def raw(self: Appender, *given: Any) -> None:
+        begin(self, *given)
+        self.time = clock.now()
+
+    monkeypatch.setattr(Appender, "__init__", raw)
+    with pytest.raises(AssertionError, match="append time went back"):
+        contract.test_a_jump_of_the_wall_clock_expires_nothing_early(timed, clock, jump)
+
+
+@on_both
+@pytest.mark.parametrize("jump", [jump for jump in JUMPS if jump < 0])
+def test_append_times_that_stand_still_while_the_wall_clock_is_behind_are_found(
+    contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    monkeypatch.setattr(SteadyTime, "stamp", lambda self: self._clock.now())
+    with pytest.raises(AssertionError, match="not yet"):
+        contract.test_a_jump_of_the_wall_clock_expires_nothing_early(timed, clock, jump)
+
+
+@on_both
+@pytest.mark.parametrize("jump", [jump for jump in JUMPS if jump > 0])
+def test_retention_by_the_wall_clock_is_found(
+    contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    monkeypatch.setattr(SteadyTime, "expiry", lambda self: self._clock.now())
+    with pytest.raises(AssertionError, match="early"):
+        contract.test_a_jump_of_the_wall_clock_expires_nothing_early(timed, clock, jump)

@@ -1,16 +1,21 @@
+import pytest
+
 from penstock.clock import ManualClock
+from penstock.log import steady as module
 from penstock.log.steady import BELIEVE_AFTER, SteadyTime
+from penstock.testing.log_contract import JUMPS
 
 HOUR = 3_600_000_000
 
 
-def test_a_jump_is_not_believed_at_once_in_the_dangerous_direction() -> None:
-    clock = ManualClock(0)
-    steady = SteadyTime(clock)
-    clock.jump(86_400)
-    assert (steady.expiry(), steady.stamp()) == (0, 24 * HOUR)
-    clock.jump(-2 * 86_400)
-    assert (steady.expiry(), steady.stamp()) == (-24 * HOUR, 0)
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_jump_is_not_believed_at_once_in_the_dangerous_direction(jump: float) -> None:
+    clock = ManualClock()
+    steady, before = SteadyTime(clock), clock.now()
+    for step in (jump, -2 * jump):
+        clock.jump(step)
+        assert steady.expiry() == min(before, clock.now())
+        assert steady.stamp() == max(before, clock.now())
 
 
 def test_a_jump_that_lasts_is_a_correction() -> None:
@@ -28,3 +33,33 @@ def test_time_passing_is_followed() -> None:
     for _ in range(5):
         clock.advance(3_600)
         assert steady.expiry() == steady.stamp() == clock.now()
+
+
+# -- mutants ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+@pytest.mark.parametrize("reading", ["stamp", "expiry"])
+def test_the_raw_wall_clock_is_caught(monkeypatch: pytest.MonkeyPatch, reading: str, jump: float) -> None:
+    monkeypatch.setattr(SteadyTime, reading, lambda self: self._clock.now())
+    with pytest.raises(AssertionError):
+        test_a_jump_is_not_believed_at_once_in_the_dangerous_direction(jump)
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_jump_believed_at_once_is_caught(monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
+    monkeypatch.setattr(module, "BELIEVE_AFTER", 0.0)
+    with pytest.raises(AssertionError):
+        test_a_jump_is_not_believed_at_once_in_the_dangerous_direction(jump)
+
+
+def test_a_clock_that_no_correction_reaches_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BELIEVE_AFTER", float("inf"))
+    with pytest.raises(AssertionError):
+        test_a_jump_that_lasts_is_a_correction()
+
+
+def test_a_clock_that_stands_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SteadyTime, "_readings", lambda self: (self._wall, self._wall))
+    with pytest.raises(AssertionError):
+        test_time_passing_is_followed()
