@@ -105,6 +105,16 @@ def test_a_killed_child_is_back_within_two_seconds(server: Server, role: str) ->
     assert time.monotonic() - began < 2.0 * slowness()
 
 
+def test_a_child_killed_again_and_again_is_started_at_once_each_time(server: Server) -> None:
+    status = server.data / "run" / "status" / "worker-1.json"
+    for _ in range(4):
+        before = server.pid("worker-1")
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda pid=before: f'"pid": {pid}' not in status.read_text())
+    assert server.errors.count("worker-1 died and is started again") >= 4
+    assert "keeps dying" not in server.errors
+
+
 def slowness() -> float:
     """How much longer things take here than on an idle machine: other work counts against nobody's promise."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1) * 2)

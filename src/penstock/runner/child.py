@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from . import wire
 from .interface import Applied, Artifact, RowFailure, Services, SetAlias
 from .process import Process, shared_file
 
-TICK = 0.05  # seconds between looks at the child's memory while a call runs
+TICK = 0.05  # seconds between looks at the child while a call runs
 PASSED_ON = (errors.ModelRefused, errors.ArtifactDamaged, errors.PredictionInvalid)
 NOBODY = wire.Refused("Unavailable", "no registry can be reached from here")
 _ROW = struct.Struct("<q")
@@ -37,12 +38,15 @@ class ChildRunner:
 
     ``plan`` names the app to import there; None: the child only loads models, and imports neither an app nor polars.
     ``name`` stands before each line that the user's code prints.
-    One thread uses a runner at a time. Errors are those of ``interface.Runner``.
+    One thread calls a runner at a time; any other may close it. Errors are those of ``interface.Runner``.
     """
 
     def __init__(self, plan: Plan | None, *, settings: Settings, name: str = "runner") -> None:
         self._plan, self._settings, self._name = plan, settings, name
         self._child: _Child | None = None
+        self._guard = Lock()
+        self._calling = False
+        self._given_up = False
 
     def apply(self, stage: str, rows: pa.RecordBatch, *, timeout: float, services: Services | None = None) -> Applied:
         def call(child: _Child) -> Applied:
@@ -84,17 +88,36 @@ class ChildRunner:
         return self._with_child(call)
 
     def close(self) -> None:
-        """Let the child close its resources, for a second at most; then it is killed. Harmless when repeated."""
-        if self._child is not None:
-            self._child.end(grace=1.0)
-            self._child = None
+        """Let the child close its resources, for a second at most; then it is killed. Harmless when repeated.
+
+        While another thread's call runs that call raises ``RunnerDied`` soon after, and takes the child with it.
+        """
+        with self._guard:
+            if self._calling:
+                self._given_up = True
+                return
+            child, self._child = self._child, None
+        if child is not None:
+            child.end(grace=1.0)
 
     _T = TypeVar("_T")
 
     def _with_child(self, call: Callable[[_Child], _T]) -> _T:
+        with self._guard:
+            self._calling, self._given_up = True, False
+        try:
+            return self._called(call)
+        finally:
+            with self._guard:
+                self._calling = False
+                given_up = self._given_up
+            if given_up:
+                self._forget()
+
+    def _called(self, call: Callable[[_Child], _T]) -> _T:
         try:
             if self._child is None:
-                self._child = _Child(self._settings, self._name)
+                self._child = _Child(self._settings, self._name, lambda: self._given_up)
                 self._child.start(self._plan)
             return call(self._child)
         except (TaskFailed, *PASSED_ON):
@@ -118,8 +141,8 @@ class ChildRunner:
 class _Child:
     """One life of the child: its process, its shared files and what is known to be open and loaded in it."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._settings, self._name = settings, name
+    def __init__(self, settings: Settings, name: str, given_up: Callable[[], bool]) -> None:
+        self._settings, self._name, self._given_up = settings, name, given_up
         self.started = False
         self.opened: set[str] = set()
         self.held: set[tuple[str, int]] = set()
@@ -128,6 +151,8 @@ class _Child:
         self.channel: wire.Channel[wire.Reply] = wire.Channel(self._ours, self._calls, self._answers, wire.Reply)
         self._poll = select.poll()
         self._poll.register(self._ours, select.POLLIN)
+        # Before the child is there: it maps this, also when this process dies before it asks for anything.
+        os.pwrite(self._progress, _ROW.pack(-1), 0)
         with theirs:
             self._process = Process(name, theirs, (self._calls, self._answers, self._progress))
 
@@ -185,6 +210,8 @@ class _Child:
             raise self._died(self._process.how_it_ended())
         if excess := self._process.excess(self._settings.runner_memory):
             raise self._died(excess)
+        if self._given_up():
+            raise self._died("it was closed")
         if time.monotonic() >= deadline:
             raise self._died(f"it was over its {seconds:g} s")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from penstock.run.supervisor import children
 from penstock.run.supervisor.children import Child
 
 MODULE = """
@@ -20,8 +19,6 @@ if mode == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if mode == "parent":
     out.write_text(str(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid))
-if mode == "fail":
-    sys.exit(3)
 out.with_suffix(".plan").write_text(sys.stdin.readline())
 sys.stdin.read()
 """
@@ -80,19 +77,3 @@ def test_one_that_does_not_stop_is_killed_when_its_time_is_up(make: Callable[[st
     time.sleep(0.2)  # until it is deaf; when it is not yet, it just dies sooner
     child.terminate(0.1)
     assert end_of(child) in (-signal.SIGKILL, -signal.SIGTERM)
-    assert child.quick_deaths == 0
-
-
-def test_the_first_deaths_are_answered_at_once_and_then_ever_later(
-    make: Callable[[str], Child], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    child, waits = make("fail"), []
-    for _ in range(7):
-        child.start()
-        assert end_of(child) == 3
-        waits.append(child.due - time.monotonic())
-    assert max(waits[:2]) <= 0 < waits[2] and waits[2:] == sorted(waits[2:]) and child.quick_deaths == 7
-    monkeypatch.setattr(children, "QUICK", 0.0)  # as if it had lived long
-    child.start()
-    end_of(child)
-    assert child.quick_deaths == 0 and child.due <= time.monotonic()

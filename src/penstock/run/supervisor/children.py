@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-QUICK = 5.0  # seconds: a child that lives shorter than this died quickly
-PATIENCE = 2  # quick deaths in a row that are answered at once; after them each wait doubles
-LONGEST = 10.0  # seconds between two starts, at most
+from .restarts import Restarts
 
 # One thread a library: the work scales by partitions, and idle pools cost memory. Two arenas: each thread's own
 # would keep what the largest batch it ever saw needed.
@@ -34,10 +32,8 @@ class Child:
         self._command = [sys.executable, "-P", "-m", module, *arguments]
         self._fds = tuple(fds)
         self._process: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
         self._deadline: float | None = None  # asked to stop: when patience ends
-        self.quick_deaths = 0
-        self.due = 0.0  # when to start it next, monotonic
+        self.restarts = Restarts()
 
     def start(self, plan: Path | None = None) -> None:
         """With no plan yet the child prepares as far as it can, and waits for ``tell``."""
@@ -49,7 +45,6 @@ class Child:
             env=os.environ | {k: os.environ.get(k, v) for k, v in ENVIRONMENT.items()},
             start_new_session=True,  # a terminal's Ctrl-C reaches the supervisor only
         )
-        self._started = time.monotonic()
         self._deadline = None
         if plan is not None:
             self.tell(plan)
@@ -91,7 +86,6 @@ class Child:
             with suppress(BrokenPipeError):  # what it was told and never read is lost with it
                 self._process.stdin.close()
         self._process = None
-        self._reckon()
         return code
 
     def terminate(self, patience: float) -> None:
@@ -104,11 +98,3 @@ class Child:
         if self._process is not None:
             with suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
                 os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _reckon(self) -> None:
-        """At once after a long life; ever later when it dies again and again before it did anything."""
-        now = time.monotonic()
-        quick = now - self._started < QUICK and not self.asked
-        self.quick_deaths = self.quick_deaths + 1 if quick else 0
-        late = max(0, self.quick_deaths - PATIENCE)
-        self.due = now + (min(LONGEST, 0.25 * 2**late) if late else 0.0)

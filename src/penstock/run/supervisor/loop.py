@@ -26,7 +26,7 @@ from .signals import Signals
 from .sockets import address, listen
 from .watch import Watch
 
-GIVE_UP = 5  # quick deaths of one child before the first ready: it will not come up
+GIVE_UP = 5  # failed starts of one child before all were ready: it will not come up
 LOOK = 0.5  # seconds between two looks at the children when nothing was heard
 
 log = logger(__name__)
@@ -137,9 +137,12 @@ class Supervisor:
 
     def _revive(self, child: Child) -> None:
         pid, asked = child.pid, child.asked
-        if (code := child.ended()) is not None and not asked:
-            self._note_death(child, pid, code)
-        if not child.alive and time.monotonic() >= child.due:
+        if (code := child.ended()) is not None:
+            was_ready = asked or reporting(self.directory, child.name, pid)
+            child.restarts.ended(time.monotonic(), was_ready=was_ready)
+            if not asked:
+                self._note_death(child, pid, code)
+        if not child.alive and time.monotonic() >= child.restarts.due:
             child.start(self._plan)
 
     def _note_death(self, child: Child, pid: int, code: int) -> None:
@@ -147,11 +150,11 @@ class Supervisor:
             raise Explained
         forget_process(self.directory.metrics, pid)
         metrics().process_restarts.labels(child.name).inc()
-        how = ended(code)
-        if child.quick_deaths >= GIVE_UP and not self._ready:
-            raise CannotStart(f"{child.name} died {child.quick_deaths} times while starting ({how}); see above")
-        if (delay := child.due - time.monotonic()) > 0:
-            log.error(f"{child.name} keeps dying", how=how, deaths=child.quick_deaths, next_start_in=f"{delay:.1f}s")
+        how, failed = ended(code), child.restarts.failed
+        if failed >= GIVE_UP and not self._ready:
+            raise CannotStart(f"{child.name} died {failed} times while starting ({how}); see above")
+        if (delay := child.restarts.due - time.monotonic()) > 0:
+            log.error(f"{child.name} keeps dying while starting", how=how, starts=failed, next_in=f"{delay:.1f}s")
         else:
             log.warning(f"{child.name} died and is started again", how=how)
 
