@@ -170,16 +170,6 @@ def test_a_failure_without_end_is_unblocked_within_ten_minutes(rig: Any, zoo: An
     assert set(dead(rig)) == {0}, "the head alone, the others have their own time"
 
 
-def test_the_wall_clock_may_jump(rig: Any, zoo: Any) -> None:
-    rig.publish([1], 0)
-    pump = rig.pump(rig.transform(zoo(rig.clock, raises=frozenset({1}))))
-    pump.step(0.0)
-    rig.clock.jump(86_400)
-    for _ in range(20):
-        pump.step(30.0)
-    assert dead(rig) == {}
-
-
 def test_a_dependency_lost_in_the_middle_of_a_batch_is_sickness(rig: Any, copies: Any) -> None:
     """The first half passed; then the database went: none of the second half is bad."""
     up = [True]
