@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from penstock.batch import TopicSpec, Write
-from penstock.errors import LogFull
+from penstock.batch import Span, TopicSpec, Write
+from penstock.errors import DiskFailed, LogFull
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.interface import Advance
 
@@ -43,10 +43,10 @@ def fill(log: EmbeddedLog, first: int) -> int:
     raise AssertionError("never full")
 
 
-def test_a_full_disk_refuses_keeps_and_recovers(small: Path) -> None:
+def refuses_keeps_and_recovers(small: Path, opened: type[EmbeddedLog]) -> None:
     ballast = small / "ballast"
     ballast.write_bytes(bytes(3_000_000))
-    with closing(EmbeddedLog(small / "log")) as log:
+    with closing(opened(small / "log")) as log:
         log.create(TopicSpec("t", SCHEMA, 1))
         n = fill(log, 0)
         for _ in range(20):
@@ -57,6 +57,10 @@ def test_a_full_disk_refuses_keeps_and_recovers(small: Path) -> None:
         more = fill(log, n)
     assert more > n + 50, "space came back, and appends did not"
     assert read_all(small / "log") == list(range(more))
+
+
+def test_a_full_disk_refuses_keeps_and_recovers(small: Path) -> None:
+    refuses_keeps_and_recovers(small, EmbeddedLog)
 
 
 def read_all(directory: Path) -> list[int]:
@@ -79,3 +83,42 @@ def test_opening_on_a_full_disk_says_so(small: Path) -> None:
         reader = log.reader("g", ["t"], "m")
         (batch,) = reader.read(10, 0)
         reader.commit([Advance("t", 0, batch.through)], [])
+
+
+# -- mutants ------------------------------------------------------------------
+
+
+class Swallowing(EmbeddedLog):
+    """Acknowledges what there was no space for."""
+
+    swallowed = 0
+
+    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+        try:
+            return super().append(writes)
+        except LogFull:
+            self.swallowed += 1
+            if self.swallowed > 3:
+                raise
+            return [Span(w.topic, w.partition, 0, 0, w.rows.num_rows) for w in writes]
+
+
+class Ending(EmbeddedLog):
+    """Takes a full disk for a broken one, after which the process must end."""
+
+    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+        try:
+            return super().append(writes)
+        except LogFull as error:
+            self._engine.writer._failed = DiskFailed(str(error))
+            raise
+
+
+def test_an_append_acknowledged_and_not_stored_is_caught(small: Path) -> None:
+    with pytest.raises(AssertionError, match="reading needs no space"):
+        refuses_keeps_and_recovers(small, Swallowing)
+
+
+def test_a_log_that_ends_when_the_disk_is_full_is_caught(small: Path) -> None:
+    with pytest.raises(DiskFailed):
+        refuses_keeps_and_recovers(small, Ending)
