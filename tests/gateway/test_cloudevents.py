@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from penstock.batch import JSON_SCHEMA
 from penstock.errors import InvalidEvent, PenstockError, UnsupportedMediaType
-from penstock.gateway import cloudevents
 from penstock.gateway.cloudevents import Headers, decode, mode, percent_decode
+from penstock.schema import cloudevents
 from penstock.schema.decode import Decoder
 from penstock.schema.types import schema_of
 

@@ -1,0 +1,191 @@
+"""CloudEvents 1.0.2 as rows and envelope columns: the JSON event format, and the rules of its attributes.
+
+Pure functions. Data must be JSON, since a topic holds columns or JSON; attributes without a column of their own
+(extensions, ``dataschema``, a ``datacontenttype`` that is not ``application/json``) are kept together as a JSON object.
+The extension ``partitionkey`` becomes the key.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ..errors import InvalidEvent
+from .decode import Decoder, Row
+from .door.faults import explain
+from .rows import is_json
+
+Attributes: TypeAlias = dict[str, str | int | bool]
+
+_REQUIRED = ("id", "source", "specversion", "type")
+_COLUMNS = {"id": "_id", "source": "_source", "type": "_type", "subject": "_subject", "partitionkey": "_key"}
+_NAME = re.compile(r"[a-z0-9]+")
+_JSON_TYPE = re.compile(r"(application|text)/json|[^/]+/[^/]+\+json")
+# Control characters, surrogates and noncharacters, which an attribute of type String may not hold (spec, Type System).
+_FORBIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(f"{chr(p + 0xFFFE)}{chr(p + 0xFFFF)}" for p in range(0, 0x110000, 0x10000))
+    + "]"
+)
+_URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")  # RFC 3986, appendix A: its characters
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:.")
+
+
+def decode_events(body: bytes, decoder: Decoder, *, many: bool) -> tuple[list[Row], dict[str, list[Any]]]:
+    """Events in the JSON format, one or an array: the decoder's rows, and the envelope's columns that any event sets.
+
+    Raises ``InvalidEvent`` naming the row and the attribute or field, and what ``Decoder.decode`` raises.
+    """
+    parts = [_event(event, row, decoder) for row, event in enumerate(_members(body, many=many))]
+    # Each is one JSON value, so together they are an array, parsed in one go with the rows' own numbers.
+    rows = decoder.decode(b"[" + b",".join(data for _, data in parts) + b"]")
+    return rows, envelope([attributes for attributes, _ in parts])
+
+
+def check_data(attributes: Attributes, data: bytes, decoder: Decoder) -> bytes:
+    """One event in binary mode: its checked data. Raises ``InvalidEvent`` for row 0."""
+    check(attributes, 0)
+    if not _says_json(attributes):
+        kind = attributes["datacontenttype"]
+        raise InvalidEvent(f"data of type {kind}: this topic takes JSON", row=0, field="datacontenttype")
+    return _present(data, 0, decoder)
+
+
+def envelope(events: list[Attributes]) -> dict[str, list[Any]]:
+    """Checked attributes as the envelope's columns."""
+    columns: dict[str, list[Any]] = {column: [e.get(name) for e in events] for name, column in _COLUMNS.items()}
+    columns["_time"] = [None if (time := e.get("time")) is None else _moment(str(time)) for e in events]
+    columns["_extensions"] = [_others(e) for e in events]
+    return {name: values for name, values in columns.items() if any(v is not None for v in values)}
+
+
+def _members(body: bytes, *, many: bool) -> list[dict[str, msgspec.Raw]]:
+    kind: Any = list[dict[str, msgspec.Raw]] if many else dict[str, msgspec.Raw]
+    try:
+        if not body.isascii():
+            body.decode()
+        found = msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise explain(body, error, many=many) from None
+    return found if many else [found]
+
+
+def _event(members: dict[str, msgspec.Raw], row: int, decoder: Decoder) -> tuple[Attributes, bytes]:
+    """An event's checked attributes, and its data as JSON."""
+    data, base64 = members.pop("data", None), members.pop("data_base64", None)
+    attributes: Attributes = {}
+    for name, raw in members.items():
+        if (value := _attribute(name, raw, row)) is not None:
+            attributes[name] = value
+    check(attributes, row)
+    if data is not None and base64 is not None:
+        raise InvalidEvent("both data and data_base64: an event has one", row=row, field="data_base64")
+    if base64 is not None:
+        return attributes, _unpacked(base64, attributes, row, decoder)
+    if data is not None and not _says_json(attributes) and not is_json(decoder.schema):
+        kind = attributes["datacontenttype"]
+        raise InvalidEvent(f"data of type {kind}: this topic takes JSON", row=row, field="datacontenttype")
+    return attributes, _present(b"" if data is None else bytes(data), row, decoder)
+
+
+def _attribute(name: str, raw: msgspec.Raw, row: int) -> str | int | bool | None:
+    """null is an attribute not set."""
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidEvent(str(error), row=row, field=name) from None
+    if value is not None and not isinstance(value, str | int | bool):
+        raise InvalidEvent("an attribute is a string, an integer or a boolean", row=row, field=name)
+    return value
+
+
+def _unpacked(raw: msgspec.Raw, attributes: Attributes, row: int, decoder: Decoder) -> bytes:
+    if "datacontenttype" not in attributes or not _says_json(attributes):
+        raise InvalidEvent("binary data: this topic takes JSON", row=row, field="data_base64")
+    try:
+        data = b64decode(msgspec.json.decode(raw, type=str), validate=True)
+        msgspec.json.decode(data, type=msgspec.Raw)  # one value and no more: it is going to stand in an array
+        data.decode()
+    except (msgspec.DecodeError, RecursionError, binascii.Error, ValueError) as error:
+        raise InvalidEvent(f"not JSON in base64: {error}", row=row, field="data_base64") from None
+    return _present(data, row, decoder)
+
+
+def _present(data: bytes, row: int, decoder: Decoder) -> bytes:
+    if data:
+        return data
+    if is_json(decoder.schema):
+        return b"null"
+    raise InvalidEvent("missing: this topic's events have data", row=row, field="data")
+
+
+def _says_json(attributes: Attributes) -> bool:
+    kind = str(attributes.get("datacontenttype", "application/json"))
+    return _JSON_TYPE.fullmatch(kind.partition(";")[0].strip().lower()) is not None
+
+
+def check(attributes: Attributes, row: int) -> None:
+    """The rules of the spec's Context Attributes. Raises ``InvalidEvent`` naming the attribute."""
+    for name in _REQUIRED:
+        if name not in attributes:
+            raise InvalidEvent("missing: every CloudEvent has one", row=row, field=name)
+    for name, value in attributes.items():
+        if (fault := _fault(name, value)) is not None:
+            raise InvalidEvent(fault, row=row, field=name)
+
+
+def _fault(name: str, value: str | int | bool) -> str | None:
+    if _NAME.fullmatch(name) is None:
+        return "an attribute's name has lower-case letters and digits only"
+    if isinstance(value, str):
+        return _text_fault(name, value)
+    if name in _TEXTS:
+        return "must be a string"
+    return None if -(2**31) <= value < 2**31 else "an integer beyond 32 bits"
+
+
+def _text_fault(name: str, value: str) -> str | None:
+    if not value and name in _TEXTS:
+        return "empty"
+    if (bad := _FORBIDDEN.search(value)) is not None:
+        return f"U+{ord(bad[0]):04X}, which an attribute may not hold"
+    return _RULES[name](value) if name in _RULES else None
+
+
+def _time_fault(value: str) -> str | None:
+    try:
+        _moment(value)
+    except (ValueError, OverflowError):
+        return "not a time of RFC 3339 with its zone"
+    return None
+
+
+def _moment(value: str) -> datetime:
+    """In UTC. Raises ``ValueError`` or ``OverflowError``: no such time, or none without its zone."""
+    moment = msgspec.convert(value, datetime)
+    if moment.tzinfo is None:
+        raise ValueError("no zone")
+    return moment.astimezone(UTC)
+
+
+_RULES = {
+    "specversion": lambda v: None if v == "1.0" else "not 1.0, the version that is read",
+    "source": lambda v: None if _URI.fullmatch(v) else "not a URI reference",
+    "dataschema": lambda v: None if _URI.fullmatch(v) and _SCHEME.match(v) else "not an absolute URI",
+    "time": _time_fault,
+}
+_TEXTS = {*_REQUIRED, "subject", "time", "dataschema", "datacontenttype", "partitionkey"}
+
+
+def _others(attributes: Attributes) -> str | None:
+    """The attributes that have no column, as a JSON object. The key stays among them: it must not change the event."""
+    hidden = {*_REQUIRED, "subject", "time"}
+    found = {name: value for name, value in attributes.items() if name not in hidden}
+    if found.get("datacontenttype") == "application/json":
+        del found["datacontenttype"]
+    return msgspec.json.encode(found).decode() if found else None
