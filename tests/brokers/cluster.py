@@ -217,7 +217,7 @@ def running(
         cluster.close()
 
 
-def _quiet(bootstrap: str) -> dict[str, object]:
+def _quiet(bootstrap: str) -> dict[str, str | int | float | bool]:
     """A client that waits for a broker to come, and does not write about its absence."""
     return {"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 200, "log_level": 0}
 

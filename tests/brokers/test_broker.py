@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from .cluster import PATIENCE, SASL, SASL_TLS, TLS, Cluster
 from .node import PASSWORD, USER
 from .tls import Authority, authority
 
+Settings = dict[str, Any]
 
-def client(bootstrap: str, **settings: object) -> dict[str, object]:
+
+def client(bootstrap: str, **settings: object) -> Settings:
     return {"bootstrap.servers": bootstrap, **{name.replace("_", "."): value for name, value in settings.items()}}
 
 
@@ -55,10 +58,11 @@ def consume(bootstrap: str, name: str, count: int, group: str = "reader") -> lis
     return found
 
 
-def refusal(settings: Mapping[str, object]) -> int | None:
+def refusal(settings: Settings) -> int | None:
     """Why a client with these settings is not served; ``None`` when it is."""
     told: list[KafkaError] = []
-    admin = AdminClient({**settings, "error_cb": told.append, "log_level": 0})
+    listening: Settings = {**settings, "log_level": 0, "error_cb": told.append}
+    admin = AdminClient(listening)
     limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit:
         try:
