@@ -1,4 +1,4 @@
-"""Processes killed, stopped and starved of their disk while events flow; judged from the log that was left.
+"""Processes killed, stopped and failed by their disk while events flow; judged from the log that was left.
 
 Each check is shown red by a bug planted in the processes of the run.
 """
@@ -189,7 +189,7 @@ def stood_still(running: rig.Rig, worker: psutil.Process, seconds: float) -> Non
     try:
         time.sleep(seconds)
         before = steps.count(running.url, "steps")
-        assert rig.eventually(lambda: steps.count(running.url, "copies") > before, 20), "no progress meanwhile"
+        assert rig.eventually(lambda: steps.count(running.url, "copies") > before), "no progress meanwhile"
     finally:
         worker.send_signal(signal.SIGCONT)
     time.sleep(0.5)  # for what it had in hand, which is refused, and for its share of the partitions
@@ -210,44 +210,6 @@ def test_mutant_without_fencing_is_caught(tmp_path: Path) -> None:
 
 
 # -- the disk -----------------------------------------------------------------
-
-
-def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
-    with rig.small_disk(tmp_path / "disk", "40M") as disk:
-        ballast = disk / "ballast"
-        ballast.write_bytes(bytes(12 << 20))
-        with rig.running(steps.APP, disk / "data", workers=1) as running:
-            family = {p.pid for p in running.family()}
-            acknowledged: list[dict[str, int]] = []
-            filled = fill(running.url, acknowledged)
-            assert filled.status_code in (503, 507), filled.text
-            assert "space" in filled.json()["error"]["message"]
-            for path in ("topics/steps/events?partition=0&limit=10", "topics/steps", "healthz"):
-                assert httpx.get(f"{running.url}/{path}", timeout=10).status_code == 200, path
-            for _ in range(3):
-                time.sleep(0.5)
-                assert fill(running.url, acknowledged).status_code in (503, 507)
-            ballast.unlink()
-            with steps.load(running.url, 1) as publishers:
-                assert rig.eventually(lambda: publishers[0].done > 5), "space came back, and appends did not"
-            assert steps.drained(running.url)
-            assert {p.pid for p in running.family()} == family, "a process was lost to a full disk"
-            assert running.stop() == 0
-        stored = rig.frame(rig.read_all(disk / "data", "steps"))
-        rig.assert_acknowledged_are_stored(publishers[0].acknowledged + acknowledged, stored)
-        steps.assert_whole(stored, publishers)
-
-
-def fill(url: str, acknowledged: list[dict[str, int]]) -> httpx.Response:
-    """Publish ballast until it is refused; the refusal."""
-    rng = random.Random(1)
-    for n in range(10_000):
-        body = [{"key": f"k{n % 40}", "writer": 50, "seq": n, "ballast": rng.randbytes(40_000).hex()}]
-        answer = httpx.post(f"{url}/topics/steps/events", json=body, timeout=20)
-        if answer.status_code != 200:
-            return answer
-        acknowledged.extend(answer.json()["positions"])
-    raise AssertionError("never full")
 
 
 @contextmanager

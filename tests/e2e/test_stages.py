@@ -93,10 +93,10 @@ def test_exactly_the_poison_is_dead_and_all_else_is_made_once(tmp_path: Path) ->
         publish(running.url, "numbers", [{"n": n, "who": f"key-{n % 37}"} for n in range(EVENTS)])
         expected = {to: (EVENTS - len(bad)) * times for to, bad, times in POISON.values()}
         expected["penstock.dead"] = sum(len(bad) for _, bad, _ in POISON.values())
-        assert rig.eventually(lambda: not missing(running.url, expected), 50), missing(running.url, expected)
+        assert rig.eventually(lambda: not missing(running.url, expected), 3 * rig.PATIENCE), missing(running.url, expected)
         took = time.monotonic() - began
         assert (pids(running, "worker"), pids(running, "gateway")) == before, "a process outside of the runners died"
-        assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200, 5)
+        assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
         assert running.stop() == 0
     print(f"{EVENTS} events through {len(POISON)} stages in {took:.1f} s")
     numbers, dead = table(data, "numbers"), letters(data)
@@ -163,7 +163,7 @@ def test_a_dependency_that_is_away_costs_nothing_and_says_why(tmp_path: Path) ->
         assert (count(running.url, "stored"), count(running.url, "penstock.dead")) == (0, 0)
         flag.unlink()
         assert rig.eventually(lambda: count(running.url, "stored") == 1_000, 30)
-        assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200, 5)
+        assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
         assert running.stop() == 0
     for topic in ("stored", "others"):
         rig.assert_each_parent_once(table(data, "numbers"), table(data, topic))
@@ -280,9 +280,9 @@ def test_no_model_disturbs_another_or_any_good_row(tmp_path: Path) -> None:
         before = pids(running, "worker"), pids(running, "gateway")
         publish(running.url, "rows", [{"n": n, "x": 13.0 if n in bad else n + 0.5} for n in range(300)])
         expected = {f"{name}-out": 300 - len(bad) * (name in REASONS) for name in BAD_MODELS} | {"penstock.dead": 5}
-        assert rig.eventually(lambda: not missing(running.url, expected), 50), missing(running.url, expected)
+        assert rig.eventually(lambda: not missing(running.url, expected), 3 * rig.PATIENCE), missing(running.url, expected)
         assert (pids(running, "worker"), pids(running, "gateway")) == before
-        assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200, 5)
+        assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
         assert running.stop() == 0
     rows, dead = table(data, "rows"), letters(data)
     assert {stage: set(mine) for stage, mine in dead.items()} == dict.fromkeys(REASONS, bad)
