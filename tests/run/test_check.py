@@ -63,3 +63,11 @@ def test_the_files_of_an_app_are_its_own_and_those_beside_it(tmp_path: Path) -> 
     assert found.files[0] == app.resolve() and (tmp_path / "my_helper_module.py").resolve() in found.files
     assert (tmp_path / "unused.py").resolve() not in found.files
     assert not [f for f in found.resolved.findings if f.severity == "error"]
+
+
+def test_it_imports_pandas_only_for_an_app_that_does(tmp_path: Path) -> None:
+    app, code = write_app(tmp_path), "import sys; from penstock.run import check; check.check(sys.argv[1], {})"
+    command = [sys.executable, "-c", f"{code}; print('pandas' in sys.modules)", str(app)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+    app.write_text("import pandas\n" + app.read_text())
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "True"

@@ -78,7 +78,8 @@ def misfits(given: pa.Schema, target: pa.Schema) -> list[str]:
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
+    # Not of empty lists: at the first list pyarrow imports pandas, where it is installed.
+    return pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in schema], schema=schema)
 
 
 def _plain(name: str, kind: pa.DataType) -> pa.DataType:

@@ -68,7 +68,7 @@ def check_keys(topics: Mapping[Topic[Any], pa.Schema | None], report: Report) ->
 
 def _check_key_type(topic: Topic[Any], kind: pa.DataType, report: Report) -> None:
     try:
-        key_text(pa.array([], kind))
+        key_text(pa.nulls(0, kind))
     except TypeError as error:
         report.error(topic.place, f"the key '{topic.key}' of topic '{topic.name}': {error}", "choose another column")
 

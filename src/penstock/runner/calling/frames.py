@@ -67,9 +67,14 @@ def rejected_rows(reject: Reject, count: int) -> npt.NDArray[np.bool_]:
 
 def _given(callee: Callee, data: pa.RecordBatch, kept: Indices) -> Any:
     chosen = data if len(kept) == data.num_rows else data.take(pa.array(kept))
-    columns = [*chosen.columns, pa.array(kept, pa.uint32())]
+    columns = [*chosen.columns, _numbers(kept)]
     batch = pa.RecordBatch.from_arrays(columns, schema=chosen.schema.append(pa.field(ROW, pa.uint32())))
     return pl.from_arrow(batch) if callee.spec.takes == "frame" else batch
+
+
+def _numbers(kept: Indices) -> pa.UInt32Array:
+    """Not by ``pa.array``: that imports pandas, where it is installed, and the first events would wait for it."""
+    return pa.Array.from_buffers(pa.uint32(), len(kept), [None, pa.py_buffer(kept.astype(np.uint32))])
 
 
 def _answer(callee: Callee, result: Any, kept: Indices, failures: list[RowFailure]) -> Applied:
@@ -111,7 +116,7 @@ def _parents(callee: Callee, batch: pa.RecordBatch, kept: Indices) -> Indices:
     if not pa.types.is_integer(rows.type) or rows.null_count:
         found = f"{rows.type} with {rows.null_count} nulls"
         raise ResultInvalid(f"{callee.spec.name} returned '{ROW}' as {found}; keep it as it was given")
-    parents: Indices = rows.to_numpy(zero_copy_only=False).astype(np.int64)
+    parents: Indices = np.from_dlpack(rows).astype(np.int64)
     if not np.isin(parents, kept).all():
         wrong = int(parents[~np.isin(parents, kept)][0])
         raise ResultInvalid(f"{callee.spec.name} returned '{ROW}' {wrong}, which is no row of the frame it was given")
