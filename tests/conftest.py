@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .brokers.fixtures import _three, certificates, kafka, prefix, secured, three
+from .brokers.fixtures import _three, certificates, hub, kafka, prefix, secured, three
 
-__all__ = ["_three", "certificates", "kafka", "prefix", "secured", "three"]
+__all__ = ["_three", "certificates", "hub", "kafka", "prefix", "secured", "three"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from .node import PASSWORD, QUICK, USER, Node
+from .node import CONNECTION_STRING, HUB_USER, PASSWORD, QUICK, USER, Node
 from .tls import Authority
 
 PATIENCE = 90.0  # seconds that any single thing may take before the test gives up
@@ -47,7 +47,9 @@ SMALL = {
 }
 _JAAS = "org.apache.kafka.common.security"
 SASL_SETTINGS = {
-    "plain.sasl.jaas.config": f'{_JAAS}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";',
+    "plain.sasl.jaas.config": (
+        f'{_JAAS}.plain.PlainLoginModule required user_{USER}="{PASSWORD}" user_{HUB_USER}="{CONNECTION_STRING}";'
+    ),
     "scram-sha-256.sasl.jaas.config": f"{_JAAS}.scram.ScramLoginModule required;",
     "scram-sha-512.sasl.jaas.config": f"{_JAAS}.scram.ScramLoginModule required;",
     "oauthbearer.sasl.jaas.config": (

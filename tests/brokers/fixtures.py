@@ -11,6 +11,7 @@ import pytest
 
 from . import jars
 from .cluster import Cluster, running
+from .hub import running_hub
 from .jars import Missing
 from .tls import Authority, authority
 
@@ -61,6 +62,15 @@ def secured(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -
     with or_skip():
         jars.classpath()
     with running(tmp_path_factory.mktemp("secured"), authority=certificates) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -> Iterator[Cluster]:
+    """A single broker of our own that refuses transactions, as Event Hubs Standard does."""
+    with or_skip():
+        jars.classpath()
+    with running_hub(tmp_path_factory.mktemp("hub"), certificates) as cluster:
         yield cluster
 
 

@@ -36,7 +36,7 @@ def version() -> str:
 @cache
 def classpath() -> str:
     """The class path of the broker, after fetching what is not in the cache yet."""
-    _look_at_java()
+    look_at_java()
     root = Path(os.environ.get("PENSTOCK_CACHE") or Path.home() / ".cache" / "penstock")
     # The digest makes a changed list of jars another folder, so a complete folder never changes.
     home = root / f"kafka-{version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
@@ -49,7 +49,8 @@ def classpath() -> str:
     return os.pathsep.join(map(str, sorted(home.glob("*.jar"))))
 
 
-def _look_at_java() -> None:
+def look_at_java() -> None:
+    """Raise ``Missing`` unless there is a Java that Kafka runs on."""
     if shutil.which("java") is None:
         raise Missing(f"there is no java on the path; Kafka {version()} needs Java {OLDEST_JAVA} or newer")
     told = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=60, check=False).stderr

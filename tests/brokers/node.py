@@ -12,6 +12,9 @@ from . import jars
 
 CLUSTER_ID = "cGVuc3RvY2stdGVzdHMtMQ"
 USER, PASSWORD = "penstock", "pump-house"
+# Event Hubs takes a connection string as the password of this user.
+HUB_USER = "$ConnectionString"
+CONNECTION_STRING = "Endpoint=sb://localhost/;SharedAccessKeyName=tests;SharedAccessKey=c2VjcmV0"
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 # The first compiler alone and the serial collector start sooner and smaller; a benchmark takes the JVM's own choice.

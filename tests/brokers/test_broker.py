@@ -9,22 +9,17 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from .cluster import PATIENCE, SASL, SASL_TLS, TLS, Cluster
-from .node import PASSWORD, USER
+from .node import CONNECTION_STRING, HUB_USER, PASSWORD, USER
 from .tls import Authority, authority
 
 Settings = dict[str, Any]
 
 
-def client(bootstrap: str, **settings: object) -> Settings:
-    return {"bootstrap.servers": bootstrap, **{name.replace("_", "."): value for name, value in settings.items()}}
-
-
 def topic(bootstrap: str, name: str, partitions: int = 1) -> str:
-    admin = AdminClient(client(bootstrap))
+    admin = AdminClient({"bootstrap.servers": bootstrap})
     for made in admin.create_topics([NewTopic(name, num_partitions=partitions)]).values():
         made.result(PATIENCE)
     return name
@@ -33,16 +28,23 @@ def topic(bootstrap: str, name: str, partitions: int = 1) -> str:
 def produce(bootstrap: str, name: str, values: list[bytes]) -> None:
     """Each is acknowledged by every replica in sync on return."""
     errors: list[object] = []
-    producer = Producer(client(bootstrap, acks="all", enable_idempotence=True))
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True})
     for value in values:
         producer.produce(name, value, on_delivery=lambda error, _: errors.append(error))
     assert producer.flush(PATIENCE) == 0
     assert errors == [None] * len(values)
 
 
-def consume(bootstrap: str, name: str, count: int, group: str = "reader") -> list[bytes]:
+def consume(bootstrap: str, name: str, count: int) -> list[bytes]:
     """The first ``count`` values that a ``read_committed`` reader of partition 0 sees."""
-    consumer = Consumer(client(bootstrap, group_id=group, isolation_level="read_committed", enable_auto_commit=False))
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "reader",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
+    )
     consumer.assign([TopicPartition(name, 0, 0)])
     found: list[bytes] = []
     limit = time.monotonic() + PATIENCE
@@ -85,9 +87,9 @@ def test_what_was_acknowledged_is_read(kafka: str, prefix: str) -> None:
 def test_outputs_and_positions_are_one_transaction(kafka: str, prefix: str) -> None:
     source, target = topic(kafka, prefix + "in"), topic(kafka, prefix + "out")
     produce(kafka, source, [b"a", b"b"])
-    consumer = Consumer(client(kafka, group_id=prefix + "group", enable_auto_commit=False))
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": prefix + "group", "enable.auto.commit": False})
     consumer.assign([TopicPartition(source, 0, 0)])
-    producer = Producer(client(kafka, transactional_id=prefix + "worker"))
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": prefix + "worker"})
     producer.init_transactions(PATIENCE)
     try:
         producer.begin_transaction()
@@ -114,13 +116,22 @@ def test_outputs_and_positions_are_one_transaction(kafka: str, prefix: str) -> N
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 def test_a_password_is_asked_for(secured: Cluster, mechanism: str) -> None:
-    asked = client(secured.address(SASL), security_protocol=SASL, sasl_mechanism=mechanism, sasl_username=USER)
+    asked: Settings = {
+        "bootstrap.servers": secured.address(SASL),
+        "security.protocol": SASL,
+        "sasl.mechanism": mechanism,
+        "sasl.username": USER,
+    }
     assert refusal({**asked, "sasl.password": PASSWORD}) is None
     assert refusal({**asked, "sasl.password": "guess"}) == KafkaError._AUTHENTICATION
 
 
 def test_a_token_is_asked_for(secured: Cluster) -> None:
-    asked = client(secured.address(SASL), security_protocol=SASL, sasl_mechanism="OAUTHBEARER")
+    asked: Settings = {
+        "bootstrap.servers": secured.address(SASL),
+        "security.protocol": SASL,
+        "sasl.mechanism": "OAUTHBEARER",
+    }
     unsecured = {**asked, "enable.sasl.oauthbearer.unsecure.jwt": True}
     assert refusal({**unsecured, "sasl.oauthbearer.config": "principal=penstock"}) is None
     assert (
@@ -134,18 +145,40 @@ def test_only_its_authority_vouches_for_it(
     secured: Cluster, certificates: Authority, tmp_path: Path, protocol: str
 ) -> None:
     other = authority(tmp_path / "other")
-    asked = client(secured.address(protocol), security_protocol=protocol)
+    asked: Settings = {"bootstrap.servers": secured.address(protocol), "security.protocol": protocol}
     if protocol == SASL_TLS:
         asked |= {"sasl.mechanism": "PLAIN", "sasl.username": USER, "sasl.password": PASSWORD}
     assert refusal({**asked, "ssl.ca.location": str(certificates.certificate)}) is None
     assert refusal({**asked, "ssl.ca.location": str(other.certificate)}) == KafkaError._SSL
 
 
+def test_the_hub_takes_records_and_refuses_transactions(hub: Cluster, certificates: Authority, prefix: str) -> None:
+    asked: Settings = {
+        "bootstrap.servers": hub.address(SASL_TLS),
+        "security.protocol": SASL_TLS,
+        "ssl.ca.location": str(certificates.certificate),
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": HUB_USER,
+        "sasl.password": CONNECTION_STRING,
+        "log_level": 0,
+    }
+    name = topic(hub.bootstrap, prefix + "events")
+    producer = Producer({**asked, "transactional.id": prefix + "worker"})
+    with pytest.raises(KafkaException) as refused:
+        producer.init_transactions(PATIENCE)
+    assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    plain = Producer({**asked, "acks": "all", "enable.idempotence": True})
+    plain.produce(name, b"1")
+    assert plain.flush(PATIENCE) == 0
+    assert consume(hub.bootstrap, name, 1) == [b"1"]
+
+
 @pytest.mark.parametrize("how", ["killed", "hung"])
 def test_two_of_three_go_on(three: Cluster, prefix: str, how: str) -> None:
     name = topic(three.bootstrap, prefix + how)
     produce(three.bootstrap, name, [b"before"])
-    leader = AdminClient(client(three.bootstrap)).list_topics(name, PATIENCE).topics[name].partitions[0].leader
+    admin = AdminClient({"bootstrap.servers": three.bootstrap})
+    leader = admin.list_topics(name, PATIENCE).topics[name].partitions[0].leader
     if how == "killed":
         three.kill(leader)
     else:
