@@ -2,6 +2,7 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from penstock import telemetry
+
+from .e2e.rig import small_disk
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +108,49 @@ def test_a_new_run_starts_from_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     telemetry.share_metrics(tmp_path, clean=True)
     assert not list(tmp_path.glob("*.db"))
     assert os.environ[telemetry.METRICS_ENV] == str(tmp_path)
+
+
+ON_A_FULL_DISK = """
+import sys
+from pathlib import Path
+from penstock import telemetry
+folder, when, planted = Path(sys.argv[1]), sys.argv[2], len(sys.argv) > 3
+if planted:
+    telemetry.reserve = lambda file, size: None
+telemetry.share_metrics(folder / "metrics")
+restarts = telemetry.metrics().process_restarts
+if when == "later":
+    restarts.labels("before").inc()
+with (folder / "ballast").open("wb", buffering=0) as ballast:
+    try:
+        while ballast.write(bytes(4096)):
+            pass
+    except OSError:
+        pass
+for n in range(200):
+    restarts.labels(f"worker-{n}").inc(2)
+assert restarts.labels("worker-199")._value.get() == 2
+(folder / "ballast").unlink()
+telemetry.metrics().events_consumed.labels("s", "t").inc(5)
+sys.stdout.buffer.write(telemetry.exposition())
+"""
+
+
+@pytest.mark.parametrize("when", ["from the start", "later"])
+def test_counting_on_a_full_disk_ends_no_process(tmp_path: Path, when: str) -> None:
+    with small_disk(tmp_path / "disk", "1M") as disk:
+        done = subprocess.run([sys.executable, "-c", ON_A_FULL_DISK, str(disk), when], capture_output=True, text=True)
+        assert done.returncode == 0, done
+        assert 'penstock_events_consumed_total{stage="s",topic="t"} 5.0' in done.stdout, "there is space again"
+        assert ('process="before"} 1.0' in done.stdout) is (when == "later")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a page without space is Linux's SIGBUS")
+@pytest.mark.parametrize("when", ["from the start", "later"])
+def test_a_page_touched_before_it_has_space_ends_the_process(tmp_path: Path, when: str) -> None:
+    with small_disk(tmp_path / "disk", "1M") as disk:
+        planted = [sys.executable, "-c", ON_A_FULL_DISK, str(disk), when, "planted"]
+        assert subprocess.run(planted, capture_output=True).returncode == -signal.SIGBUS
 
 
 RACING = """

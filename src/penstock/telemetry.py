@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import mmap
 import os
 import sys
 from collections.abc import MutableMapping
@@ -28,6 +29,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # From 0.1 ms: OpenTelemetry's advice starts at 5 ms, where most of our calls have long ended.
 SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+ENTRY = 64  # bytes of a stored value beside its name, at most
 ROWS = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384)
 
 
@@ -141,6 +143,9 @@ def metrics() -> Metrics:
 def _metrics() -> Metrics:
     from prometheus_client import Counter, Gauge, Histogram
 
+    if METRICS_ENV in os.environ:
+        _reserve_before_touching()
+
     def gauge(name: str, help: str, labels: list[str]) -> Gauge:
         # The owner of a partition changes: the newest value of any living process is the one that holds.
         return Gauge(f"penstock_{name}", help, labels, multiprocess_mode="livemostrecent")
@@ -169,6 +174,47 @@ def _metrics() -> Metrics:
         ingest_refused=counter("ingest_refused", "Requests refused at the door", ["topic", "reason"]),
         process_restarts=counter("process_restarts", "Processes started again after a death", ["process"]),
     )
+
+
+def _reserve_before_touching() -> None:
+    """On a full disk the first touch of a memory-mapped page ends a process by SIGBUS; so its space is taken before.
+
+    What there is no space for is counted in this process alone, and not shown.
+    """
+    import prometheus_client.values
+    from prometheus_client.mmap_dict import MmapedDict
+
+    values: Any = prometheus_client.values
+    shared = values.ValueClass
+
+    class Reserved(MmapedDict):
+        def __init__(self, filename: str, read_mode: bool = False) -> None:
+            if not read_mode:
+                with Path(filename).open("ab") as file:
+                    try:
+                        reserve(file.fileno(), mmap.PAGESIZE)
+                    except OSError:
+                        Path(filename).unlink()  # without a head no other process can read it
+                        raise
+            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+
+        def _init_value(self, key: str) -> None:
+            reserve(self._f.fileno(), self._used + len(key.encode()) + ENTRY)
+            super()._init_value(key)  # type: ignore[no-untyped-call]
+
+    def value(*arguments: Any, **options: Any) -> Any:
+        try:
+            return shared(*arguments, **options)
+        except OSError:
+            return values.MutexValue(*arguments, **options)
+
+    values.MmapedDict, values.ValueClass = Reserved, value
+
+
+def reserve(file: int, size: int) -> None:
+    """Raises ``OSError`` where the first ``size`` bytes of a file have no space."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(file, 0, size)
 
 
 def share_metrics(directory: Path, *, clean: bool = False) -> None:

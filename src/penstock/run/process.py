@@ -19,13 +19,15 @@ from dataclasses import asdict, dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-from ..telemetry import log_to_stderr, share_metrics
+from ..telemetry import log_to_stderr, logger, share_metrics
 from .directory import DataDirectory
 
 MEND = 2  # the exit code for "said on stderr what to mend"
 PR_SET_PDEATHSIG = 1
 LIFELINE = 0  # read by number: a thread inside sys.stdin's lock would make the interpreter abort at its end
 HEARTBEAT = 1.0  # seconds between two reports: silence means something
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Process:
         self.name = name
         self.directory = directory
         self.stop = threading.Event()
+        self._silent = False
         _die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to hear
         signal.signal(signal.SIGTERM, lambda *_: self.stop.set())
@@ -60,8 +63,15 @@ class Process:
         return Path(os.fsdecode(line[:-1])).read_bytes()
 
     def report(self, stages: Mapping[str, StageStatus]) -> None:
-        """Say how this process is; at every ``HEARTBEAT``."""
-        write_status(self.directory, self.name, stages)
+        """Say how this process is; at every ``HEARTBEAT``. What cannot be written, on a full disk, is left unsaid."""
+        try:
+            write_status(self.directory, self.name, stages)
+        except OSError as error:
+            if not self._silent:
+                log.error("cannot say how this process is; what it said last stands and grows old", error=str(error))
+            self._silent = True
+        else:
+            self._silent = False
 
 
 def do_without_pandas() -> None:
