@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,15 +47,17 @@ class Rig:
         supervisor = psutil.Process(self.process.pid)
         return [supervisor, *supervisor.children(recursive=True)]
 
-    def kill(self, role: str, rng: random.Random) -> bool:
+    def kill(self, role: str, rng: random.Random) -> int | None:
+        """The process id of the one that was killed; None: there was none."""
         victims = self.children(role)
         if not victims:
-            return False
+            return None
+        victim = rng.choice(victims)
         try:
-            rng.choice(victims).send_signal(signal.SIGKILL)
+            victim.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
-            return False
-        return True
+            return None
+        return int(victim.pid)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -98,7 +100,7 @@ class Publisher:
 
     url: str
     topic: str
-    bodies: Sequence[bytes]
+    bodies: Iterable[bytes]
     pause: float = 0.0  # seconds between two bodies, until ``hurry``
     hurry: threading.Event = field(default_factory=threading.Event)
     acknowledged: list[dict[str, int]] = field(default_factory=list)

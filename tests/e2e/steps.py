@@ -20,14 +20,15 @@ PROBES = 99  # the writer of the probes
 SIZE = 20  # steps a body
 
 
-def bodies(writer: int, count: int) -> list[bytes]:
+def bodies(writer: int, count: int) -> Iterator[bytes]:
     rng = random.Random(writer)
-    numbered = [{"key": f"k{rng.randrange(KEYS)}", "writer": writer, "seq": n} for n in range(count * SIZE)]
-    return [msgspec.json.encode(numbered[at : at + SIZE]) for at in range(0, len(numbered), SIZE)]
+    for first in range(0, count * SIZE, SIZE):
+        numbers = range(first, first + SIZE)
+        yield msgspec.json.encode([{"key": f"k{rng.randrange(KEYS)}", "writer": writer, "seq": n} for n in numbers])
 
 
 @contextmanager
-def load(url: str, writers: int = 3, *, pause: float = 0.01, count: int = 20_000) -> Iterator[list[rig.Publisher]]:
+def load(url: str, writers: int = 3, *, pause: float = 0.01, count: int = 1_000_000) -> Iterator[list[rig.Publisher]]:
     """Writers that go on until the block ends; then each finishes what it has begun."""
     publishers = [rig.Publisher(url, "steps", bodies(w, count), pause) for w in range(writers)]
     threads = [publisher.start() for publisher in publishers]
