@@ -123,6 +123,7 @@ class Metrics:
     score_duration_seconds: Histogram  # (model, version, runtime) one call
     score_batch_rows: Histogram  # (model, version, runtime)
     score_errors: Counter  # (model, version, runtime) calls without an answer
+    model_load_errors: Counter  # (model, version, runtime) loads that failed while another version went on
     dead_letters: Counter  # (stage, topic)
     setbacks: Counter  # (stage, kind) sick: positions held; fenced: partitions lost; overtaken: by retention
     model_info: Gauge  # (model, version, alias, digest) 1
@@ -166,6 +167,7 @@ def _metrics() -> Metrics:
         score_duration_seconds=histogram("score_duration_seconds", "One call to a model", version),
         score_batch_rows=histogram("score_batch_rows", "Rows of one call to a model", version, ROWS),
         score_errors=counter("score_errors", "Calls to a model without an answer", version),
+        model_load_errors=counter("model_load_errors", "Loads of a next version that failed", version),
         dead_letters=counter("dead_letters", "Events dead-lettered", ["stage", "topic"]),
         setbacks=counter("setbacks", "Passes of a stage that came to nothing", ["stage", "kind"]),
         model_info=gauge("model_info", "A version and its alias", ["model", "version", "alias", "digest"]),

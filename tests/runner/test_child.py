@@ -5,8 +5,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,6 +239,58 @@ def test_a_service_that_fails_means_unavailable(zoo: ChildRunner) -> None:
     with pytest.raises(TaskFailed, match="the disk is gone") as caught:
         zoo.apply("registered", registered_event(1), timeout=LIMIT, services=Broken())
     assert caught.value.unavailable
+
+
+# -- closed by another thread while a call runs ---------------------------------
+
+
+def closed_meanwhile(runner: ChildRunner, call: Callable[[], object]) -> None:
+    """Closed once the child of the call is there: the call must say so, and the child be gone."""
+    died: list[str] = []
+
+    def run() -> None:
+        try:
+            call()
+        except RunnerDied as error:
+            died.append(error.reason)
+
+    before = set(psutil.Process().children())
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not set(psutil.Process().children()) - before:
+        time.sleep(0.01)
+    (child,) = set(psutil.Process().children()) - before
+    runner.close()
+    thread.join()
+    assert died == ["the runner of scorer died: it was closed"], died
+    assert gone_soon(child.pid)
+
+
+def test_closing_it_ends_a_load_that_hangs(tmp_path: Path) -> None:
+    runner = ChildRunner(None, settings=SETTINGS, name="scorer")
+    endless = model(tmp_path, 1, "while True: pass\nclass A:\n    predict = None")
+    closed_meanwhile(runner, lambda: runner.predict(endless, features(), timeout=LIMIT))
+    good = model(tmp_path, 2)
+    assert runner.predict(good, features(2), timeout=LIMIT).to_pydict() == {"y": [0.0, 2.0]}, "it starts again"
+    runner.close()
+
+
+def test_mutant_nobody_looks_whether_it_was_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChildRunner, "_given_up", property(lambda self: False, lambda self, value: None), raising=False)
+    runner = ChildRunner(None, settings=replace(SETTINGS, runner_start=2.0), name="scorer")
+    endless = model(tmp_path, 1, "while True: pass\nclass A:\n    predict = None")
+    with pytest.raises(AssertionError, match="over its 2 s"):
+        closed_meanwhile(runner, lambda: runner.predict(endless, features(), timeout=LIMIT))
+
+
+def test_a_close_that_comes_with_the_answer_is_not_forgotten(scorer: ChildRunner, tmp_path: Path) -> None:
+    """It is closed while the child is at its last breath of a call: the call has its answer, and the child ends."""
+    good, before = model(tmp_path, 2), set(psutil.Process().children())
+    scorer.predict(good, features(), timeout=LIMIT)
+    (child,) = set(psutil.Process().children()) - before
+    scorer._with_child(lambda _: scorer.close())
+    assert gone_soon(child.pid)
+    assert scorer.predict(good, features(2), timeout=LIMIT).to_pydict() == {"y": [0.0, 2.0]}
 
 
 # -- the rest of its life -----------------------------------------------------

@@ -20,6 +20,7 @@ from penstock.models.registry import Registry
 from penstock.runner.interface import Applied, Artifact, Services
 from penstock.stages.answer import Answers, ask
 from penstock.stages.combine import Combiner
+from penstock.stages.deployment import Deployment, at_once
 from penstock.stages.register import Registrar
 from penstock.stages.score import Score
 
@@ -71,9 +72,10 @@ class House:
         return Registry(self.rig.log.reader(None, [SYSTEM], "view"), self.rig.clock)
 
     def scorer(self) -> Score:
-        combiner = Combiner(self.runner, self.rig.clock, rows=4_096)
-        target, clock, settings = self.rig.topics["out"], self.rig.clock, self.rig.settings
-        return Score(self.spec, self.model, target, self.view(), self.artifacts, combiner, clock, settings)
+        clock, settings, view = self.rig.clock, self.rig.settings, self.view()
+        runners = self.runner, self.runner
+        deployment = Deployment("scores", view, self.artifacts, runners, clock, settings, background=at_once)
+        return Score(self.spec, self.model, self.rig.topics["out"], view, deployment, clock, settings)
 
     def ask(self, command: Command) -> Any:
         self.rig.log.append([Write(SYSTEM, 0, to_rows([command]))])

@@ -154,6 +154,13 @@ def test_a_handler_registers_and_promotes_and_the_scorer_follows(tmp_path: Path)
         eventually(seen)
         _, second, _ = registry.versions("doubles")
         assert (second.metrics, second.dataset_id, registry.alias("doubles").version) == ({"auc": 0.9}, "d1", 2)
+        scores = built.line("answers")
+
+        def taken() -> bool:
+            scores.warm()
+            return scores.standing().version == "doubles/2"
+
+        eventually(taken)
         built.publish("rows", {"x": [1.0, 2.0]}, partition=1)
         built.wait_for("answers", 4)
         assert [r["y"] for b in built.batches("answers") if b.partition == 1 for r in b.rows.to_pylist()] == [2.0, 4.0]

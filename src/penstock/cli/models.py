@@ -34,14 +34,19 @@ def list_models(url: Url = URL, as_json: Json = False) -> None:
 
 @app.command()
 def versions(model: Name, url: Url = URL, as_json: Json = False) -> None:
-    """The versions of a model, with their metrics and who points to them."""
+    """The versions of a model, with their metrics, who points to them and who scores with them."""
     from ..client.connection import connect
     from .show import rows
 
     with connect(url) as server:
         found = server.model(model)
     shown = [_version(v, found) for v in found["versions"]]
-    rows("versions", ["version", "aliases", "runtime", "registered", "metrics", "digest"], shown, as_json=as_json)
+    names = ["version", "aliases", "scored_by", "runtime", "registered", "metrics", "digest"]
+    rows("versions", names, shown, as_json=as_json)
+    if not as_json:
+        for scorer in found["scorers"]:
+            if scorer["behind"]:
+                print(f"{scorer['process']}, {scorer['stage']}: {scorer['behind']}")
 
 
 @app.command()
@@ -96,6 +101,7 @@ def _version(version: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
     pointing = [name for name, at in model["aliases"].items() if at["version"] == version["version"]]
     return version | {
         "aliases": ", ".join(pointing),
+        "scored_by": ", ".join(sorted({s["stage"] for s in model["scorers"] if s["version"] == version["version"]})),
         "registered": f"{datetime.fromtimestamp(version['created'] / 1e6, UTC):%Y-%m-%d %H:%M:%S}",
         "metrics": ", ".join(f"{name}={value:g}" for name, value in version["metrics"].items()),
         "digest": version["digest"][:12],

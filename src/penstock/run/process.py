@@ -36,6 +36,9 @@ class StageStatus:
     reason: str = ""
     lag: float = 0.0  # seconds: the age of the oldest event of its last pass
     error: str = ""  # the last one, also when it is over
+    version: str = ""  # of a scorer: what it scores with
+    behind: str = ""  # why that is not where the alias points
+    load_failed: bool = False
 
 
 class Process:

@@ -62,8 +62,10 @@ def work(process: Process, composition: Composition) -> None:
 
 
 def _status(line: Line) -> StageStatus:
-    status = line.pump.status
-    return StageStatus(status.ready, status.why, status.lag, status.error)
+    status, standing = line.pump.status, line.standing()
+    return StageStatus(
+        status.ready, status.why, status.lag, status.error, standing.version, standing.behind, standing.failed
+    )
 
 
 if __name__ == "__main__":

@@ -11,16 +11,15 @@ from ..batch import SYSTEM, Indices, TopicSpec, joined
 from ..clock import Clock
 from ..declare.plan import ModelSpec, ScoreSpec
 from ..errors import ArtifactDamaged, InvalidEvent, ModelRefused, NotFound
-from ..models.artifacts import Artifacts
 from ..models.interface import Alias, ModelVersion
 from ..models.messages import Activated, to_rows
 from ..models.registry import Registry
 from ..models.signature import Intake
-from ..runner.interface import Artifact, RowFailure
+from ..runner.interface import RowFailure
 from ..schema.evolution import conform
 from ..settings import Settings
 from .budget import Budget
-from .combine import Combiner
+from .deployment import Deployment, Lease
 from .failures import NotYet, Patience, Sick
 from .interface import Outcome, Output, Work
 from .isolation import Limits, Part, isolate
@@ -29,8 +28,9 @@ from .isolation import Limits, Part, isolate
 class Score:
     """Scores ``source`` into ``target``. The version is chosen once a pass, so a work is never of two versions.
 
-    A partition's change of version is recorded in ``penstock.system`` (``Activated``) in the transaction that stores
-    its first outputs: which version made a prediction follows from the log alone.
+    It is the alias's as soon as that is loaded beside the one before (``deployment``). A partition's change of version
+    is recorded in ``penstock.system`` (``Activated``) in the transaction that stores its first outputs: which version
+    made a prediction follows from the log alone.
     """
 
     def __init__(
@@ -39,8 +39,7 @@ class Score:
         model: ModelSpec,
         target: TopicSpec,
         registry: Registry,
-        artifacts: Artifacts,
-        combiner: Combiner,
+        deployment: Deployment,
         clock: Clock,
         settings: Settings,
     ) -> None:
@@ -48,8 +47,8 @@ class Score:
         self.budget = Budget(settings.batch_time, settings.batch_rows)
         self._spec, self._model = spec, model
         self._target = target
-        self._registry, self._artifacts = registry, artifacts
-        self._combiner = combiner
+        self._registry = registry
+        self._deployment = deployment
         self._clock = clock
         self._patience = Patience(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
         self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
@@ -59,19 +58,18 @@ class Score:
         self.budget.lag = (self._clock.now() - int(work.appended.min())) / 1e6
         # After the read: whoever had these partitions before committed its last activation before it lost them.
         self._registry.refresh()
-        alias = self._alias()
-        self._check_epochs(work, alias)
-        artifact = self._artifact(alias)
-        features = self._features(work.rows, artifact.version)
-        parts, failures = isolate(
-            lambda rows, limit: self._call(artifact, features, rows, limit),
-            work,
-            patience=self._patience,
-            limits=self._limits,
-            clock=self._clock,
-        )
-        outputs = self._predictions(work.rows, parts, artifact.version)
-        return Outcome([*outputs, *self._activations(work, alias)], failures)
+        with self._deployment.version(self._alias()) as lease:
+            self._check_epochs(work, lease.alias)
+            features = self._features(work.rows, lease.artifact.version)
+            parts, failures = isolate(
+                lambda rows, limit: self._call(lease, features, rows, limit),
+                work,
+                patience=self._patience,
+                limits=self._limits,
+                clock=self._clock,
+            )
+        outputs = self._predictions(work.rows, parts, lease.artifact.version)
+        return Outcome([*outputs, *self._activations(work, lease.alias)], failures)
 
     def answer(self, rows: pa.RecordBatch, timeout: float) -> tuple[pa.RecordBatch, ModelVersion]:
         """Score a caller's rows as the stream's: the model's outputs, and the version that made them.
@@ -81,14 +79,16 @@ class Score:
         """
         self._registry.refresh()
         try:
-            artifact = self._artifact(self._alias())
+            alias = self._alias()
         except NotYet as error:
             raise NotFound(error.reason) from error
-        try:
-            features = Intake(artifact.version.signature)(rows)
-        except ModelRefused as error:
-            raise InvalidEvent(str(error)) from error
-        return self._combiner.predict(artifact, features, min(timeout, self._spec.timeout)), artifact.version
+        with self._deployment.version(alias) as lease:
+            version = lease.artifact.version
+            try:
+                features = Intake(version.signature)(rows)
+            except ModelRefused as error:
+                raise InvalidEvent(str(error)) from error
+            return lease.predict(features, min(timeout, self._spec.timeout)), version
 
     # -- which version --------------------------------------------------------
 
@@ -103,15 +103,13 @@ class Score:
         """A partition never goes back behind the move of the alias that it was last scored after."""
         for partition in np.unique(work.partitions).tolist():
             last = self._registry.activation(self.name, self.source, partition)
-            if last is not None and (last.model, last.alias) == (alias.model, alias.alias) and last.epoch > alias.epoch:
-                raise NotYet(f"{self.source}/{partition} was scored at epoch {last.epoch}, only {alias.epoch} is known")
-
-    def _artifact(self, alias: Alias) -> Artifact:
-        version = self._registry.versions(alias.model)[alias.version - 1]
-        try:
-            return Artifact(version, self._artifacts.path(version.digest))
-        except NotFound as error:
-            raise Sick(f"model {version.ref}: {error}") from error
+            if last is None or (last.model, last.alias) != (alias.model, alias.alias) or last.epoch <= alias.epoch:
+                continue
+            place = f"{self.source}/{partition}, which another member scored with {last.model}/{last.version},"
+            standing = self._deployment.standing
+            if standing.failed:
+                raise Sick(f"{place} cannot go back: {standing.behind}")
+            raise NotYet(f"{place} waits: {standing.behind or f'epoch {last.epoch} is not known here yet'}")
 
     def _activations(self, work: Work, alias: Alias) -> list[Output]:
         partitions, firsts = np.unique(work.partitions, return_index=True)
@@ -148,14 +146,14 @@ class Score:
             raise Sick(f"model {version.ref} does not fit topic '{self.source}': {error}") from error
 
     def _call(
-        self, artifact: Artifact, features: pa.RecordBatch, rows: Indices, limit: float
+        self, lease: Lease, features: pa.RecordBatch, rows: Indices, limit: float
     ) -> tuple[pa.RecordBatch, Sequence[RowFailure]]:
         part = features if len(rows) == features.num_rows else features.take(pa.array(rows))
         try:
-            with self.budget.timed(len(rows), self._clock, artifact.version.ref):
-                return self._combiner.predict(artifact, part, limit), ()
+            with self.budget.timed(len(rows), self._clock, lease.artifact.version.ref):
+                return lease.predict(part, limit), ()
         except (ArtifactDamaged, ModelRefused) as error:
-            raise Sick(f"model {artifact.version.ref} cannot be used: {error}") from error
+            raise Sick(f"model {lease.artifact.version.ref} cannot be used: {error}") from error
 
     def _predictions(
         self, scored: pa.RecordBatch, parts: Sequence[Part[pa.RecordBatch]], version: ModelVersion

@@ -27,6 +27,7 @@ from ..run.compose.stages import Composition
 from ..runner.inline import InlineRunner
 from ..schema.objects import from_objects, to_objects
 from ..settings import Settings
+from ..stages.deployment import at_once
 from ..stages.register import GROUP
 from .standins import StandIn, StandIns
 
@@ -152,7 +153,7 @@ def run(
         def make_runner(stage: str, with_app: bool) -> InlineRunner:
             return InlineRunner(app, plan, models=models, resources=resources, env=env)
 
-        composition = Composition(plan, log, artifacts, clock, settings, "test", make_runner)
+        composition = Composition(plan, log, artifacts, clock, settings, "test", make_runner, at_once)
         stack.callback(composition.close)
         registrar = next(line for line in composition.lines if line.name == GROUP)
         clock.meanwhile = lambda: registrar.pump.step(0.0)

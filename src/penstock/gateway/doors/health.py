@@ -22,8 +22,10 @@ async def healthz(request: Request, rooms: Rooms) -> Response:
 
 
 async def readyz(request: Request, rooms: Rooms) -> Response:
-    why = await asyncio.get_running_loop().run_in_executor(rooms.threads, reasons, rooms)
-    return JSONResponse({"ready": not why, "reasons": why}, 503 if why else 200)
+    loop = asyncio.get_running_loop()
+    why = await loop.run_in_executor(rooms.threads, reasons, rooms)
+    told = await loop.run_in_executor(rooms.threads, warnings, rooms)
+    return JSONResponse({"ready": not why, "reasons": why, "warnings": told}, 503 if why else 200)
 
 
 async def metrics(request: Request, rooms: Rooms) -> Response:
@@ -46,6 +48,16 @@ def reasons(rooms: Rooms) -> list[dict[str, str]]:
                 found.append({"process": role, "stage": stage, "reason": str(said.get("reason", ""))})
     declared = [f.name for f in rooms.plan.functions] + [s.name for s in rooms.plan.scorers]
     return found + [{"stage": s, "reason": "no worker runs it yet"} for s in declared if s not in running]
+
+
+def warnings(rooms: Rooms) -> list[dict[str, str]]:
+    """What needs a look though events are dealt with: a version that cannot be loaded while the one before goes on."""
+    return [
+        {"process": str(status.get("role", "?")), "stage": stage, "reason": str(said.get("behind", ""))}
+        for status in statuses(rooms.status)
+        for stage, said in dict(status.get("stages", {})).items()
+        if said.get("load_failed", False)
+    ]
 
 
 def statuses(folder: Path) -> list[dict[str, Any]]:

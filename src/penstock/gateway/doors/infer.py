@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ...errors import NotFound
+from ...errors import NotFound, Unavailable
 from ...models.interface import ModelVersion
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest
@@ -59,6 +59,8 @@ async def infer(request: Request, rooms: Rooms) -> Response:
         question, binary = tensors.parse(body, _json_length(request))
         rows = tensors.columns(question, binary, version.signature)
         answered, ref = await rooms.ask(version.name, rows)
+    if "version" in request.path_params and ref != version.ref:
+        raise Unavailable(f"version {version.version} of '{version.name}' is being loaded; see /models/{version.name}")
     found, data = tensors.answer(answered, question)
     return _answer(question, ref, found, data)
 

@@ -19,6 +19,7 @@ from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest, Disconnected
+from .health import statuses
 
 PATIENCE = 30.0  # seconds that a command may take: whoever owns the registry loads the model once
 SMALL = 64 << 10  # bytes of a JSON body here
@@ -169,11 +170,30 @@ def _known(rooms: Rooms, name: str) -> str:
 def _model(rooms: Rooms, name: str, *, full: bool = False) -> dict[str, Any]:
     versions = rooms.registry.versions(name)
     aliases = {a.alias: {"version": a.version, "epoch": a.epoch} for a in rooms.registry.aliases(name)}
+    if not full:
+        return {"name": name, "aliases": aliases, "versions": [v.version for v in versions]}
     return {
         "name": name,
         "aliases": aliases,
-        "versions": [_version(v) for v in versions] if full else [v.version for v in versions],
+        "versions": [_version(v) for v in versions],
+        "scorers": _scorers(rooms, name),
     }
+
+
+def _scorers(rooms: Rooms, model: str) -> list[dict[str, Any]]:
+    """What each worker scores with, as of its last heartbeat; ``behind``: why that is not where the alias points."""
+    stages = {s.name for s in rooms.plan.scorers if s.model == model}
+    return [
+        {
+            "process": status.get("role", "?"),
+            "stage": stage,
+            "version": int(said["version"].rpartition("/")[2]),
+            "behind": said.get("behind", ""),
+        }
+        for status in statuses(rooms.status)
+        for stage, said in dict(status.get("stages", {})).items()
+        if stage in stages and said.get("version")
+    ]
 
 
 def _version(version: ModelVersion) -> dict[str, Any]:

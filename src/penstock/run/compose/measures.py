@@ -36,6 +36,11 @@ def observed(version: ModelVersion, rows: int, seconds: float | None) -> None:
     counted.score_batch_rows.labels(*labels).observe(rows)
 
 
+def load_failed(version: ModelVersion) -> None:
+    """``stages.deployment.Failed``."""
+    metrics().model_load_errors.labels(version.name, str(version.version), version.runtime).inc()
+
+
 def gauge_lag(log: Inspect) -> None:
     counted = metrics()
     for state in log.groups():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 
@@ -15,7 +15,7 @@ from ...models.artifacts import Artifacts
 from ...models.registry import Registry
 from ...runner.interface import Runner
 from ...settings import Settings
-from ...stages.combine import Combiner
+from ...stages.deployment import Background, Deployment, Standing, in_thread
 from ...stages.emit import Emitter
 from ...stages.handles import Desk
 from ...stages.interface import Stage
@@ -24,7 +24,7 @@ from ...stages.register import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.transform import Transform
 from . import warming
-from .measures import observed, stage_measure
+from .measures import load_failed, observed, stage_measure
 from .prepare import SYSTEM_TOPIC, all_topics
 from .warming import Scorer, Warm
 
@@ -36,13 +36,14 @@ MakeRunner = Callable[[str, bool], Runner]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One stage with what drives it and what it runs in."""
+    """One stage with what drives it, what makes it ready, and what ends its runners."""
 
     name: str
     source: str
     pump: Pump
-    runner: Runner
     warm: Warm
+    close: Callable[[], None]
+    standing: Callable[[], Standing] = Standing  # of a scorer: which version it scores with
 
     def run(self, stop: Event) -> None:
         """Ready first, then a member of the group: nobody waits for what this one holds and cannot yet do."""
@@ -61,6 +62,7 @@ class Composition:
     settings: Settings
     member: str
     make_runner: MakeRunner
+    background: Background = in_thread  # what loads a next version
     registry: Registry = field(init=False)
     lines: list[Line] = field(init=False)
     scorers: dict[str, Scorer] = field(init=False, default_factory=dict)  # by model: its first stage answers calls
@@ -77,7 +79,7 @@ class Composition:
     def close(self) -> None:
         """After the pumps have ended: they leave their groups themselves."""
         for line in self.lines:
-            line.runner.close()
+            line.close()
         self.registry.close()
 
     # -- stages ---------------------------------------------------------------
@@ -85,7 +87,7 @@ class Composition:
     def _registrar(self) -> Line:
         runner = self.make_runner(GROUP, False)
         stage = Registrar(self.plan, self.registry, self.artifacts, runner, self.clock)
-        return self._line(stage, runner, lambda: None, lambda: COMMANDS)
+        return self._line(stage, runner.close, lambda: None, lambda: COMMANDS)
 
     def _function(self, spec: FunctionSpec) -> Line:
         runner = self.make_runner(spec.name, True)
@@ -93,28 +95,35 @@ class Composition:
         desk = Desk(self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models})
         stage = Transform(spec, target, runner, self.clock, self.settings, desk=desk)
         warm = warming.Function(spec.name, runner, spec.timeout)
-        return self._line(stage, runner, warm, stage.budget.cap, spec.start)
+        return self._line(stage, runner.close, warm, stage.budget.cap, spec.start)
 
     def _scorer(self, spec: ScoreSpec) -> Line:
-        runner = self.make_runner(spec.name, False)
         model = next(m for m in self.plan.models if m.name == spec.model)
-        stage = Score(
-            spec,
-            model,
-            self._topic(spec.to),
+        deployment = Deployment(
+            spec.name,
             self.registry,
             self.artifacts,
-            Combiner(runner, self.clock, rows=self.settings.batch_rows, observe=observed),
+            (self.make_runner(spec.name, False), self.make_runner(spec.name, False)),
             self.clock,
             self.settings,
+            observe=observed,
+            failed=load_failed,
+            background=self.background,
         )
+        stage = Score(spec, model, self._topic(spec.to), self.registry, deployment, self.clock, self.settings)
         self.scorers.setdefault(spec.model, stage.answer)
-        warm = warming.Model(model, self.registry, stage.answer, spec.timeout)
+        warm = warming.Model(model, self.registry, deployment, stage.answer, spec.timeout)
         self.models.append(warm)
-        return self._line(stage, runner, warm, stage.budget.cap, spec.start)
+        line = self._line(stage, deployment.close, warm, stage.budget.cap, spec.start)
+        return replace(line, standing=lambda: deployment.standing)
 
     def _line(
-        self, stage: Stage, runner: Runner, warm: Warm, rows: Callable[[], int], start: Start = "earliest"
+        self,
+        stage: Stage,
+        close: Callable[[], None],
+        warm: Warm,
+        rows: Callable[[], int],
+        start: Start = "earliest",
     ) -> Line:
         topics = {topic.name: topic for topic in all_topics(self.plan)}
         pump = Pump(
@@ -125,7 +134,7 @@ class Composition:
             rows=rows,
             measure=partial(stage_measure, stage.name, stage.source),
         )
-        return Line(stage.name, stage.source, pump, runner, warm)
+        return Line(stage.name, stage.source, pump, warm, close)
 
     def _topic(self, name: str) -> TopicSpec:
         return SYSTEM_TOPIC if name == SYSTEM else self.plan.topic(name)

@@ -14,6 +14,7 @@ from ...models.interface import ModelVersion
 from ...models.packing import zeros
 from ...models.registry import Registry
 from ...runner.interface import Runner
+from ...stages.deployment import Deployment
 from ...telemetry import logger
 
 LOOK = 0.5  # seconds between two looks at which versions are current
@@ -47,10 +48,14 @@ class Function:
 
 @dataclass(slots=True)
 class Model:
-    """The version loaded that a scorer's alias points to. For any thread, as often as one likes."""
+    """The version loaded that a scorer's alias points to. For any thread, as often as one likes.
+
+    The first one is asked for by a call without rows, once; the deployment looks after those that come later.
+    """
 
     model: ModelSpec
     registry: Registry
+    deployment: Deployment
     scorer: Scorer
     timeout: float
     _seen: str = ""  # also when it could not be loaded: then the next event tries it
@@ -66,13 +71,15 @@ class Model:
         if (alias := self.registry.alias(self.model.name, self.model.alias)) is None:
             return
         version = self.registry.versions(self.model.name)[alias.version - 1]
-        if version.ref != self._seen:
+        if self.deployment.cold and version.ref != self._seen:
             self._seen = version.ref
             self.scorer(zeros(version.signature.inputs, 0), self.timeout)
+        self.deployment.look(alias)
+        self.deployment.retire()
 
 
 def keep_warm(models: list[Model], stop: Event) -> None:
-    """Load what becomes current while no event is there to do so. Until ``stop``."""
+    """Load what becomes current while no event is there to do so, and let go of what was. Until ``stop``."""
     while not stop.wait(LOOK):
         for warm in models:
             warm()

@@ -1,0 +1,326 @@
+"""Which version a scorer scores with: the one before goes on until the next is loaded and warm beside it.
+
+Why in a second runner, and what that costs, is decision record 0006.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock, Thread
+
+import pyarrow as pa
+
+from ..clock import Clock
+from ..errors import ModelRefused, NotFound, PredictionInvalid, RunnerDied, TaskFailed
+from ..models.artifacts import Artifacts
+from ..models.interface import Alias, ModelVersion
+from ..models.packing import zeros
+from ..models.registry import Registry
+from ..runner.interface import Artifact, Runner
+from ..settings import Settings
+from ..telemetry import logger
+from .backoff import Backoff
+from .combine import Combiner, Observe
+from .failures import Sick
+
+PULSE = 1.0  # seconds in which a runner that is about to take over must show that it lives
+
+log = logger(__name__)
+
+Background = Callable[[Callable[[], None]], None]
+"""Runs what it is given, and need not wait for its end."""
+
+Failed = Callable[[ModelVersion], None]
+"""Told of each load that failed while another version went on."""
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    Thread(target=work, name="load").start()
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """For tests: nothing happens but when somebody asks for it."""
+    work()
+
+
+@dataclass(slots=True, eq=False)
+class _Side:
+    """A runner, and the version that it is warm with; empty: none that one could count on."""
+
+    runner: Runner
+    combiner: Combiner
+    ref: str = ""
+    users: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Load:
+    target: Alias
+    side: _Side
+    superseded: bool = False
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """The last load failed."""
+
+    target: Alias
+    reason: str
+    backoff: Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a user asks: which version scores (``name/version``; empty: none yet), and why not the alias's."""
+
+    version: str = ""
+    behind: str = ""
+    failed: bool = False  # it was tried and could not be loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A version for one pass or one call. ``alias``: the move of the alias that made it the current one."""
+
+    alias: Alias
+    artifact: Artifact
+    predict: Callable[[pa.RecordBatch, float], pa.RecordBatch]
+    """Score within so many seconds. Errors are those of ``Runner.predict``."""
+
+
+class Deployment:
+    """Two runners of one scorer: the active one scores, the standby loads what the alias has moved to. For any thread.
+
+    The first version has nothing beside it and is loaded by the first call. From then on the active runner never
+    loads: roles change when the standby is warm. What it scored with before stays warm for ``keep_warm`` seconds.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        registry: Registry,
+        artifacts: Artifacts,
+        runners: tuple[Runner, Runner],
+        clock: Clock,
+        settings: Settings,
+        *,
+        observe: Observe = lambda _version, _rows, _seconds: None,
+        failed: Failed = lambda _version: None,
+        background: Background = in_thread,
+    ) -> None:
+        self._stage, self._registry, self._artifacts = stage, registry, artifacts
+        self._clock, self._settings = clock, settings
+        self._failed, self._background = failed, background
+        self._active, self._standby = (
+            _Side(runner, Combiner(runner, clock, rows=settings.batch_rows, observe=observe)) for runner in runners
+        )
+        self._guard = Lock()  # never held while a model is loaded
+        self._serving: tuple[Alias, Artifact] | None = None  # once it has answered
+        self._target: Alias | None = None
+        self._load: _Load | None = None
+        self._trouble: _Trouble | None = None
+        self._idle_since = math.inf  # when the standby was last of use; infinite: it holds nothing
+        self._closed = False
+
+    @contextmanager
+    def version(self, target: Alias) -> Iterator[Lease]:
+        """What to score with, now that the alias is known to have made the move ``target``.
+
+        That version if it is warm, or if there is none yet that could go on; else the one before, whose epoch is the
+        lease's. Epochs never go back. Raises ``Sick`` when there is none to go on with and its artifact is away.
+        """
+        self.look(target)
+        with self._guard:
+            self._advance(target)
+            side = self._active
+            alias, artifact = self._serving or (target, self._artifact(target))
+            side.users += 1
+        try:
+            yield Lease(alias, artifact, lambda rows, timeout: self._predict(side, alias, artifact, rows, timeout))
+        finally:
+            with self._guard:
+                side.users -= 1
+
+    def look(self, target: Alias) -> None:
+        """Take the alias's version if it is warm, and begin to load it if it is not. As often as one likes."""
+        surplus: Runner | None = None
+        with self._guard:
+            self._advance(target)
+            load = self._next(target)
+            if load is None and self._load is not None and not self._wanted(self._load):
+                self._load.superseded, surplus = True, self._load.side.runner
+        if surplus is not None:
+            surplus.close()
+        if load is not None:
+            self._background(lambda: self._run(load))
+
+    def retire(self) -> None:
+        """Give back the memory of a standby that was of no use for ``keep_warm`` seconds."""
+        with self._guard:
+            side = self._standby
+            idle = self._clock.monotonic() - self._idle_since
+            if _in_use(side) or self._load is not None or idle < self._settings.keep_warm:
+                return
+            self._idle_since = math.inf
+            side.ref = ""
+            side.users += 1  # nothing is loaded into what is being closed
+        side.runner.close()
+        with self._guard:
+            side.users -= 1
+
+    @property
+    def standing(self) -> Standing:
+        with self._guard:
+            if self._serving is None:
+                return Standing()
+            alias, artifact = self._serving
+            goes_on, target = artifact.version.ref, self._target
+            if target is None or target.epoch <= alias.epoch:
+                return Standing(goes_on)
+            wanted = f"{target.model}@{target.alias} is {target.model}/{target.version}"
+            if self._trouble is not None and self._trouble.target == target:
+                return Standing(
+                    goes_on, f"{wanted}, which cannot be loaded: {self._trouble.reason}; {goes_on} goes on", failed=True
+                )
+            return Standing(goes_on, f"{wanted}, which is being loaded; {goes_on} goes on")
+
+    @property
+    def cold(self) -> bool:
+        """No version has answered yet."""
+        return self._serving is None
+
+    def close(self) -> None:
+        """Also while something is loaded, which ends soon after."""
+        with self._guard:
+            self._closed = True
+        for side in (self._active, self._standby):
+            side.runner.close()
+
+    # -- which version, under the guard ---------------------------------------
+
+    def _advance(self, target: Alias) -> None:
+        if self._target is None or target.epoch > self._target.epoch:
+            self._target = target
+        if self._serving is None or target.epoch <= self._serving[0].epoch:
+            return
+        alias, artifact = self._serving
+        if target.version == alias.version:
+            self._serving = target, artifact
+        elif self._standby.ref == _ref(target) and self._load is None:
+            self._take_over(target)
+
+    def _take_over(self, target: Alias) -> None:
+        side = self._standby
+        try:
+            artifact = self._artifact(target)
+            self._feel(side, artifact)
+        except Exception as error:
+            side.ref = ""
+            log.warning("the warm runner is gone", stage=self._stage, version=_ref(target), reason=str(error))
+            return
+        self._active, self._standby = side, self._active
+        self._serving, self._trouble = (target, artifact), None
+        self._idle_since = self._clock.monotonic()
+        log.info("version takes over", stage=self._stage, version=_ref(target), epoch=target.epoch)
+
+    def _feel(self, side: _Side, artifact: Artifact) -> None:
+        """Raises when the runner died while nobody asked anything of it. One in use would be asked out of turn."""
+        if not _in_use(side):
+            side.runner.predict(artifact, zeros(artifact.version.signature.inputs, 0), timeout=PULSE)
+
+    def _next(self, target: Alias) -> _Load | None:
+        """What to load now, if anything."""
+        if self._closed or self._serving is None or target != self._target or target.epoch <= self._serving[0].epoch:
+            return None
+        if self._load is not None or _in_use(self._standby) or self._standby.ref == _ref(target):
+            return None
+        if self._trouble is not None and self._trouble.target != target:
+            self._trouble = None
+        if self._trouble is not None and self._trouble.backoff.left() > 0:
+            return None
+        self._standby.ref = ""
+        self._load = _Load(target, self._standby)
+        return self._load
+
+    def _wanted(self, load: _Load) -> bool:
+        """A version that is loaded in vain is let be after a roll-back to the one that scores: nothing waits for it."""
+        assert self._target is not None and self._serving is not None
+        return self._target.version in (load.target.version, self._serving[0].version)
+
+    def _artifact(self, alias: Alias) -> Artifact:
+        version = self._registry.versions(alias.model)[alias.version - 1]
+        try:
+            return Artifact(version, self._artifacts.path(version.digest))
+        except NotFound as error:
+            raise Sick(f"model {version.ref}: {error}") from error
+
+    # -- calls ----------------------------------------------------------------
+
+    def _predict(
+        self, side: _Side, alias: Alias, artifact: Artifact, rows: pa.RecordBatch, timeout: float
+    ) -> pa.RecordBatch:
+        try:
+            answer = side.combiner.predict(artifact, rows, timeout)
+        except RunnerDied:
+            side.ref = ""
+            raise
+        if side.ref != artifact.version.ref:
+            with self._guard:
+                side.ref = artifact.version.ref
+                self._serving = self._serving or (alias, artifact)
+        return answer
+
+    # -- loading --------------------------------------------------------------
+
+    def _run(self, load: _Load) -> None:
+        version = self._registry.versions(load.target.model)[load.target.version - 1]
+        reason = ""
+        try:
+            self._warm(load, self._artifact(load.target))
+        except Exception as error:  # whatever it is, the version before goes on
+            reason = str(error)
+        with self._guard:
+            self._load, closed = None, self._closed
+            self._idle_since = self._clock.monotonic()
+            reason = "" if load.superseded else reason
+            if reason:
+                self._note(load.target, reason)
+            elif not load.superseded:
+                load.side.ref = version.ref
+        if closed:
+            load.side.runner.close()
+        elif reason:
+            log.error(
+                "version not loaded, the one before goes on", stage=self._stage, version=version.ref, reason=reason
+            )
+            self._failed(version)
+
+    def _warm(self, load: _Load, artifact: Artifact) -> None:
+        """Load, and ask for one row: the first answer of a library takes longer than those after it.
+
+        A model need not have an answer for zeros. It must survive them.
+        """
+        runner, version, limit = load.side.runner, artifact.version, self._settings.runner_start
+        runner.predict(artifact, zeros(version.signature.inputs, 0), timeout=limit)
+        if load.superseded:
+            return
+        try:
+            runner.predict(artifact, zeros(version.signature.inputs, 1), timeout=limit)
+        except (TaskFailed, PredictionInvalid, ModelRefused) as error:
+            log.info("no answer for a row of zeros", stage=self._stage, version=version.ref, reason=str(error))
+
+    def _note(self, target: Alias, reason: str) -> None:
+        backoff = self._trouble.backoff if self._trouble is not None else Backoff(self._clock)
+        backoff.hold(Sick(reason))
+        self._trouble = _Trouble(target, reason, backoff)
+
+
+def _in_use(side: _Side) -> bool:
+    return side.users > 0
+
+
+def _ref(alias: Alias) -> str:
+    return f"{alias.model}/{alias.version}"
