@@ -20,17 +20,19 @@ PROBES = 99  # the writer of the probes
 SIZE = 20  # steps a body
 
 
-def bodies(writer: int, count: int) -> Iterator[bytes]:
+def bodies(writer: int, count: int, keys: int = KEYS) -> Iterator[bytes]:
     rng = random.Random(writer)
     for first in range(0, count * SIZE, SIZE):
         numbers = range(first, first + SIZE)
-        yield msgspec.json.encode([{"key": f"k{rng.randrange(KEYS)}", "writer": writer, "seq": n} for n in numbers])
+        yield msgspec.json.encode([{"key": f"k{rng.randrange(keys)}", "writer": writer, "seq": n} for n in numbers])
 
 
 @contextmanager
-def load(url: str, writers: int = 3, *, pause: float = 0.01, count: int = 1_000_000) -> Iterator[list[rig.Publisher]]:
+def load(
+    url: str, writers: int = 3, *, pause: float = 0.01, count: int = 1_000_000, keys: int = KEYS
+) -> Iterator[list[rig.Publisher]]:
     """Writers that go on until the block ends; then each finishes what it has begun."""
-    publishers = [rig.Publisher(url, "steps", bodies(w, count), pause) for w in range(writers)]
+    publishers = [rig.Publisher(url, "steps", bodies(w, count, keys), pause) for w in range(writers)]
     threads = [publisher.start() for publisher in publishers]
     try:
         yield publishers
@@ -74,8 +76,7 @@ def drained(url: str, patience: float = rig.PATIENCE) -> bool:
 def judge(directory: Path, publishers: Sequence[rig.Publisher], topics: Sequence[str] = ("copies",)) -> pl.DataFrame:
     """Everything that must hold of the log that was left."""
     stored = rig.frame(rig.read_all(directory, "steps"))
-    for publisher in publishers:
-        rig.assert_acknowledged_are_stored(publisher.acknowledged, stored)
+    rig.assert_acknowledged_are_stored([span for p in publishers for span in p.acknowledged], stored)
     assert_whole(stored, publishers)
     assert_ordered(stored)
     for topic in topics:

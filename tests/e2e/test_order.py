@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -25,6 +26,9 @@ def dawdle(rows: pl.DataFrame) -> pl.DataFrame:
 """
 
 
+MILLION, MANY = 1_000_000, 64
+
+
 def run_in_order(directory: Path, *, writers: int, seconds: float, kills: int) -> pl.DataFrame:
     rng = random.Random(kills)
     with rig.running(steps.APP, directory, workers=2) as running:
@@ -43,9 +47,23 @@ def test_order_per_key_holds_across_kills(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_order_per_key_of_many_writers(tmp_path: Path) -> None:
-    stored = run_in_order(tmp_path, writers=64, seconds=240, kills=120)
-    print(f"{stored.height} steps in order")
+def test_a_million_events_of_a_thousand_keys_stay_in_order(tmp_path: Path) -> None:
+    rng, kills, retried = random.Random(1), Counter[str](), 0
+    count = MILLION // (MANY * steps.SIZE) + 1
+    with rig.running(steps.APP, tmp_path, workers=2) as running:
+        with steps.load(running.url, MANY, pause=0.3, count=count, keys=1_000) as publishers:
+            while any(p.done < count and p.error is None for p in publishers):
+                time.sleep(rng.uniform(0.5, 3.0))
+                role = rng.choice(("gateway", "worker", "runner"))
+                kills[role] += running.kill(role, rng) is not None
+        retried = sum(p.retried for p in publishers)
+        assert rig.eventually(lambda: steps.drained(running.url, 1), 10 * rig.PATIENCE)
+        assert running.stop() == 0
+    stored = steps.judge(tmp_path, publishers)
+    once = stored.unique(["writer", "seq"])
+    print(f"{once.height} events, {stored.height - once.height} repeats of {retried} retried requests, {dict(kills)}")
+    assert once.height >= MILLION and retried and kills.total() > 50
+    assert (once["writer"].n_unique(), once["key"].n_unique(), once["partition"].n_unique()) == (MANY, 1_000, 4)
 
 
 @pytest.mark.parametrize("column", ["offset", "_parent"])
