@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from contextlib import closing
 from pathlib import Path
@@ -54,6 +55,12 @@ def test_refused_while_a_run_has_the_directory(damaged: Path) -> None:
     assert done.exit_code == 2 and "in use by" in done.stderr and done.stderr.count("\n") == 1
     assert (damaged / "log.db").read_bytes() == before
     running.release()
+
+
+def test_a_repair_beside_a_run_is_caught(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    with pytest.raises(AssertionError):
+        test_refused_while_a_run_has_the_directory(damaged)
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.batch import Write
-from penstock.errors import LogUnusable
+from penstock.errors import Corrupt, LogUnusable
+from penstock.log import repair as module
 from penstock.log.embedded import EmbeddedLog
-from penstock.log.repair import Repair, repair
+from penstock.log.repair import Loss, Repair, repair
 from penstock.log.sqlite.store.tables import key
 
 from .test_damage import EXPECTED, FILES, check, copied, flip, images, rows, tamper
@@ -87,3 +89,48 @@ def test_a_log_in_use_is_left_alone(images: dict[str, Path], tmp_path: Path) -> 
     with closing(EmbeddedLog(directory)), pytest.raises(LogUnusable, match="in use by process"):
         repair(directory)
     assert FILES[0] in {path.name for path in directory.iterdir()}
+
+
+# -- mutants ------------------------------------------------------------------
+
+
+def test_a_repair_that_believes_every_checksum_is_caught(
+    images: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "sound", lambda row: True)
+    with pytest.raises(AssertionError):
+        test_a_lost_batch_becomes_a_marker(images, tmp_path)
+
+
+def test_a_loss_without_a_marker_is_caught(
+    images: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell_only(self: Any, topic: str, row: Any, first: int, end: int, time: int) -> None:
+        if first < end:
+            self._done.losses.append(Loss(topic, row.number, first, end - 1))
+
+    monkeypatch.setattr(module._Rescue, "_mark", tell_only)
+    with pytest.raises(Corrupt, match="damaged"):
+        test_a_lost_batch_becomes_a_marker(images, tmp_path)
+
+
+def test_positions_of_groups_that_are_left_behind_are_caught(
+    images: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = module._Rescue._copy
+
+    def copy(self: Any, table: str, columns: str, fits: Any) -> None:
+        if table != "position":
+            plain(self, table, columns, fits)
+
+    monkeypatch.setattr(module._Rescue, "_copy", copy)
+    with pytest.raises(AssertionError):
+        test_a_sound_log_loses_nothing(images, tmp_path)
+
+
+def test_a_repair_of_a_log_in_use_is_caught(
+    images: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "refuse_running", lambda directory: None)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_a_log_in_use_is_left_alone(images, tmp_path)
