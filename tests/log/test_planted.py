@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from penstock.clock import ManualClock, SystemClock
+from penstock.errors import SchemaChanged
+from penstock.log import fitting
 from penstock.log.in_memory import reader as memory
 from penstock.log.in_memory import store
 from penstock.log.interface import Log
@@ -18,6 +21,7 @@ from penstock.log.sqlite import reader as embedded
 from penstock.log.sqlite.membership import Membership
 from penstock.log.sqlite.store.appending import Appender
 from penstock.log.steady import SteadyTime
+from penstock.schema import evolution
 from penstock.testing.log_contract import BRISK, JUMPS, LogContract
 
 from .test_embedded import TestEmbedded as OnSqlite
@@ -178,3 +182,24 @@ def test_retention_by_the_wall_clock_is_found(
     monkeypatch.setattr(SteadyTime, "expiry", lambda self: self._clock.now())
     with pytest.raises(AssertionError, match="early"):
         contract.test_a_jump_of_the_wall_clock_expires_nothing_early(timed, clock, jump)
+
+
+# -- types that grew ----------------------------------------------------------
+
+
+@on_both
+def test_older_rows_that_get_their_types_zero_for_the_default_are_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evolution, "default_scalar", lambda field: pa.scalar("", field.type))
+    with pytest.raises(AssertionError):
+        contract.test_an_added_default_stands_where_older_rows_and_older_writers_have_nothing(log, log)
+
+
+@on_both
+def test_an_older_writer_that_is_refused_for_lack_of_a_default_is_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "may_lack", lambda field: field.nullable)
+    with pytest.raises(SchemaChanged, match="unit"):
+        contract.test_an_added_default_stands_where_older_rows_and_older_writers_have_nothing(log, log)
