@@ -1,8 +1,10 @@
+import fcntl
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,24 +44,41 @@ def test_released_it_may_be_claimed_again(tmp_path: Path) -> None:
     second.release()
 
 
+def test_without_the_lock_a_second_supervisor_would_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_a_second_supervisor_is_refused_by_the_first_ones_pid(tmp_path)
+
+
 def test_the_lock_is_not_inherited(tmp_path: Path) -> None:
     directory = DataDirectory(tmp_path)
     directory.claim()
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, close_fds=False
-    )
+    ):
+        directory.release()
+        until = time.monotonic() + 5
+        while True:  # a moment passes between the spawn's return and the kernel's closing of the child's copies
+            try:
+                directory.claim()
+                break
+            except LogUnusable:
+                assert time.monotonic() < until, "a child holds the directory"
+                time.sleep(0.01)
     directory.release()
-    until = time.monotonic() + 5
-    while True:  # a moment passes between the spawn's return and the kernel's closing of the child's copies
-        try:
-            directory.claim()
-            break
-        except LogUnusable:
-            assert time.monotonic() < until, "a child holds the directory"
-            time.sleep(0.01)
-    directory.release()
-    child.kill()
-    child.communicate()
+
+
+def test_a_lock_that_children_inherit_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = os.open
+
+    def inheritable(*given: Any, **named: Any) -> int:
+        file = plain(*given, **named)
+        os.set_inheritable(file, True)
+        return file
+
+    monkeypatch.setattr(os, "open", inheritable)
+    with pytest.raises(AssertionError, match="a child holds"):
+        test_the_lock_is_not_inherited(tmp_path)
 
 
 def test_what_an_earlier_run_left_is_swept(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 mode, out = sys.argv[1], Path(sys.argv[2])
 if mode == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    out.write_text("deaf")
 if mode == "parent":
     out.write_text(str(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid))
 out.with_suffix(".plan").write_text(sys.stdin.readline())
@@ -71,9 +72,18 @@ def test_what_it_started_dies_with_it(make: Callable[[str], Child], tmp_path: Pa
     wait_for(lambda: not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == "zombie")
 
 
-def test_one_that_does_not_stop_is_killed_when_its_time_is_up(make: Callable[[str], Child]) -> None:
+def test_one_that_does_not_stop_is_killed_when_its_time_is_up(make: Callable[[str], Child], tmp_path: Path) -> None:
     child = make("deaf")
     child.start()
-    time.sleep(0.2)  # until it is deaf; when it is not yet, it just dies sooner
+    wait_for((tmp_path / "out").exists)
     child.terminate(0.1)
-    assert end_of(child) in (-signal.SIGKILL, -signal.SIGTERM)
+    assert end_of(child) == -signal.SIGKILL
+
+
+def test_one_that_may_stay_for_ever_is_caught(
+    make: Callable[[str], Child], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminate = Child.terminate
+    monkeypatch.setattr(Child, "terminate", lambda self, patience: terminate(self, float("inf")))
+    with pytest.raises(AssertionError, match="did not happen in time"):
+        test_one_that_does_not_stop_is_killed_when_its_time_is_up(make, tmp_path)
