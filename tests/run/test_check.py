@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from penstock.run.check import check
 
-from .server import PENSTOCK, write_app
+from .server import PENSTOCK, Server, wait_for, write_app
 
 
 def run(app: Path, data: Path) -> subprocess.CompletedProcess[str]:
@@ -40,6 +42,17 @@ def test_a_file_that_cannot_run_is_said_plainly_with_exit_code_2(tmp_path: Path,
 def test_no_such_file(tmp_path: Path) -> None:
     done = run(tmp_path / "absent.py", tmp_path / "data")
     assert done.returncode == 2 and "no such file" in done.stderr
+
+
+def test_a_check_ends_with_its_supervisor(tmp_path: Path) -> None:
+    """Else one that hangs in the user's file would outlive every supervisor that was killed meanwhile."""
+    app = tmp_path / "app.py"
+    app.write_text(f"import time\nopen({str(tmp_path / 'there')!r}, 'w').close()\ntime.sleep(100)\n")
+    with Server(app, tmp_path / "data") as server:
+        wait_for((tmp_path / "there").exists)
+        (checker,) = (p for p in server.family() if "penstock.run.check" in p.cmdline())
+        os.kill(server.process.pid, signal.SIGKILL)
+        wait_for(lambda: not checker.is_running() or checker.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_type_that_changed_is_refused_and_the_data_stays(tmp_path: Path) -> None:

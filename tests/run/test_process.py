@@ -20,7 +20,7 @@ from pathlib import Path
 from penstock.run import process
 from penstock.run.directory import DataDirectory
 if sys.argv[2] == "lifeline only":
-    process._die_with_parent = lambda: None
+    process.die_with_parent = lambda: None
 if sys.argv[2] == "kernel only":
     process._watch_lifeline = lambda: time.sleep(60)
 me = process.Process("worker-1", DataDirectory(Path(sys.argv[1])))

@@ -31,7 +31,7 @@ from ..settings import Settings
 from .compose.backends import open_artifacts, open_log
 from .compose.prepare import is_own_code, prepare
 from .directory import DataDirectory
-from .process import MEND
+from .process import MEND, die_with_parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +85,5 @@ def main(target: str, data: Path, plan: Path) -> None:
 
 
 if __name__ == "__main__":
+    die_with_parent()  # whoever starts again after a killed supervisor checks for itself
     main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -3,7 +3,7 @@
 DIR/log.db  write.lock  members/  wake/     the log's own
 DIR/artifacts/sha256/                       models
 DIR/run/supervisor.lock                     held for as long as a supervisor lives
-DIR/run/plan-N                              the plan in force
+DIR/run/plan-PID-N                          the plan in force, of the supervisor with that process id
 DIR/run/status/NAME.json                    how each process is; see ``process``
 DIR/run/metrics/                            prometheus_client's files
 """

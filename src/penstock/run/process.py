@@ -49,7 +49,7 @@ class Process:
         self.directory = directory
         self.stop = threading.Event()
         self._silent = False
-        _die_with_parent()
+        die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to hear
         signal.signal(signal.SIGTERM, lambda *_: self.stop.set())
         log_to_stderr(name)
@@ -109,7 +109,7 @@ def reporting(directory: DataDirectory, name: str, pid: int) -> bool:
         return False
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux kills this process when its parent's spawning thread ends; elsewhere the lifeline alone has to do."""
     if sys.platform == "linux":
         parent = os.getppid()

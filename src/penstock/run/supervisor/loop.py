@@ -6,6 +6,7 @@ listening socket, so that a gateway killed and started again refuses nobody in b
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -104,7 +105,8 @@ class Supervisor:
     def _check(self) -> Path:
         """Import the user's file in a process of its own, which also creates topics and seeds models."""
         self._plans += 1
-        plan = self.directory.run / f"plan-{self._plans}"
+        # Of this process alone: a check that outlives a killed supervisor for a moment must not write into the next's.
+        plan = self.directory.run / f"plan-{os.getpid()}-{self._plans}"
         command = [sys.executable, "-P", "-m", "penstock.run.check", self.options.target, str(self.directory.root)]
         checker = subprocess.Popen([*command, str(plan)], stdin=subprocess.DEVNULL)
         while checker.poll() is None:
