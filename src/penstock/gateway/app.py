@@ -48,6 +48,10 @@ class Gateway:
                 return
         await self._rest(scope, receive, send)
 
+    def hurry(self) -> None:
+        """The time to drain runs out: who waits for what becomes of events is answered with what there is."""
+        self._followers.hurry()
+
     async def close(self) -> None:
         """After the last request: answer what is pending, then let go of the readers."""
         self._followers.close()

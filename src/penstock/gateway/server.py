@@ -17,6 +17,7 @@ from .rooms import Rooms
 from .wire.protocol import config
 
 YOUNG = 20_000  # objects made before the collector looks: requests leave no circles, so there is little to find
+PATIENCE = 0.5  # of the time to drain, in which who waits for a stage may still get an answer of it
 
 
 def serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, ready: Callable[[], None]) -> None:
@@ -41,5 +42,7 @@ async def _serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, 
     while not stop.is_set() and not serving.done():
         await asyncio.sleep(0.1)
     server.should_exit = True
+    hurry = asyncio.get_running_loop().call_later(rooms.settings.drain_timeout * PATIENCE, gateway.hurry)
     await serving
+    hurry.cancel()
     await gateway.close()

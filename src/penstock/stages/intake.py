@@ -29,10 +29,11 @@ Partitions = npt.NDArray[np.int32]
 
 @dataclass(slots=True)  # not frozen: that makes making one twice as dear, and there is one a request
 class Receipt:
-    """Where each row of a request is, in the request's order."""
+    """Where each row of a request is, in the request's order. ``repeated``: some were there before."""
 
     partitions: Partitions
     positions: Positions
+    repeated: bool = False
 
     @classmethod
     def empty(cls) -> Receipt:
@@ -182,11 +183,13 @@ class Intake:
                 self._window.remember(pair, (int(partitions[row]), int(positions[row])), now)
         self._events.inc(piece.stored)
         self._bytes.inc(sum(request.size for request in piece.requests))
+        again = np.sort(np.fromiter(piece.repeats, np.int64))
         start = 0
         for request in piece.requests:
             stop = start + len(request)
             if not request.done.done():  # it is when the publisher has gone away
-                request.done.set_result(Receipt(partitions[start:stop], positions[start:stop]))
+                repeated = len(again) > 0 and bool(np.diff(again.searchsorted((start, stop)))[0])
+                request.done.set_result(Receipt(partitions[start:stop], positions[start:stop], repeated))
             start = stop
 
 

@@ -16,6 +16,7 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from penstock.batch import Origin, Write
+from penstock.gateway.wait.tails import Tail
 from penstock.log.interface import Advance
 from penstock.settings import Settings
 
@@ -395,5 +396,39 @@ def test_wait_for_what_cannot_come_stores_nothing(house: Any, query: str) -> Non
             answer = await h.http.post(f"{FLIGHTS}?{query}", content=event(), headers=JSON)
             assert answer.status_code == 400 and answer.json()["error"]["code"] == "bad_request"
             assert h.count() == 0
+
+    run(go())
+
+
+def test_who_waits_holds_no_room_for_events_that_are_stored(house: Any) -> None:
+    async def go() -> None:
+        async with house(Settings(queue_limit=150)) as h:
+            waiting = asyncio.create_task(
+                h.http.post(f"{FLIGHTS}?wait=delays", content=event() + b" " * 60, headers=JSON)
+            )
+            while h.count() == 0:
+                await asyncio.sleep(0.001)
+            other = await h.http.post(FLIGHTS, content=event() + b" " * 60, headers=JSON)
+            assert other.status_code == 200 and not waiting.done()
+            assert (await waiting).json()["complete"] is False
+
+    run(go())
+
+
+def test_a_fault_while_following_is_told_at_once_and_the_next_is_followed(house: Any, monkeypatch: Any) -> None:
+    def broken(_: Tail) -> None:
+        raise OSError("planted")
+
+    async def go() -> None:
+        async with house() as h:
+            with monkeypatch.context() as planted:
+                planted.setattr(Tail, "_round", broken)
+                asked = h.http.post(f"{FLIGHTS}?wait=delays&timeout=30s", content=event(), headers=JSON)
+                said = (await asyncio.wait_for(asked, 15)).json()
+                assert (said["count"], said["results"], said["complete"]) == (1, [], False)
+            working = asyncio.create_task(both_stages(h))
+            said = (await h.http.post(f"{FLIGHTS}?wait=delays&timeout=10s", content=event(), headers=JSON)).json()
+            working.cancel()
+            assert said["complete"] is True and len(said["results"]) == 1
 
     run(go())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -63,16 +65,29 @@ class Publish:
         headers = dict(scope["headers"])
         intake = self._intake(topic)
         asked = self._asked(scope["query_string"], topic) if scope["query_string"] else None
-        with Room(self._ingest) as room:
-            body = await read_body(receive, headers, room, self._settings)
-            incoming = await beside(len(body), incoming_of, intake, headers, body, self._settings)
-            if asked is None:
+        with ExitStack() as waiting:
+            with Room(self._ingest) as room:
+                body = await read_body(receive, headers, room, self._settings)
+                incoming = await beside(len(body), incoming_of, intake, headers, body, self._settings)
+                if asked is not None:
+                    waiter = waiting.enter_context(await self._followers.join(topic, asked[0]))
                 receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=len(body))
+            if asked is None:
                 return encode(receipt)
             target, seconds = asked
-            with await self._followers.join(topic, target) as waiter:
-                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=len(body))
+            if not receipt.repeated:
+                waiter.arm(receipt)
                 return await answered(waiter, receipt, seconds)
+        return await self._look_back(topic, target, receipt, seconds)
+
+    async def _look_back(self, topic: str, target: str, receipt: Receipt, seconds: float) -> bytes:
+        until = time.monotonic() + seconds
+        try:
+            async with asyncio.timeout(seconds) as turn, self._followers.looking_back(topic, target, receipt) as waiter:
+                turn.reschedule(None)
+                return await answered(waiter, receipt, until - time.monotonic())
+        except TimeoutError:
+            return encode_waited(receipt, [], complete=False)
 
     def _intake(self, topic: str) -> Intake:
         intake = self._ingest.topics.get(topic)
@@ -96,15 +111,11 @@ class Publish:
 
 async def answered(waiter: Waiter, receipt: Receipt, seconds: float) -> bytes:
     """What was accepted, and what came of it within the time."""
-    waiter.arm(receipt)
     try:
         await asyncio.wait_for(waiter.done, seconds)
     except TimeoutError:
         pass  # not an error: the events are durable, and the answer says what there is so far
-    results = sorted(waiter.results, key=lambda r: r["row"])
-    return msgspec.json.encode(
-        {"count": len(receipt), "positions": places(receipt), "results": results, "complete": waiter.complete}
-    )
+    return encode_waited(receipt, sorted(waiter.results, key=lambda r: r["row"]), complete=waiter.complete)
 
 
 def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
@@ -152,6 +163,11 @@ def encode(receipt: Receipt) -> bytes:
         place = b'{"partition":%d,"offset":%d,"last":%d,"count":1}' % (partition, at, at)
         return b'{"count":1,"positions":[%b]}' % place
     return msgspec.json.encode({"count": len(receipt), "positions": places(receipt)})
+
+
+def encode_waited(receipt: Receipt, results: list[dict[str, Any]], *, complete: bool) -> bytes:
+    accepted = {"count": len(receipt), "positions": places(receipt)}
+    return msgspec.json.encode({**accepted, "results": results, "complete": complete})
 
 
 def places(receipt: Receipt) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ that has a child in hand has all of them, and of the others the stage's committe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -86,6 +86,10 @@ class Known:
             return parents[:0], parents[:0]
         return np.concatenate(rows), np.concatenate(roots)
 
+    def new(self, partition: int, positions: Indices) -> Any:
+        """A mask: which of these are not known yet."""
+        return ~np.isin(positions, self.positions.get(partition, positions[:0]))
+
     def childless(self, stage: str) -> dict[int, int]:
         """The last position of each partition that has no child of that stage yet."""
         left: dict[int, int] = {}
@@ -132,20 +136,32 @@ class Waiter:
     def arm(self, receipt: Receipt) -> None:
         self._receipt = receipt
 
+    def release(self) -> None:
+        """Wait no longer: the answer says what there is. On the event loop."""
+        if not self.done.done():
+            self.done.set_result(None)
+
     # -- on the tail's thread -------------------------------------------------
 
-    def see(self, batches: list[Batch], groups: dict[tuple[str, str, int], int]) -> None:
-        """One round: what was read, parents before children, and how far each stage was before the reading."""
+    def give_up(self) -> None:
+        """``release``: nothing more can be seen."""
+        self._loop.call_soon_threadsafe(self.release)
+
+    def see(self, batches: Sequence[Batch], groups: Mapping[tuple[str, str, int], int] | None) -> None:
+        """One round: what was read, parents before children, and how far each stage was before the reading.
+
+        ``groups`` None: it is a part of a round, of which nothing follows about the stages.
+        """
         if self._receipt is None:
             if batches:
-                self._early.append(batches)
+                self._early.append(list(batches))
             return
         if not self._known:
             self._start(self._receipt)
-            batches = [b for round_ in self._early for b in round_] + batches
+            batches = [b for round_ in self._early for b in round_] + list(batches)
             self._early.clear()
         found = [rows for batch in batches for rows in self._match(batch)]
-        complete = not any(self._open(hop, groups) for hop in self._tail.hops)
+        complete = groups is not None and not any(self._open(hop, groups) for hop in self._tail.hops)
         if found or complete:
             self._loop.call_soon_threadsafe(self._tell, found, complete)
 
@@ -163,6 +179,8 @@ class Waiter:
         parents = column(batch.rows, "_parent").to_numpy(zero_copy_only=False)
         partitions = column(batch.rows, "_parent_partition").to_numpy(zero_copy_only=False)
         rows, roots = self._known[batch.origin.topic].children(batch.origin.stage, partitions, parents)
+        fresh = self._known[batch.topic].new(batch.partition, batch.positions[rows])  # who looks back may see it twice
+        rows, roots = rows[fresh], roots[fresh]
         if not len(rows):
             return []
         order = np.argsort(rows, kind="stable")
@@ -174,7 +192,7 @@ class Waiter:
         objects = to_dicts(taken(batch, rows), plan.topic(batch.topic), plan.app)
         return [o | {"row": root} for o, root in zip(objects, roots.tolist(), strict=True)]
 
-    def _open(self, hop: Hop, groups: dict[tuple[str, str, int], int]) -> bool:
+    def _open(self, hop: Hop, groups: Mapping[tuple[str, str, int], int]) -> bool:
         """May this stage still make something of what is known?"""
         left = self._known[hop.source].childless(hop.stage)
         return any(groups.get((hop.stage, hop.source, p), -1) < last for p, last in left.items())
@@ -185,7 +203,7 @@ class Waiter:
         self.results += found
         if complete and not self.done.done():
             self.complete = True
-            self.done.set_result(None)
+            self.release()
 
 
 def taken(batch: Batch, rows: Indices) -> Batch:
