@@ -13,24 +13,7 @@ import polars as pl
 import pytest
 
 from . import rig, steps
-
-SLOW = """
-
-import pathlib
-import time
-
-late = app.topic("late", Step, key="key", partitions=4)
-
-
-@app.on(steps, to=late, timeout="5m")
-def dawdle(rows: pl.DataFrame) -> pl.DataFrame:
-    if rows.height:
-        pathlib.Path({begun!r}).touch()
-        while not pathlib.Path({go!r}).exists():
-            time.sleep(0.05)
-    return rows
-"""
-
+from .gated import gated
 
 MILLION, MANY = 1_000_000, 64
 
@@ -94,19 +77,18 @@ def quick_is_past(url: str, stored: int) -> bool:
 
 def a_slow_group(tmp_path: Path, env: Mapping[str, str]) -> None:
     """One is in the middle of a call that lasts until it is told to go on; another deals with what comes meanwhile."""
-    app, begun, go = (tmp_path / name for name in ("app.py", "begun", "go"))
-    app.write_text(steps.APP.read_text() + SLOW.format(begun=str(begun), go=str(go)))
-    with rig.running(app, tmp_path / "data", workers=1, env=env) as running:
+    made = gated(tmp_path)
+    with rig.running(made.app, tmp_path / "data", workers=1, env=env) as running:
         try:
             with steps.load(running.url, 2, pause=0.05) as publishers:
-                assert rig.eventually(begun.exists)
+                assert rig.eventually(made.begun.exists)
                 for _ in range(3):
                     stored = steps.count(running.url, "steps")
                     passed = partial(quick_is_past, running.url, stored)
                     assert stored > 0 and rig.eventually(passed, 20), f"it was held up at {stored} steps"
                 assert steps.count(running.url, "late") == 0
         finally:
-            go.touch()
+            made.go.touch()
         assert steps.drained(running.url)
         assert rig.eventually(lambda: steps.count(running.url, "late") == steps.count(running.url, "steps"))
         assert running.stop() == 0
