@@ -493,9 +493,32 @@ def test_a_port_in_use(server: rig.Rig, app: Path, tmp_path: Path) -> None:
 
 
 def test_two_runs_on_one_directory(server: rig.Rig, app: Path, unchanged: None) -> None:
-    done = start("run", app, server.directory)
-    assert done.returncode == 2 and f"process id {server.process.pid}" in one_message(done.stderr)
-    assert httpx.get(f"{server.url}/readyz").status_code == 200, "the first one was disturbed"
+    assert_second_run_refused(server, app)
+
+
+def assert_second_run_refused(first: rig.Rig, app: Path, **env: str) -> None:
+    done = start("run", app, first.directory, **env)
+    assert done.returncode == 2 and f"process id {first.process.pid}" in one_message(done.stderr)
+    assert httpx.get(f"{first.url}/readyz").status_code == 200, "the first one was disturbed"
+
+
+UNLOCKED = """
+import fcntl
+from penstock.run.supervisor import sockets
+def go_on(host, port):
+    raise SystemExit(0)
+fcntl.flock = lambda *_: None
+sockets.listen = go_on
+"""
+
+
+def test_mutant_a_second_run_that_goes_on_is_caught(app: Path, tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", UNLOCKED, "penstock")
+    with (
+        rig.running(app, tmp_path / "data", workers=1) as running,
+        pytest.raises(AssertionError, match="0 == 2"),
+    ):
+        assert_second_run_refused(running, app, **env)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
