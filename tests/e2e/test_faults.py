@@ -208,11 +208,12 @@ def fail_fsync(tmp_path: Path, nth: int, env: dict[str, str]) -> None:
     data, trace = tmp_path / "data", tmp_path / "trace"
     with rig.running(steps.APP, data, workers=1, env=env) as running:
         (gateway,) = running.children("gateway")
-        calls = ("-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg")
+        calls = ("-y", "-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg")
         with (
             traced(gateway, trace, *calls, "-e", f"inject=fdatasync:error=EIO:when={nth}"),
             steps.load(running.url) as publishers,
         ):
+            assert rig.eventually(lambda: "EIO" in trace.read_text(), 3 * rig.PATIENCE), "there were not so many"
             rig.eventually(lambda: not gateway.is_running(), 8)
             if gateway.is_running():
                 gateway.kill()  # it went on: the trace says with what
@@ -223,6 +224,7 @@ def fail_fsync(tmp_path: Path, nth: int, env: dict[str, str]) -> None:
     lines = trace.read_text().splitlines()
     failed = next(n for n, line in enumerate(lines) if "EIO" in line)
     after = lines[failed + 1 :]
+    assert "/log.db" in lines[failed], f"that is no fsync of the log: {lines[failed]}"
     assert not [line for line in after if "HTTP/1.1 200" in line], "acknowledged after a failed fsync"
     assert not [line for line in after if "fdatasync(" in line], "the fsync was tried again"
     ended = [line for line in after if f"{gateway.pid} " in line and "+++ exited with " in line]
@@ -234,8 +236,10 @@ def test_a_failed_fsync_ends_the_gateway_and_loses_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("nth", [1, 2, 3, 25, 60, 150, 400])
+@pytest.mark.parametrize("nth", [1, 3, 4, 25, 60, 150, 400])
 def test_a_failed_fsync_at_many_moments(tmp_path: Path, nth: int) -> None:
+    """Not the second: that is SQLite's of the folder, once a process, and it goes on without. The names in it are
+    durable since the log was made."""
     fail_fsync(tmp_path, nth, {})
 
 
