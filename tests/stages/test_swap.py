@@ -109,7 +109,8 @@ def scorers() -> set[int]:
 
 
 @pytest.mark.parametrize(
-    ("body", "says"), [(CRASHES, "SIGSEGV"), (HANGS, "over its 10 s"), (EATS, "limit is 700 MiB"), ("1 / 0", "division")]
+    ("body", "says"),
+    [(CRASHES, "SIGSEGV"), (HANGS, "over its 10 s"), (EATS, "limit is 700 MiB"), ("1 / 0", "division")],
 )
 def test_a_load_that_harms_its_process_does_not_harm_the_version_that_scores(
     tmp_path: Path, body: str, says: str
