@@ -98,10 +98,14 @@ def test_a_broker_ends_with_the_process_that_started_it() -> None:
         broker = int(parent.stdout.readline())
         assert _runs(broker)
         parent.send_signal(signal.SIGKILL)
-    limit = time.monotonic() + PATIENCE
-    while _runs(broker):
-        assert time.monotonic() < limit, "it outlived its parent"
-        time.sleep(0.05)
+    try:
+        limit = time.monotonic() + PATIENCE
+        while _runs(broker):
+            assert time.monotonic() < limit, "it outlived its parent"
+            time.sleep(0.05)
+    finally:
+        if _runs(broker):
+            os.killpg(broker, signal.SIGKILL)
 
 
 def _runs(pid: int) -> bool:
