@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from penstock.batch import Batch
 from penstock.clock import ManualClock, SystemClock
 from penstock.errors import SchemaChanged
 from penstock.log import fitting
 from penstock.log.in_memory import reader as memory
 from penstock.log.in_memory import store
-from penstock.log.interface import Log
+from penstock.log.interface import Log, Reader
+from penstock.log.reading.holding import Holding
 from penstock.log.sqlite import leases, seeking
 from penstock.log.sqlite import reader as embedded
 from penstock.log.sqlite.membership import Membership
 from penstock.log.sqlite.store.appending import Appender
+from penstock.log.sqlite.store.expiring import Expirer
+from penstock.log.sqlite.store.tables import PartitionRow
 from penstock.log.steady import SteadyTime
 from penstock.schema import evolution
 from penstock.testing.log_contract import BRISK, JUMPS, LogContract
@@ -182,6 +187,66 @@ def test_retention_by_the_wall_clock_is_found(
     monkeypatch.setattr(SteadyTime, "expiry", lambda self: self._clock.now())
     with pytest.raises(AssertionError, match="early"):
         contract.test_a_jump_of_the_wall_clock_expires_nothing_early(timed, clock, jump)
+
+
+# -- retention ----------------------------------------------------------------
+
+
+@on_both
+def test_retention_that_removes_too_early_is_found(
+    contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SteadyTime, "expiry", lambda self: self._clock.now() + 10_000_000)
+    with pytest.raises(AssertionError):
+        contract.test_retention_by_age_removes_what_is_older_and_nothing_else(timed, clock)
+
+
+@on_both
+@pytest.mark.parametrize("by", ["age_removes_what_is_older_and_nothing_else", "size_keeps_the_newest"])
+def test_retention_that_removes_nothing_is_found(
+    contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(Expirer, "expire", lambda *_: None)
+    monkeypatch.setattr(store.Store, "_expire", lambda *_: None)
+    with pytest.raises(AssertionError):
+        getattr(contract, f"test_retention_by_{by}")(timed, clock)
+
+
+@on_both
+def test_events_that_were_missed_in_silence_are_found(
+    contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_memory(holding: Holding, partition: store.Partition) -> None:
+        holding.cursor = max(holding.cursor, partition.earliest)
+
+    def on_disk(_reader: Reader, holding: Holding, row: PartitionRow) -> None:
+        holding.cursor = row.first
+
+    monkeypatch.setattr(memory.MemoryReader, "_check_overtaken", staticmethod(in_memory))
+    monkeypatch.setattr(embedded.EmbeddedReader, "_overtaken", on_disk)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        contract.test_a_group_that_retention_overtook_is_told_once_and_goes_on(timed, clock)
+
+
+# -- order --------------------------------------------------------------------
+
+
+@on_both
+def test_rows_that_come_back_in_another_order_are_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def plant(reader: type[Reader]) -> None:
+        plain = reader.read
+
+        def backwards(self: Reader, max_events: int, wait: float) -> list[Batch]:
+            return [replace(b, rows=b.rows.take(pa.array(range(len(b))[::-1]))) for b in plain(self, max_events, wait)]
+
+        monkeypatch.setattr(reader, "read", backwards)
+
+    plant(memory.MemoryReader)
+    plant(embedded.EmbeddedReader)
+    with pytest.raises(AssertionError):
+        contract.test_rows_come_back_in_order_with_increasing_positions(log)
 
 
 # -- types that grew ----------------------------------------------------------
