@@ -137,6 +137,15 @@ def test_a_function_opens_its_resources_and_is_not_called(house: House) -> None:
     assert house.opened == ["opened"]
 
 
+def test_a_stage_that_is_being_made_ready_holds_nothing_yet(house: House) -> None:
+    line = house.line("note")
+    line.warm()
+    assert house.opened == ["opened"]
+    assert not [state for state in house.log.groups() if state.group == "note" and state.owner]
+    line.pump.step(0.0)
+    assert {state.owner for state in house.log.groups() if state.group == "note"} == {"test"}
+
+
 def test_without_a_version_nothing_is_loaded(house: House) -> None:
     house.line("scored").warm()
     assert house.calls == []

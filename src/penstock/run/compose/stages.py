@@ -24,6 +24,7 @@ from ...stages.register import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.transform import Transform
 from . import warming
+from .joining import LateReader
 from .measures import load_failed, observed, stage_measure
 from .prepare import SYSTEM_TOPIC, all_topics
 from .warming import Scorer, Warm
@@ -126,9 +127,10 @@ class Composition:
         start: Start = "earliest",
     ) -> Line:
         topics = {topic.name: topic for topic in all_topics(self.plan)}
+        join = partial(self.log.reader, stage.name, [stage.source], self.member, start=start)
         pump = Pump(
             stage,
-            self.log.reader(stage.name, [stage.source], self.member, start=start),
+            join() if start == "latest" else LateReader(join),  # the latest is where it is now
             Emitter(stage.name, stage.source, self.plan.code, topics),
             self.clock,
             rows=rows,
