@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from html import escape
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,11 +10,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 
+from ..declare.plan import Plan
 from .doors.publish import Publish
 from .hosts import is_ours
-from .openapi import document, page
+from .openapi import document
+from .page import HOST, page
 from .rooms import Rooms
 from .routes import ROUTES, Route
+from .samples import Samples
 from .wait.tails import Followers
 from .wire.answers import Disconnected, Forbidden, problem
 from .wire.asgi import Receive, Scope, Send, answer
@@ -30,7 +33,7 @@ class Gateway:
         self._loopback_only = loopback_only
         self._followers = Followers(rooms)
         self._publish = Publish(rooms, self._followers)
-        self._rest = Starlette(routes=[*(_routed(r, rooms) for r in ROUTES if r.handler), *_pages(rooms.plan.app)])
+        self._rest = Starlette(routes=[*(_routed(r, rooms) for r in ROUTES if r.handler), *_pages(rooms.plan)])
         self._rest.add_exception_handler(HTTPException, _unrouted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,20 +78,17 @@ def _routed(route: Route, rooms: Rooms) -> StarletteRoute:
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 
 
-def _pages(app: str) -> list[StarletteRoute]:
-    described, html = document(ROUTES, app), page(ROUTES, app)
+def _pages(plan: Plan) -> list[StarletteRoute]:
+    samples = Samples(plan)
+    described, html = document(ROUTES, plan.app, samples), page(ROUTES, plan, samples)
 
-    def fixed(make: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(_: Request) -> Response:
-            return make()
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(described)
 
-        return endpoint
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(html.replace(HOST, escape(request.url.netloc)))
 
-    return [
-        StarletteRoute("/openapi.json", fixed(lambda: JSONResponse(described))),
-        StarletteRoute("/docs", fixed(lambda: HTMLResponse(html))),
-        StarletteRoute("/", fixed(lambda: HTMLResponse(html))),
-    ]
+    return [StarletteRoute("/openapi.json", openapi), StarletteRoute("/docs", docs), StarletteRoute("/", docs)]
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:

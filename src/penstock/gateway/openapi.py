@@ -1,13 +1,16 @@
-"""/openapi.json and /docs, made from the table of doors; the page loads nothing from elsewhere."""
+"""/openapi.json, made from the table of doors."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
+import msgspec
+
+from .examples import EXAMPLES, Example
 from .routes import Route
+from .samples import Samples
 
 ERROR = {
     "type": "object",
@@ -25,23 +28,18 @@ ERROR = {
         }
     },
 }
-STYLE = (
-    "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "code{background:#8882;padding:.1em .3em;border-radius:.2em}"
-    "section{border-top:1px solid #8884;padding:.5rem 0}h2{font-size:1rem;margin:.5rem 0}dt{float:left;clear:left}"
-    "dd{margin-left:18rem}:root{color-scheme:light dark}"
-)
 
 
-def document(routes: Sequence[Route], app: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 description."""
+def document(routes: Sequence[Route], app: str, samples: Samples) -> dict[str, Any]:
+    """The OpenAPI 3.1 description; examples name what the running app has."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, samples)
     error = {"description": "What was wrong, where, and what to do"}
     return {
         "openapi": "3.1.0",
         "info": {"title": f"{app} on Penstock", "version": "1"},
+        "tags": [{"name": group} for group in dict.fromkeys(route.group for route in routes)],
         "paths": paths,
         "components": {
             "responses": {"Error": error | {"content": {"application/json": {"schema": ERROR}}}},
@@ -49,34 +47,34 @@ def document(routes: Sequence[Route], app: str) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
-    names = re.findall(r"{(\w+)}", route.path)
+def _operation(route: Route, samples: Samples) -> dict[str, Any]:
     text = {"type": "string"}
-    parameters = [{"name": n, "in": "path", "required": True, "schema": text} for n in names]
+    parameters: list[dict[str, Any]] = [
+        {"name": n, "in": "path", "required": True, "schema": text, "example": samples.name(n)}
+        for n in re.findall(r"{(\w+)}", route.path)
+    ]
     parameters += [{"name": n, "in": "query", "description": d, "schema": text} for n, d in route.query]
+    examples = EXAMPLES.get((route.method, route.path), ())
+    done: dict[str, Any] = {"description": "done"}
+    if answers := [e.answer for e in examples if e.answer]:
+        done["content"] = {"application/json": {"example": msgspec.json.decode(samples.answer(answers[-1]))}}
     operation: dict[str, Any] = {
+        "tags": [route.group],
         "summary": route.summary,
         "parameters": parameters,
-        "responses": {
-            str(route.success): {"description": "done"},
-            "default": {"$ref": "#/components/responses/Error"},
-        },
+        "responses": {str(route.success): done, "default": {"$ref": "#/components/responses/Error"}},
     }
     if route.body:
         content = {kind: {"schema": {"description": what}} for kind, what in route.body}
         operation["requestBody"] = {"required": True, "content": content}
+    if examples:
+        sources = [{"lang": "Shell", "label": e.title, "source": command(e, samples)} for e in examples]
+        operation["x-codeSamples"] = sources
     return operation
 
 
-def page(routes: Sequence[Route], app: str) -> str:
-    parts = [
-        f"<h1>{escape(app)} on Penstock</h1><p>The same for machines: <a href='/openapi.json'>/openapi.json</a></p>"
-    ]
-    for route in routes:
-        lines = "".join(
-            f"<dt><code>{escape(n)}</code></dt><dd>{escape(d)}</dd>" for n, d in (*route.query, *route.body)
-        )
-        head = f"<h2><code>{route.method} {escape(route.path)}</code></h2><p>{escape(route.summary)}</p>"
-        parts.append(f"<section>{head}{f'<dl>{lines}</dl>' if lines else ''}</section>")
-    style = f"<meta name=viewport content='width=device-width'><style>{STYLE}</style>"
-    return f"<!doctype html><meta charset=utf-8><title>{escape(app)}</title>{style}{''.join(parts)}"
+def command(example: Example, samples: Samples) -> str:
+    """What to type in a shell; ``$host`` stands for the address."""
+    address = f"'$$host{example.path}'" if "?" in example.path else f"$$host{example.path}"
+    lines = [" ".join(example.arguments[:1]), *example.arguments[1:], address]
+    return samples.command("curl " + " \\\n     ".join(filter(None, lines)))

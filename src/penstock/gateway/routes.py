@@ -1,4 +1,4 @@
-"""The one table of doors: what routing and the OpenAPI page are both made from."""
+"""The one table of doors: what routing, /openapi.json and /docs are made from."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Handler = Callable[[Request, Rooms], Awaitable[Response]]
 class Route:
     """``query``: parameter names and what they mean. ``body``: content types read, with a line on each."""
 
+    group: str
     method: str
     path: str
     summary: str
@@ -27,14 +28,18 @@ class Route:
     success: int = 200
 
 
-JSON = (("application/json", "an object"),)
+EVENTS, MODELS, INFER, HEALTH = "Events", "Models", "Open Inference Protocol v2", "Health"
 PUBLISH = Route(
+    EVENTS,
     "POST",
     "/topics/{topic}/events",
-    "Append events; the answer comes when they are on disk",
+    "Append events. The answer comes when they are on disk; a refused request stores nothing.",
     query=(
         ("wait", "a topic downstream: the answer carries the rows that it got from these events"),
-        ("timeout", "how long to wait for them: 200ms, 2s"),
+        (
+            "timeout",
+            "how long to wait for them: 200ms, 2s; 1s when absent. Then the answer is 200 all the same",
+        ),
     ),
     body=(
         ("application/json", "one event or an array of them; with ce-* headers a CloudEvent in binary mode"),
@@ -44,6 +49,12 @@ PUBLISH = Route(
         ("application/vnd.apache.arrow.stream", "record batches with the topic's columns"),
     ),
 )
+READ = (
+    ("partition", "one partition; all of them when absent"),
+    ("offset", "the first to read, in each partition; or the header penstock-next of the answer before"),
+    ("limit", f"events at most, {read.LIMIT} when absent, up to {read.MOST}"),
+    ("wait", "how long to wait when there is nothing: 200ms, 2s"),
+)
 REGISTER = (
     ("trust", "sha256:HEX of an artifact that may execute code when it is loaded"),
     ("dataset_id", "what it was trained on"),
@@ -51,48 +62,69 @@ REGISTER = (
     ("outputs", "names of the output columns, with commas, for a model that the app does not declare"),
     ("inputs", "names of the input columns, likewise"),
 )
+ARTIFACT = (("application/octet-stream", "the artifact, as it is; at most 4 GiB"),)
+MOVE = (("application/json", "version, and if wanted expected: where the alias is now; 409 when it is not there"),)
+TENSORS = (
+    ("application/json", "a tensor a column, [N] or [N, 1]; or one tensor [N, k] that holds all inputs in order"),
+    (
+        "application/octet-stream",
+        "the same with binary tensors after the JSON, whose length Inference-Header-Content-Length gives",
+    ),
+)
+ALIAS, VERSION = "/models/{model}/aliases/{alias}", "/v2/models/{model}/versions/{version}"
 
 ROUTES: tuple[Route, ...] = (
     PUBLISH,
     Route(
+        EVENTS,
         "GET",
         "/topics/{topic}/events",
-        "Read events: JSON, NDJSON or Arrow, as Accept says; the header penstock-next says where to go on",
+        "Read events: JSON, NDJSON or Arrow, as Accept says. The header penstock-next says where to go on.",
         read.read,
-        query=(
-            ("partition", "one partition; all of them when absent"),
-            ("offset", "the first to read, in each partition; or the header penstock-next of the answer before"),
-            ("limit", f"events at most, {read.LIMIT} when absent, up to {read.MOST}"),
-            ("wait", "how long to wait when there is nothing: 200ms, 2s"),
-        ),
+        query=READ,
     ),
-    Route("GET", "/topics", "Every topic", topics.topics),
-    Route("GET", "/topics/{topic}", "A topic's type and partitions", topics.topic),
-    Route("GET", "/groups", "Every consumer group: position, owner and lag by partition", topics.groups),
-    Route("GET", "/models", "Every model", models.models),
-    Route("GET", "/models/{model}", "A model's versions and aliases", models.model),
+    Route(EVENTS, "GET", "/topics", "Every topic; those of Penstock's own can only be read.", topics.topics),
+    Route(EVENTS, "GET", "/topics/{topic}", "A topic's type, retention and partitions.", topics.topic),
+    Route(EVENTS, "GET", "/groups", "Every consumer group: position, owner and lag by partition.", topics.groups),
+    Route(MODELS, "GET", "/models", "Every model.", models.models),
+    Route(MODELS, "GET", "/models/{model}", "Its versions and aliases, and what each scorer uses.", models.model),
     Route(
+        MODELS,
         "POST",
         "/models/{model}/versions",
-        "Register an artifact as the next version",
+        "Register an artifact as the next version: ONNX, LightGBM text, skops. 400 says why it was refused.",
         models.register,
         query=REGISTER,
-        body=(("application/octet-stream", "the artifact"),),
+        body=ARTIFACT,
         success=201,
     ),
-    Route("PUT", "/models/{model}/aliases/{alias}", "Point an alias to a version", models.set_alias, body=JSON),
-    Route("POST", "/models/{model}/aliases/{alias}", "The same", models.set_alias, body=JSON),
-    Route("POST", "/models/{model}/promote", "Point the alias champion to a version", models.promote, body=JSON),
-    Route("GET", "/v2", "Open Inference Protocol: the server", infer.server),
-    Route("GET", "/v2/health/live", "Open Inference Protocol: does it live", infer.live),
-    Route("GET", "/v2/health/ready", "Open Inference Protocol: is it ready", infer.ready),
-    Route("GET", "/v2/models/{model}", "Open Inference Protocol: the version in service", infer.model),
-    Route("GET", "/v2/models/{model}/ready", "Open Inference Protocol: is there one", infer.model_ready),
-    Route("POST", "/v2/models/{model}/infer", "Score rows as the stream does", infer.infer, body=JSON),
-    Route("GET", "/v2/models/{model}/versions/{version}", "The same, of a version", infer.model),
-    Route("GET", "/v2/models/{model}/versions/{version}/ready", "The same, of a version", infer.model_ready),
-    Route("POST", "/v2/models/{model}/versions/{version}/infer", "The same, of a version", infer.infer, body=JSON),
-    Route("GET", "/healthz", "Does it live", health.healthz),
-    Route("GET", "/readyz", "Does it work, and if not why", health.readyz),
-    Route("GET", "/metrics", "Prometheus", health.metrics),
+    Route(MODELS, "PUT", ALIAS, "Point an alias to a version.", models.set_alias, body=MOVE),
+    Route(MODELS, "POST", ALIAS, "The same.", models.set_alias, body=MOVE),
+    Route(
+        MODELS,
+        "POST",
+        "/models/{model}/promote",
+        "Point the alias champion to a version: scorers take it at their next batch.",
+        models.promote,
+        body=MOVE,
+    ),
+    Route(
+        INFER,
+        "POST",
+        "/v2/models/{model}/infer",
+        "Score rows with the same worker, version and batches as the stream.",
+        infer.infer,
+        body=TENSORS,
+    ),
+    Route(INFER, "GET", "/v2/models/{model}", "The version in service, its inputs and outputs.", infer.model),
+    Route(INFER, "GET", "/v2/models/{model}/ready", "Is a version in service? 404 when none is.", infer.model_ready),
+    Route(INFER, "POST", f"{VERSION}/infer", "The same, of a version: the one in service.", infer.infer, body=TENSORS),
+    Route(INFER, "GET", VERSION, "The same, of a version.", infer.model),
+    Route(INFER, "GET", f"{VERSION}/ready", "The same, of a version.", infer.model_ready),
+    Route(INFER, "GET", "/v2", "The server and what it can do.", infer.server),
+    Route(INFER, "GET", "/v2/health/live", "Does it live?", infer.live),
+    Route(INFER, "GET", "/v2/health/ready", "Is everything at work? 503 when not.", infer.ready),
+    Route(HEALTH, "GET", "/healthz", "Does it live?", health.healthz),
+    Route(HEALTH, "GET", "/readyz", "Is everything at work? 503 with reasons when not.", health.readyz),
+    Route(HEALTH, "GET", "/metrics", "Counters and gauges of all processes, for Prometheus.", health.metrics),
 )

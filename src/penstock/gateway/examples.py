@@ -1,0 +1,119 @@
+"""What to type at each door, and what comes back: templates, for ``Samples`` to fill with names of the running app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """``path`` with its query; ``arguments`` of curl, without the address; ``answer``: JSON, shortened."""
+
+    path: str
+    answer: str = ""
+    arguments: tuple[str, ...] = ()
+    title: str = ""
+
+
+TYPE = "-H 'content-type: application/json'"
+PLACE = '"count": 1, "positions": [{"partition": 0, "offset": 0, "last": 0, "count": 1}]'
+MOVED = '"version": 1, "from": 1, "epoch": 2}'
+SCORED = '{"model_name": "$model", "model_version": "1", "outputs": $outputs}'
+DESCRIBED = '{"name": "$model", "versions": ["1"], "platform": "onnx", "inputs": $described, "outputs": []}'
+
+EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
+    ("POST", "/topics/{topic}/events"): (
+        Example("/topics/$topic/events", f"{{{PLACE}}}", (TYPE, "-d $event"), "one event"),
+        Example(
+            "/topics/$topic/events?wait=$target&timeout=5s",
+            f'{{{PLACE}, "results": [{{"topic": "$target", "partition": 0, "offset": 0, "id": "…", "row": 0,'
+            ' "data": {}}], "complete": true}',
+            (TYPE, "-d $event"),
+            "one event, and what became of it",
+        ),
+        Example(
+            "/topics/$topic/events",
+            f"{{{PLACE}}}",
+            ("-H 'content-type: application/cloudevents+json'", "-d $cloud"),
+            "a CloudEvent, whose source and id tell repeats apart where the topic asks for it",
+        ),
+    ),
+    ("GET", "/topics/{topic}/events"): (
+        Example("/topics/$topic/events?offset=0&limit=10000", "", ("-H 'accept: application/x-ndjson'",), "lines"),
+        Example(
+            "/topics/$topic/events?limit=1",
+            '[{"topic": "$topic", "partition": 0, "offset": 0, "id": "…", "time": "…", "key": null,'
+            ' "source": "/$app/$topic", "type": "$topic", "data": $event}]',
+            title="an array",
+        ),
+    ),
+    ("GET", "/topics"): (
+        Example("/topics", '[{"name": "$topic", "partitions": 4, "key": null, "events": 3, "bytes": 900}]'),
+    ),
+    ("GET", "/topics/{topic}"): (
+        Example(
+            "/topics/$topic",
+            '{"name": "$topic", "key": null, "schema": [{"name": "n", "type": "int64", "optional": false}], "retain_seconds": 604800.0, "retain_bytes": null,'
+            ' "dedupe_seconds": null,'
+            ' "partitions": [{"partition": 0, "earliest": 0, "end": 3, "events": 3, "bytes": 900}]}',
+        ),
+    ),
+    ("GET", "/groups"): (
+        Example(
+            "/groups",
+            '[{"group": "STAGE", "topic": "$topic", "partition": 0, "through": 2, "owner": "worker-1",'
+            ' "lag_events": 0, "lag_seconds": 0.0}]',
+        ),
+    ),
+    ("GET", "/models"): (
+        Example(
+            "/models", '[{"name": "$model", "aliases": {"champion": {"version": 1, "epoch": 1}}, "versions": [1]}]'
+        ),
+    ),
+    ("GET", "/models/{model}"): (
+        Example(
+            "/models/$model",
+            '{"name": "$model", "aliases": {"champion": {"version": 1, "epoch": 1}}, "versions": [{"version": 1,'
+            ' "digest": "…", "runtime": "onnx", "created": 1767225600000000, "trusted": false,'
+            ' "dataset_id": "2026-01", "metrics": {}, "inputs": [], "outputs": []}],'
+            ' "scorers": [{"process": "worker-1", "stage": "STAGE", "version": 1, "behind": ""}]}',
+        ),
+    ),
+    ("POST", "/models/{model}/versions"): (
+        Example(
+            "/models/$model/versions?dataset_id=2026-01",
+            '{"model": "$model", "version": 2, "digest": "…", "runtime": "onnx"}',
+            ("-H 'content-type: application/octet-stream'", "--data-binary @model.onnx"),
+        ),
+    ),
+    ("PUT", "/models/{model}/aliases/{alias}"): (
+        Example(
+            "/models/$model/aliases/canary",
+            f'{{"model": "$model", "alias": "canary", {MOVED}',
+            ("-X PUT", TYPE, """-d '{"version": 1}'"""),
+        ),
+    ),
+    ("POST", "/models/{model}/promote"): (
+        Example(
+            "/models/$model/promote",
+            f'{{"model": "$model", "alias": "champion", {MOVED}',
+            (TYPE, """-d '{"version": 1, "expected": 1}'"""),
+        ),
+    ),
+    ("POST", "/v2/models/{model}/infer"): (Example("/v2/models/$model/infer", SCORED, (TYPE, "-d $inputs")),),
+    ("GET", "/v2/models/{model}"): (Example("/v2/models/$model", DESCRIBED),),
+    ("GET", "/v2/models/{model}/ready"): (Example("/v2/models/$model/ready", '{"name": "$model", "ready": true}'),),
+    ("POST", "/v2/models/{model}/versions/{version}/infer"): (
+        Example("/v2/models/$model/versions/1/infer", SCORED, (TYPE, "-d $inputs")),
+    ),
+    ("GET", "/v2/models/{model}/versions/{version}"): (Example("/v2/models/$model/versions/1", DESCRIBED),),
+    ("GET", "/v2/models/{model}/versions/{version}/ready"): (
+        Example("/v2/models/$model/versions/1/ready", '{"name": "$model", "ready": true}'),
+    ),
+    ("GET", "/v2"): (Example("/v2", '{"name": "penstock", "version": "2", "extensions": ["binary_tensor_data"]}'),),
+    ("GET", "/v2/health/live"): (Example("/v2/health/live", '{"live": true}'),),
+    ("GET", "/v2/health/ready"): (Example("/v2/health/ready", '{"ready": true}'),),
+    ("GET", "/healthz"): (Example("/healthz", '{"status": "ok"}'),),
+    ("GET", "/readyz"): (Example("/readyz", '{"ready": true, "reasons": [], "warnings": []}'),),
+    ("GET", "/metrics"): (Example("/metrics"),),
+}
