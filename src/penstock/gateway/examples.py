@@ -53,8 +53,8 @@ EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
     ("GET", "/topics/{topic}"): (
         Example(
             "/topics/$topic",
-            '{"name": "$topic", "key": null, "schema": [{"name": "n", "type": "int64", "optional": false}], "retain_seconds": 604800.0, "retain_bytes": null,'
-            ' "dedupe_seconds": null,'
+            '{"name": "$topic", "key": null, "schema": [{"name": "n", "type": "int64", "optional": false}],'
+            ' "retain_seconds": 604800.0, "retain_bytes": null, "dedupe_seconds": null,'
             ' "partitions": [{"partition": 0, "earliest": 0, "end": 3, "events": 3, "bytes": 900}]}',
         ),
     ),
