@@ -51,6 +51,13 @@ def test_readiness_says_why(house: Any) -> None:
         status["stages"]["score"]["ready"] = True  # type: ignore[index]
         (h.rooms.status / "worker-1.json").write_text(json.dumps(status))
         assert (await h.http.get("/readyz")).status_code == 200
+        status["stages"]["score"] |= {"version": "delay/1", "behind": "delay/2 cannot be loaded", "load_failed": True}  # type: ignore[index]
+        (h.rooms.status / "worker-1.json").write_text(json.dumps(status))
+        answer = await h.http.get("/readyz")
+        assert answer.status_code == 200, "the version before goes on"
+        assert answer.json()["warnings"] == [
+            {"process": "worker-1", "stage": "score", "reason": "delay/2 cannot be loaded"}
+        ]
         (h.rooms.status / "worker-1.json").write_text(json.dumps(status | {"at": time.time() - 60}))
         assert "said nothing" in (await h.http.get("/readyz")).text
         assert (await h.http.get("/healthz")).status_code == 200

@@ -13,7 +13,7 @@ import pytest
 
 from penstock.batch import SYSTEM, Write
 from penstock.declare.plan import ModelSpec, ScoreSpec
-from penstock.errors import PenstockError, PredictionInvalid, RunnerDied
+from penstock.errors import Busy, InvalidEvent, PenstockError, PredictionInvalid, RunnerDied
 from penstock.models.artifacts import Artifacts
 from penstock.models.interface import ModelVersion, Signature
 from penstock.models.messages import Activated, Promoted, Registered, to_rows
@@ -255,6 +255,15 @@ def test_calls_follow_the_stream(busy: Yard) -> None:
     busy.load()
     assert busy.stage.answer(rows, 1.0)[1].ref == "m/2"
     assert busy.score() == {0: 2} and busy.records() == [(1, 1), (2, 2)]
+
+
+def test_a_call_with_the_columns_of_the_version_that_is_loaded_is_told_to_come_again(busy: Yard) -> None:
+    other = pa.record_batch({"z": pa.array([5], pa.int64())})
+    with pytest.raises(InvalidEvent, match="'n'"):
+        busy.stage.answer(other, 1.0)
+    busy.promote(2)
+    with pytest.raises(Busy, match=r"'n'.*m/2, which is being loaded"):
+        busy.stage.answer(other, 1.0)
 
 
 def test_a_first_version_is_loaded_by_the_first_pass(yard: Yard) -> None:
@@ -508,7 +517,7 @@ def test_mutant_the_runner_that_scores_loads(busy: Yard, monkeypatch: pytest.Mon
 
 
 def test_mutant_no_look_whether_the_warm_runner_lives(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Deployment, "_feel", lambda self, side, artifact: None)
+    monkeypatch.setattr(deployments, "feel", lambda side, artifact: None)
     with pytest.raises(AssertionError):
         test_a_warm_runner_that_died_takes_nothing_over(busy)
 
@@ -550,6 +559,6 @@ def test_mutant_an_older_move_is_followed(busy: Yard, monkeypatch: pytest.Monkey
 
 
 def test_mutant_a_runner_in_use_is_loaded_into(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployments, "_in_use", lambda side: False)
+    monkeypatch.setattr(deployments, "in_use", lambda side: False)
     with pytest.raises(AssertionError, match="still wanted"):
         test_nothing_is_loaded_beside_a_pass_that_is_not_over(busy)

@@ -20,7 +20,8 @@ from penstock.models.registry import Registry
 from penstock.runner.interface import Applied, Artifact, Services
 from penstock.stages.answer import Answers, ask
 from penstock.stages.combine import Combiner
-from penstock.stages.deployment import Deployment, at_once
+from penstock.stages.deployment import Deployment
+from penstock.stages.loading import at_once
 from penstock.stages.register import Registrar
 from penstock.stages.score import Score
 

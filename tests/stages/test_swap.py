@@ -13,7 +13,8 @@ from penstock.batch import SYSTEM, Write
 from penstock.models.messages import MoveAlias, Register, to_rows
 from penstock.run.compose import stages as composed
 from penstock.settings import Settings
-from penstock.stages.deployment import Deployment, Standing, at_once
+from penstock.stages.deployment import Deployment, Standing
+from penstock.stages.loading import at_once
 
 from .stack import Stack, eventually, stack
 

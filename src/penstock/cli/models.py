@@ -68,7 +68,7 @@ def register(
 
 @app.command()
 def promote(model: Name, version: Version, url: Url = URL, as_json: Json = False) -> None:
-    """Make a version the champion: scorers take it at their next batch."""
+    """Make a version the champion: scorers load it, and take it at the batch after."""
     from ..client.connection import connect
 
     with connect(url) as server:

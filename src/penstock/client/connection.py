@@ -190,7 +190,7 @@ class Client:
         self._sender.post(f"/models/{name}/aliases/{alias}", asked)
 
     def promote(self, name: str, version: int) -> None:
-        """Make a version the champion: scorers take it at their next batch. Raises ``NotFound``."""
+        """Make a version the champion: scorers load it, and take it at the batch after. Raises ``NotFound``."""
         self._sender.post(f"/models/{name}/promote", {"version": version})
 
     # -- the server -----------------------------------------------------------

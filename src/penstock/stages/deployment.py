@@ -9,15 +9,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock, Thread
+from threading import Lock
 
 import pyarrow as pa
 
 from ..clock import Clock
-from ..errors import ModelRefused, NotFound, PredictionInvalid, RunnerDied, TaskFailed
+from ..errors import NotFound, RunnerDied
 from ..models.artifacts import Artifacts
 from ..models.interface import Alias, ModelVersion
-from ..models.packing import zeros
 from ..models.registry import Registry
 from ..runner.interface import Artifact, Runner
 from ..settings import Settings
@@ -25,51 +24,12 @@ from ..telemetry import logger
 from .backoff import Backoff
 from .combine import Combiner, Observe
 from .failures import Sick
-
-PULSE = 1.0  # seconds in which a runner that is about to take over must show that it lives
+from .loading import Background, Load, Side, Trouble, feel, in_thread, in_use, ref_of, warm
 
 log = logger(__name__)
 
-Background = Callable[[Callable[[], None]], None]
-"""Runs what it is given, and need not wait for its end."""
-
 Failed = Callable[[ModelVersion], None]
 """Told of each load that failed while another version went on."""
-
-
-def in_thread(work: Callable[[], None]) -> None:
-    Thread(target=work, name="load").start()
-
-
-def at_once(work: Callable[[], None]) -> None:
-    """For tests: nothing happens but when somebody asks for it."""
-    work()
-
-
-@dataclass(slots=True, eq=False)
-class _Side:
-    """A runner, and the version that it is warm with; empty: none that one could count on."""
-
-    runner: Runner
-    combiner: Combiner
-    ref: str = ""
-    users: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Load:
-    target: Alias
-    side: _Side
-    superseded: bool = False
-
-
-@dataclass(slots=True)
-class _Trouble:
-    """The last load failed."""
-
-    target: Alias
-    reason: str
-    backoff: Backoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +75,13 @@ class Deployment:
         self._clock, self._settings = clock, settings
         self._failed, self._background = failed, background
         self._active, self._standby = (
-            _Side(runner, Combiner(runner, clock, rows=settings.batch_rows, observe=observe)) for runner in runners
+            Side(runner, Combiner(runner, clock, rows=settings.batch_rows, observe=observe)) for runner in runners
         )
         self._guard = Lock()  # never held while a model is loaded
         self._serving: tuple[Alias, Artifact] | None = None  # once it has answered
         self._target: Alias | None = None
-        self._load: _Load | None = None
-        self._trouble: _Trouble | None = None
+        self._load: Load | None = None
+        self._trouble: Trouble | None = None
         self._idle_since = math.inf  # when the standby was last of use; infinite: it holds nothing
         self._closed = False
 
@@ -162,7 +122,7 @@ class Deployment:
         with self._guard:
             side = self._standby
             idle = self._clock.monotonic() - self._idle_since
-            if _in_use(side) or self._load is not None or idle < self._settings.keep_warm:
+            if in_use(side) or self._load is not None or idle < self._settings.keep_warm:
                 return
             self._idle_since = math.inf
             side.ref = ""
@@ -209,43 +169,38 @@ class Deployment:
         alias, artifact = self._serving
         if target.version == alias.version:
             self._serving = target, artifact
-        elif self._standby.ref == _ref(target) and self._load is None:
+        elif self._standby.ref == ref_of(target) and self._load is None:
             self._take_over(target)
 
     def _take_over(self, target: Alias) -> None:
         side = self._standby
         try:
             artifact = self._artifact(target)
-            self._feel(side, artifact)
+            feel(side, artifact)
         except Exception as error:
             side.ref = ""
-            log.warning("the warm runner is gone", stage=self._stage, version=_ref(target), reason=str(error))
+            log.warning("the warm runner is gone", stage=self._stage, version=ref_of(target), reason=str(error))
             return
         self._active, self._standby = side, self._active
         self._serving, self._trouble = (target, artifact), None
         self._idle_since = self._clock.monotonic()
-        log.info("version takes over", stage=self._stage, version=_ref(target), epoch=target.epoch)
+        log.info("version takes over", stage=self._stage, version=ref_of(target), epoch=target.epoch)
 
-    def _feel(self, side: _Side, artifact: Artifact) -> None:
-        """Raises when the runner died while nobody asked anything of it. One in use would be asked out of turn."""
-        if not _in_use(side):
-            side.runner.predict(artifact, zeros(artifact.version.signature.inputs, 0), timeout=PULSE)
-
-    def _next(self, target: Alias) -> _Load | None:
+    def _next(self, target: Alias) -> Load | None:
         """What to load now, if anything."""
         if self._closed or self._serving is None or target != self._target or target.epoch <= self._serving[0].epoch:
             return None
-        if self._load is not None or _in_use(self._standby) or self._standby.ref == _ref(target):
+        if self._load is not None or in_use(self._standby) or self._standby.ref == ref_of(target):
             return None
         if self._trouble is not None and self._trouble.target != target:
             self._trouble = None
         if self._trouble is not None and self._trouble.backoff.left() > 0:
             return None
         self._standby.ref = ""
-        self._load = _Load(target, self._standby)
+        self._load = Load(target, self._standby)
         return self._load
 
-    def _wanted(self, load: _Load) -> bool:
+    def _wanted(self, load: Load) -> bool:
         """A version that is loaded in vain is let be after a roll-back to the one that scores: nothing waits for it."""
         assert self._target is not None and self._serving is not None
         return self._target.version in (load.target.version, self._serving[0].version)
@@ -260,7 +215,7 @@ class Deployment:
     # -- calls ----------------------------------------------------------------
 
     def _predict(
-        self, side: _Side, alias: Alias, artifact: Artifact, rows: pa.RecordBatch, timeout: float
+        self, side: Side, alias: Alias, artifact: Artifact, rows: pa.RecordBatch, timeout: float
     ) -> pa.RecordBatch:
         try:
             answer = side.combiner.predict(artifact, rows, timeout)
@@ -275,11 +230,11 @@ class Deployment:
 
     # -- loading --------------------------------------------------------------
 
-    def _run(self, load: _Load) -> None:
+    def _run(self, load: Load) -> None:
         version = self._registry.versions(load.target.model)[load.target.version - 1]
         reason = ""
         try:
-            self._warm(load, self._artifact(load.target))
+            warm(load, self._artifact(load.target), self._settings.runner_start)
         except Exception as error:  # whatever it is, the version before goes on
             reason = str(error)
         with self._guard:
@@ -298,29 +253,7 @@ class Deployment:
             )
             self._failed(version)
 
-    def _warm(self, load: _Load, artifact: Artifact) -> None:
-        """Load, and ask for one row: the first answer of a library takes longer than those after it.
-
-        A model need not have an answer for zeros. It must survive them.
-        """
-        runner, version, limit = load.side.runner, artifact.version, self._settings.runner_start
-        runner.predict(artifact, zeros(version.signature.inputs, 0), timeout=limit)
-        if load.superseded:
-            return
-        try:
-            runner.predict(artifact, zeros(version.signature.inputs, 1), timeout=limit)
-        except (TaskFailed, PredictionInvalid, ModelRefused) as error:
-            log.info("no answer for a row of zeros", stage=self._stage, version=version.ref, reason=str(error))
-
     def _note(self, target: Alias, reason: str) -> None:
         backoff = self._trouble.backoff if self._trouble is not None else Backoff(self._clock)
         backoff.hold(Sick(reason))
-        self._trouble = _Trouble(target, reason, backoff)
-
-
-def _in_use(side: _Side) -> bool:
-    return side.users > 0
-
-
-def _ref(alias: Alias) -> str:
-    return f"{alias.model}/{alias.version}"
+        self._trouble = Trouble(target, reason, backoff)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ..batch import SYSTEM, Indices, TopicSpec, joined
 from ..clock import Clock
 from ..declare.plan import ModelSpec, ScoreSpec
-from ..errors import ArtifactDamaged, InvalidEvent, ModelRefused, NotFound
+from ..errors import ArtifactDamaged, Busy, InvalidEvent, ModelRefused, NotFound
 from ..models.interface import Alias, ModelVersion
 from ..models.messages import Activated, to_rows
 from ..models.registry import Registry
@@ -74,8 +74,8 @@ class Score:
     def answer(self, rows: pa.RecordBatch, timeout: float) -> tuple[pa.RecordBatch, ModelVersion]:
         """Score a caller's rows as the stream's: the model's outputs, and the version that made them.
 
-        Raises ``NotFound`` while there is no version, ``InvalidEvent`` for columns that the model cannot read, and
-        what ``Runner.predict`` raises.
+        Raises ``NotFound`` while there is no version, ``InvalidEvent`` for columns that the model cannot read, ``Busy``
+        for those that only the version still being loaded might, and what ``Runner.predict`` raises.
         """
         self._registry.refresh()
         try:
@@ -87,6 +87,8 @@ class Score:
             try:
                 features = Intake(version.signature)(rows)
             except ModelRefused as error:
+                if lease.alias.epoch < alias.epoch:  # they may be the columns of the version that is being loaded
+                    raise Busy(f"{error}; {self._deployment.standing.behind}") from error
                 raise InvalidEvent(str(error)) from error
             return lease.predict(features, min(timeout, self._spec.timeout)), version
 

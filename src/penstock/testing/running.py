@@ -27,7 +27,7 @@ from ..run.compose.stages import Composition
 from ..runner.inline import InlineRunner
 from ..schema.objects import from_objects, to_objects
 from ..settings import Settings
-from ..stages.deployment import at_once
+from ..stages.loading import at_once
 from ..stages.register import GROUP
 from .standins import StandIn, StandIns
 

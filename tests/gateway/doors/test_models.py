@@ -91,6 +91,11 @@ def test_register_promote_and_look(house: Any) -> None:
         assert full["versions"][0]["metrics"] == {"mae": 9.5}
         assert full["versions"][0]["digest"] == first.json()["digest"]
         assert h.rooms.artifacts.path(first.json()["digest"]).read_bytes() == b"model bytes"
+        assert full["scorers"] == []
+        stages = {"score": {"version": "delay/1", "behind": "delay/2 is being loaded"}, "prepare": {"version": ""}}
+        (h.rooms.status / "worker-1.json").write_text(json.dumps({"role": "worker-1", "stages": stages}))
+        (scorer,) = (await h.http.get("/models/delay")).json()["scorers"]
+        assert scorer == {"process": "worker-1", "stage": "score", "version": 1, "behind": "delay/2 is being loaded"}
 
     run(house, work)
 

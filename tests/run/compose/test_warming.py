@@ -24,7 +24,8 @@ from penstock.run.compose.warming import keep_warm
 from penstock.runner.inline import InlineRunner
 from penstock.runner.interface import Artifact
 from penstock.settings import Settings
-from penstock.stages.deployment import Standing, at_once
+from penstock.stages.deployment import Standing
+from penstock.stages.loading import at_once
 from penstock.stages.register import GROUP
 
 TWICE = """

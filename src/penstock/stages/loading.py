@@ -1,0 +1,86 @@
+"""Loading a version in a runner that nobody waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Thread
+
+from ..errors import ModelRefused, PredictionInvalid, TaskFailed
+from ..models.interface import Alias
+from ..models.packing import zeros
+from ..runner.interface import Artifact, Runner
+from ..telemetry import logger
+from .backoff import Backoff
+from .combine import Combiner
+
+PULSE = 1.0  # seconds in which a runner that is about to take over must show that it lives
+
+log = logger(__name__)
+
+Background = Callable[[Callable[[], None]], None]
+"""Runs what it is given, and need not wait for its end."""
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    Thread(target=work, name="load").start()
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """For tests: nothing happens but when somebody asks for it."""
+    work()
+
+
+@dataclass(slots=True, eq=False)
+class Side:
+    """A runner, and the version that it is warm with; empty: none that one could count on."""
+
+    runner: Runner
+    combiner: Combiner
+    ref: str = ""
+    users: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Load:
+    target: Alias
+    side: Side
+    superseded: bool = False
+
+
+@dataclass(slots=True)
+class Trouble:
+    """The last load failed."""
+
+    target: Alias
+    reason: str
+    backoff: Backoff
+
+
+def warm(load: Load, artifact: Artifact, limit: float) -> None:
+    """Load, and ask for one row: the first answer of a library takes longer than those after it.
+
+    A model need not have an answer for zeros. It must survive them.
+    """
+    runner, version = load.side.runner, artifact.version
+    runner.predict(artifact, zeros(version.signature.inputs, 0), timeout=limit)
+    if load.superseded:
+        return
+    try:
+        runner.predict(artifact, zeros(version.signature.inputs, 1), timeout=limit)
+    except (TaskFailed, PredictionInvalid, ModelRefused) as error:
+        log.info("no answer for a row of zeros", version=version.ref, reason=str(error))
+
+
+def feel(side: Side, artifact: Artifact) -> None:
+    """Raises when the runner died while nobody asked anything of it. One in use would be asked out of turn."""
+    if not in_use(side):
+        side.runner.predict(artifact, zeros(artifact.version.signature.inputs, 0), timeout=PULSE)
+
+
+def in_use(side: Side) -> bool:
+    return side.users > 0
+
+
+def ref_of(alias: Alias) -> str:
+    return f"{alias.model}/{alias.version}"
