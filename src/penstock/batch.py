@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,7 @@ class TopicSpec:
     retain_us: int | None = None
     retain_bytes: int | None = None
     dedupe_us: int | None = None
+    encoding: Literal["arrow", "json"] = "arrow"  # of records on Kafka: a batch each, or an event each
 
 
 @dataclass(frozen=True, slots=True)

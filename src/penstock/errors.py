@@ -93,6 +93,10 @@ class LogFull(LogError):
     """No space is left; nothing of the request was stored, and appends work again once there is."""
 
 
+class LogUnreachable(LogError):
+    """The brokers do not answer. Nothing was acknowledged; what was sent may be stored or not: send it again later."""
+
+
 class DiskFailed(LogError):
     """A write or an fsync failed: what the disk holds is unknown, so the process must stop, with an exit code."""
 

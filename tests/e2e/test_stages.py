@@ -85,6 +85,11 @@ def reason_of(n: int) -> tuple[str, str]:
     return "RunnerDied", "over its 1 s" if n in HANG else "SIGSEGV" if n in CRASH else "memory"
 
 
+def all_made(url: str, expected: dict[str, int]) -> bool:
+    """On a loaded machine good rows may meet the limits meant for bad ones, and are tried again."""
+    return rig.eventually(lambda: not missing(url, expected), 3 * rig.PATIENCE)
+
+
 def test_exactly_the_poison_is_dead_and_all_else_is_made_once(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with rig.running(Path(stages_app.__file__), data, workers=1) as running:
@@ -93,7 +98,7 @@ def test_exactly_the_poison_is_dead_and_all_else_is_made_once(tmp_path: Path) ->
         publish(running.url, "numbers", [{"n": n, "who": f"key-{n % 37}"} for n in range(EVENTS)])
         expected = {to: (EVENTS - len(bad)) * times for to, bad, times in POISON.values()}
         expected["penstock.dead"] = sum(len(bad) for _, bad, _ in POISON.values())
-        assert rig.eventually(lambda: not missing(running.url, expected), 3 * rig.PATIENCE), missing(running.url, expected)
+        assert all_made(running.url, expected), missing(running.url, expected)
         took = time.monotonic() - began
         assert (pids(running, "worker"), pids(running, "gateway")) == before, "a process outside of the runners died"
         assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
@@ -280,7 +285,7 @@ def test_no_model_disturbs_another_or_any_good_row(tmp_path: Path) -> None:
         before = pids(running, "worker"), pids(running, "gateway")
         publish(running.url, "rows", [{"n": n, "x": 13.0 if n in bad else n + 0.5} for n in range(300)])
         expected = {f"{name}-out": 300 - len(bad) * (name in REASONS) for name in BAD_MODELS} | {"penstock.dead": 5}
-        assert rig.eventually(lambda: not missing(running.url, expected), 3 * rig.PATIENCE), missing(running.url, expected)
+        assert all_made(running.url, expected), missing(running.url, expected)
         assert (pids(running, "worker"), pids(running, "gateway")) == before
         assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
         assert running.stop() == 0

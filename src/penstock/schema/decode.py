@@ -64,6 +64,26 @@ class Decoder:
             check_rows(self.columns(rows))
         return [msgspec.json.encode(row).decode() for row in rows] if self._is_json else rows
 
+    def decode_each(self, texts: Sequence[bytes]) -> list[Row]:
+        """One event a text. Raises ``InvalidEvent`` naming the place of the first text that is none, and its field."""
+        together = b"\n".join(texts)
+        shallow = opened(together) < len(texts) + self._depth_limit
+        if shallow and not (self._has_time and _near_the_ends_of_the_calendar(together)):
+            try:
+                if not together.isascii():
+                    together.decode()
+                rows = [self._one.decode(text) for text in texts]
+                return [msgspec.json.encode(row).decode() for row in rows] if self._is_json else rows
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # the slow way finds out which it was
+        found: list[Row] = []
+        for text in texts:
+            try:
+                found += self.decode(text, "one")
+            except InvalidEvent as error:
+                raise InvalidEvent(error.reason, row=len(found), field=error.field) from None
+        return found
+
     def convert(self, values: list[Any]) -> list[Row]:
         """Rows of plain Python values, checked as JSON is but for NaN and infinity. Raises ``InvalidEvent``."""
         try:

@@ -1,0 +1,307 @@
+"""The topics: what is declared of them, kept as records in ``penstock.system``; and their partitions, as Kafka says.
+
+Every process folds the same declarations in the same order, so all agree on which of two that do not fit came first;
+no lock is needed. The records stand among the system's events, in the one partition of that topic, and carry a header
+by which readers of events leave them out.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented, and not marked as exported
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from ...batch import SYSTEM, TopicSpec
+from ...errors import DeclarationError, LogError, LogUnreachable, NotFound, PartitionsChanged, SchemaChanged
+from ...schema.decode import Decoder
+from ..fitting import grown
+from ..reading.holding import Place
+from .address import NAME, Address
+from .client import ANSWER, ask, configuration, translated
+from .numbering import MANY_A_RECORD, ONE_A_RECORD, Numbering
+from .producing import Appender, Record
+from .records.interface import Outgoing
+
+RECEIVED = 10_000  # records taken at once
+DECLARATION = "penstock-topic"  # the header of a record that declares one
+LIMIT = 249  # characters of a topic's name, namespace included
+FOREVER = "-1"
+
+
+Which = Literal["earliest", "latest"] | int
+
+
+class Catalog:
+    """Safe to use from several threads."""
+
+    def __init__(self, address: Address, admin: AdminClient, appender: Appender) -> None:
+        self._address, self._admin, self._appender = address, admin, appender
+        self._mutex = threading.RLock()
+        self._declared: dict[str, TopicSpec] = {}
+        self._partitions: dict[str, int] = {}
+        self._consumer: Consumer | None = None
+        self._next = 0  # offset in ``penstock.system`` up to which declarations are known
+
+    def name(self, topic: str) -> str:
+        """A topic's name on the cluster."""
+        return self._address.namespace + topic
+
+    def own(self, name: str) -> str:
+        return name.removeprefix(self._address.namespace)
+
+    def topic(self, name: str) -> TopicSpec:
+        """As it is declared now, with as many partitions as Kafka has. Raises ``NotFound``."""
+        with self._mutex:
+            if name not in self._declared:
+                self.refresh()
+            if name not in self._declared:
+                raise NotFound(f"there is no topic '{name}'")
+            return self._declared[name]
+
+    def numbering(self, topic: str) -> Numbering:
+        return MANY_A_RECORD if self.topic(topic).encoding == "arrow" else ONE_A_RECORD
+
+    def partition(self, topic: str, partition: int) -> None:
+        """Raises ``NotFound`` when there is no such partition, as far as Kafka knows now."""
+        if not 0 <= partition < self.topic(topic).partitions:
+            self.refresh()
+        count = self.topic(topic).partitions
+        if not 0 <= partition < count:
+            raise NotFound(f"topic '{topic}' has partitions 0 to {count - 1}, not {partition}")
+
+    def topics(self) -> Sequence[TopicSpec]:
+        with self._mutex:
+            self.refresh()
+            return list(self._declared.values())
+
+    def refresh(self) -> None:
+        """Take in what was declared since the last time, by whichever process."""
+        with self._mutex:
+            self._partitions = self._count_partitions()
+            if self.name(SYSTEM) in self._partitions:
+                self._fold()
+            for name, spec in self._declared.items():
+                count = self._partitions.get(self.name(name), 0)
+                if count and count != spec.partitions:
+                    self._declared[name] = replace(spec, partitions=count)
+
+    def create(self, topic: TopicSpec, *, grow: bool) -> None:
+        self._check_name(topic.name)
+        with self._mutex:
+            self.refresh()
+            if self.name(SYSTEM) not in self._partitions:
+                self._make(TopicSpec(SYSTEM, partitions=1))
+                self.refresh()
+            known = self._declared.get(topic.name)
+            there = self._partitions.get(self.name(topic.name))
+            if known is not None:
+                grown(known, topic, grow=grow)
+                if known.encoding != topic.encoding:
+                    raise SchemaChanged(
+                        f"topic '{topic.name}' has records of {known.encoding}, not of {topic.encoding}, "
+                        "and their positions are counted in another way: use a new topic"
+                    )
+            elif there is not None and there != topic.partitions and not (grow and topic.partitions > there):
+                raise PartitionsChanged(
+                    f"topic '{topic.name}' is there already, with {there} partitions, not {topic.partitions}"
+                )
+            _check_form(topic)
+            if there is None:
+                self._make(topic)
+            else:
+                self._adjust(topic, there, known)
+            if known is None or encoded(known) != encoded(topic):
+                self._declare(topic)
+
+    def offsets(
+        self, places: Iterable[Place], which: Which, isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
+    ) -> dict[Place, int]:
+        """Of each partition. ``latest``: one past the last record, also of a transaction that has not ended, unless
+        only committed ones are asked for. A number: the first record as late as that, in milliseconds; -1: none is."""
+        names = {TopicPartition(self.name(topic), p): (topic, p) for topic, p in places}
+        wanted = dict.fromkeys(names, _spec(which))
+        if not wanted:
+            return {}
+        found = ask("ask for offsets", lambda: self._admin.list_offsets(wanted, isolation_level=isolation))
+        return {names[name]: int(answer.offset) for name, answer in found.items()}
+
+    def end(self, topic: str, partition: int) -> int:
+        return self.offsets([(topic, partition)], "latest")[topic, partition]
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
+
+    # -- Kafka's side ---------------------------------------------------------
+
+    def _check_name(self, topic: str) -> None:
+        name = self.name(topic)
+        if not NAME.issuperset(name) or len(name) > LIMIT or name in (".", ".."):
+            raise DeclarationError(
+                f"topic '{topic}': on Kafka a name has up to {LIMIT} letters, digits, '.', '_' and '-'"
+            )
+
+    def _count_partitions(self) -> dict[str, int]:
+        try:
+            found = self._admin.list_topics(timeout=ANSWER).topics
+        except KafkaException as error:
+            raise translated(error, "ask for the topics") from None
+        prefix = self._address.namespace
+        return {name: len(topic.partitions) for name, topic in found.items() if name.startswith(prefix)}
+
+    def _make(self, topic: TopicSpec) -> None:
+        new = NewTopic(self.name(topic.name), topic.partitions, self._address.replication, config=configured(topic))
+        try:
+            for future in self._admin.create_topics([new]).values():
+                future.result(ANSWER)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was first
+                raise translated(error, f"create topic '{topic.name}'") from None
+        self._await(topic)
+
+    def _adjust(self, topic: TopicSpec, there: int, known: TopicSpec | None) -> None:
+        name = self.name(topic.name)
+        if topic.partitions > there:
+            more = [NewPartitions(name, topic.partitions)]
+            ask(f"grow topic '{topic.name}'", lambda: self._admin.create_partitions(more))
+            self._await(topic)
+        if known is not None and configured(known) != configured(topic):
+            self._configure(topic)
+
+    def _configure(self, topic: TopicSpec) -> None:
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in configured(topic).items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, self.name(topic.name), incremental_configs=entries)
+        ask(f"set the retention of topic '{topic.name}'", lambda: self._admin.incremental_alter_configs([resource]))
+
+    def _await(self, topic: TopicSpec) -> None:
+        """Until its partitions have leaders: a topic just made is not yet known everywhere."""
+        wanted = {TopicPartition(self.name(topic.name), p): _spec("earliest") for p in range(topic.partitions)}
+        for attempt in range(50):
+            try:
+                self._admin.list_topics(self.name(topic.name), timeout=ANSWER)  # what the client knows may be older
+                ask(f"wait for topic '{topic.name}'", lambda: self._admin.list_offsets(wanted))
+            except (LogError, KafkaException):
+                if attempt == 49:
+                    raise
+                threading.Event().wait(0.05 * min(attempt + 1, 10))
+            else:
+                return
+
+    # -- declarations ---------------------------------------------------------
+
+    def _declare(self, topic: TopicSpec) -> None:
+        record = Outgoing(encoded(topic), 1, [(DECLARATION, b"1")], topic.name.encode())
+        self._appender.send(Record(self.name(SYSTEM), 0, record))
+        self.refresh()
+        first = self._declared[topic.name]  # another process may have been quicker: then this one has to fit its own
+        grown(first, replace(topic, partitions=max(topic.partitions, first.partitions)), grow=True)
+
+    def _fold(self) -> None:
+        end = self.end(SYSTEM, 0)
+        if self._next >= end:
+            return
+        if self._consumer is None:
+            settings = {
+                "group.id": "penstock-catalog",  # never joined: librdkafka wants one
+                "enable.auto.commit": False,
+                "isolation.level": "read_uncommitted",  # declarations stand alone, outside of any transaction
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+            self._consumer = Consumer(configuration(self._address, **settings))
+            self._consumer.assign([TopicPartition(self.name(SYSTEM), 0, OFFSET_BEGINNING)])
+        while self._next < end:
+            first = self._consumer.poll(ANSWER)
+            if first is None:
+                raise LogUnreachable("the declarations of the topics could not be read: the brokers do not answer")
+            for message in [first, *self._consumer.consume(RECEIVED, 0)]:
+                self._take(message)
+
+    def _take(self, message: Any) -> None:
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            raise translated(error, "read the declarations of the topics")
+        self._next = message.offset() + (error is None)
+        if error is None and any(name == DECLARATION for name, _ in message.headers() or ()):
+            self._apply(decoded(message.value()))
+
+    def _apply(self, topic: TopicSpec) -> None:
+        known = self._declared.get(topic.name)
+        try:
+            self._declared[topic.name] = topic if known is None else grown(known, topic, grow=True)
+        except (SchemaChanged, PartitionsChanged):
+            pass  # its process was told so when it looked for its own declaration
+
+
+def _check_form(topic: TopicSpec) -> None:
+    if topic.encoding == "json":
+        try:
+            Decoder(topic.schema)
+        except TypeError as error:
+            raise DeclarationError(f"topic '{topic.name}': {error}, so it needs encoding=\"arrow\"") from None
+
+
+def configured(topic: TopicSpec) -> dict[str, str]:
+    """A topic's settings on the brokers. Kafka's limit of bytes is one partition's, ours the topic's."""
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": FOREVER if topic.retain_us is None else str(max(topic.retain_us // 1_000, 1)),
+        "retention.bytes": FOREVER if topic.retain_bytes is None else str(topic.retain_bytes // topic.partitions),
+        # The broker's clock, not the publisher's: one host with a wrong clock could have everything expire.
+        "message.timestamp.type": "LogAppendTime",
+    }
+
+
+def encoded(topic: TopicSpec) -> bytes:
+    plain = {
+        "name": topic.name,
+        "schema": base64.b64encode(topic.schema.serialize()).decode(),
+        "partitions": topic.partitions,
+        "key": topic.key,
+        "retain_us": topic.retain_us,
+        "retain_bytes": topic.retain_bytes,
+        "dedupe_us": topic.dedupe_us,
+        "encoding": topic.encoding,
+    }
+    return msgspec.json.encode(plain)
+
+
+def decoded(value: bytes) -> TopicSpec:
+    plain = msgspec.json.decode(value)
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(plain.pop("schema"))))
+    return TopicSpec(schema=schema, **plain)
+
+
+def _spec(which: Which) -> Any:
+    spec: Any = OffsetSpec
+    if which == "earliest":
+        return spec.earliest()
+    return spec.latest() if which == "latest" else spec.for_timestamp(which)

@@ -1,0 +1,138 @@
+"""The log on Kafka, for one app on many machines."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...batch import Span, TopicSpec, Write
+from ...clock import Clock, SystemClock
+from ...errors import LogError, LogUnreachable
+from ...settings import Settings
+from ..fitting import check_spec
+from ..interface import GroupState, PartitionState, Start
+from .address import Address
+from .catalog import Catalog
+from .client import admin
+from .producing import Appender, Record, Transactions, Unknown
+from .reader import Connection, KafkaReader
+from .records.encodings import Encodings
+from .states import States
+
+
+class KafkaLog:
+    """Implements ``Log`` and ``Inspect``. Safe to use from several threads; other processes have handles of their own.
+
+    What is appended as one record is sent by itself; anything more is a transaction, so all of it is stored or none.
+    Raises ``LogUnreachable`` when the brokers do not answer, here and in every call.
+    """
+
+    def __init__(self, address: Address, *, clock: Clock | None = None, settings: Settings | None = None) -> None:
+        self._clock: Clock = clock or SystemClock()
+        self._settings = settings or Settings()
+        self._admin = admin(address)
+        self._appender = Appender(address)
+        self.catalog = Catalog(address, self._admin, self._appender)
+        self._shared = Connection(address, self._settings, self._clock, self.catalog)
+        self._states = States(address, self._admin, self.catalog, self._clock)
+        self._serial = secrets.token_hex(8)  # two handles never have the same transactions
+        self._transactions = Transactions(address, f"{address.namespace}append/{self._serial}", self._clock)
+        self._encodings = Encodings()
+        self._mutex = threading.RLock()
+        self._readers: dict[tuple[str, str], KafkaReader] = {}
+        self._alone: list[KafkaReader] = []
+        self._count = 0
+        self._closed = False
+
+    # -- Log ------------------------------------------------------------------
+
+    def create(self, topic: TopicSpec, *, grow: bool = False) -> None:
+        self._check_open()
+        check_spec(topic)
+        self.catalog.create(topic, grow=grow)
+
+    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+        self._check_open()
+        with self._mutex:
+            records = [self._encodings.encode(self.catalog, write) for write in writes]
+        sent = [record for each in records for record in each]
+        offsets = iter(self._send(sent))
+        return [
+            self._span(write, each, [next(offsets) for _ in each]) for write, each in zip(writes, records, strict=True)
+        ]
+
+    def reader(
+        self, group: str | None, topics: Sequence[str], member: str, *, start: Start = "earliest"
+    ) -> KafkaReader:
+        with self._mutex:
+            self._check_open()
+            self._count += 1
+            serial = f"{member}/{self._serial}-{self._count}"
+            if group is not None and (earlier := self._readers.pop((group, member), None)) is not None:
+                earlier.displace()
+        reader = KafkaReader(self._shared, group, topics, member, serial, start)
+        with self._mutex:
+            if group is None:
+                self._alone = [r for r in self._alone if not r.closed] + [reader]
+            else:
+                self._readers[group, member] = reader
+        return reader
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            readers = [*self._readers.values(), *self._alone]
+        for reader in readers:
+            reader.close()
+        self._transactions.close()
+        self._appender.close()
+        self.catalog.close()
+
+    # -- Inspect --------------------------------------------------------------
+
+    def topics(self) -> Sequence[TopicSpec]:
+        self._check_open()
+        return self.catalog.topics()
+
+    def partitions(self, topic: str) -> Sequence[PartitionState]:
+        self._check_open()
+        return self._states.partitions(topic)
+
+    def groups(self) -> Sequence[GroupState]:
+        self._check_open()
+        return self._states.groups()
+
+    # -- appending ------------------------------------------------------------
+
+    def _send(self, records: list[Record]) -> list[int]:
+        if len(records) == 1:
+            return [self._appender.send(records[0])]
+        if not records:
+            return []
+        try:
+            return self._transactions.run(records)
+        except Unknown as error:
+            self._transactions.settle()
+            raise LogUnreachable(f"append: the brokers went away in the middle of it: {error}") from None
+
+    def _span(self, write: Write, records: list[Record], offsets: list[int]) -> Span:
+        numbering = self.catalog.numbering(write.topic)
+        if not records:
+            end = numbering.position(self.catalog.end(write.topic, write.partition))
+            return Span(write.topic, write.partition, end, end - 1, 0)
+        parts = [
+            numbering.positions(offset, 0, record.out.rows) for offset, record in zip(offsets, records, strict=True)
+        ]
+        positions = np.concatenate(parts)
+        first, last, count = int(positions[0]), int(positions[-1]), len(positions)
+        sparse = None if last - first + 1 == count else positions
+        return Span(write.topic, write.partition, first, last, count, sparse)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogError("the log is closed")

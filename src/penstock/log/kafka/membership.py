@@ -1,0 +1,202 @@
+"""One consumer: as a member of a group, or on its own over every partition."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from ...clock import Clock
+from ...settings import Settings
+from ...telemetry import logger
+from .address import Address
+from .client import ANSWER, configuration, translated
+from .producing import GROUP_REFUSED, Refused
+
+log = logger(__name__)
+
+RECEIVED = 1_000  # records taken at once; what librdkafka holds beyond them is bounded in bytes
+HELD_KIB = 16_384  # that one consumer may have received and not yet been asked for
+PATIENCE = 24 * 3_600 * 1_000  # milliseconds between two looks: a call may take long, and the runner has its own limits
+JOINING = 5  # times the member timeout: a group may first have to see that a member is dead
+_GENERATION = struct.Struct("=i")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A group's position in one partition as Kafka keeps it: the record to go on with, and its rows already done."""
+
+    offset: int
+    row: int = 0
+
+    @classmethod
+    def of(cls, found: TopicPartition) -> Committed | None:
+        if found.offset < 0:
+            return None
+        key, _, value = (found.metadata or "").partition("=")
+        return cls(found.offset, int(value) if key == "row" and value.isdecimal() else 0)
+
+    def at(self, topic: str, partition: int) -> TopicPartition:
+        return TopicPartition(topic, partition, self.offset, f"row={self.row}" if self.row else "")
+
+
+Gained = Callable[[list[tuple[str, int, Committed | None]]], list[TopicPartition]]
+Lost = Callable[[list[tuple[str, int]]], None]
+
+
+class Membership:
+    """``gained`` answers where to begin in partitions that this member now owns; ``lost`` hears of those it no longer
+    does. Both are called inside ``receive``. Names of topics and of the group are the cluster's.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        settings: Settings,
+        clock: Clock,
+        group: str | None,
+        topics: Sequence[str],
+        member: str,
+        gained: Gained,
+        lost: Lost,
+    ) -> None:
+        self._clock, self._settings = clock, settings
+        self._topics = list(topics)
+        self._gained, self._lost = gained, lost
+        self._assigned = False
+        self.group, self.open = group, True
+        self._consumer = Consumer(configuration(address, **_settings(settings, group, member)))
+
+    # -- coming and going -----------------------------------------------------
+
+    def join(self) -> None:
+        """Ask for a share of the partitions, and wait until the group has answered; it may be none."""
+        self._assigned = False
+        self._consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
+    @property
+    def joined(self) -> bool:
+        return self._assigned
+
+    def own(self, places: list[TopicPartition]) -> None:
+        """Read these as well, outside of any group."""
+        self._consumer.incremental_assign(places)
+
+    def rejoin(self) -> None:
+        """Give up everything, and come back as a new member: positions are read anew."""
+        self._consumer.unsubscribe()
+        self._consumer.poll(0)
+        self.join()
+
+    def close(self) -> None:
+        """Leave at once, so that others need not wait for a timeout."""
+        self.open = False
+        self._consumer.close()
+
+    # -- records --------------------------------------------------------------
+
+    def receive(self, timeout: float, limit: int = RECEIVED) -> list[Message]:
+        """What has arrived; waits up to ``timeout`` seconds for the first record, and for no other."""
+        first = self._consumer.poll(timeout)
+        return [] if first is None else [first, *self._consumer.consume(limit - 1, 0)] if limit > 1 else [first]
+
+    def move(self, place: TopicPartition) -> None:
+        """Go on there; what had been received of the partition is dropped."""
+        bare = [TopicPartition(place.topic, place.partition)]
+        self._consumer.incremental_unassign(bare)
+        self._consumer.incremental_assign([place])
+
+    def pause(self, places: list[TopicPartition]) -> None:
+        self._consumer.pause(places)
+
+    def resume(self, places: list[TopicPartition]) -> None:
+        self._consumer.resume(places)
+
+    # -- positions ------------------------------------------------------------
+
+    @property
+    def identity(self) -> bytes:
+        """What fences a transaction of this member. Raises ``Refused`` when the group has put it out.
+
+        Without a generation the broker would not look at who commits (KIP-447), and take a zombie's positions.
+        """
+        found: bytes = self._consumer.consumer_group_metadata()
+        if _GENERATION.unpack_from(found, len(b"CGMDv2:"))[0] < 0:
+            raise Refused
+        return found
+
+    def committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        """Waits for transactions of the group that are just ending."""
+        try:
+            found = self._consumer.committed(places, ANSWER)
+        except KafkaException as error:
+            raise translated(error, f"ask for the positions of group '{self.group}'") from None
+        for each in found:
+            if each.error is not None:
+                raise translated(each.error, f"ask for the positions of group '{self.group}'")
+        return found
+
+    def commit(self, positions: list[TopicPartition]) -> None:
+        """Without outputs. Raises ``Refused``."""
+        _ = self.identity
+        try:
+            self._consumer.commit(offsets=positions, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() in GROUP_REFUSED:
+                raise Refused from None
+            raise translated(error, f"commit positions of group '{self.group}'") from None
+
+    def begin(self, positions: list[TopicPartition]) -> None:
+        """Set the positions of a group that has no member, before joining it."""
+        try:
+            self._consumer.commit(offsets=positions, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in GROUP_REFUSED:  # it has one by now, who has set them
+                raise translated(error, f"commit positions of group '{self.group}'") from None
+
+    # -- the group's side -----------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._assigned = True
+        if not self.open:  # it is leaving: what it is offered meanwhile is not taken
+            return
+        known = self.committed(places) if places else []
+        begin = self._gained([(p.topic, p.partition, Committed.of(p)) for p in known])
+        consumer.incremental_assign(begin)
+
+    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._lost([(p.topic, p.partition) for p in places])
+        consumer.incremental_unassign(places)
+
+
+def is_end(error: KafkaError) -> bool:
+    return bool(error.code() == KafkaError._PARTITION_EOF)
+
+
+def beginning(topic: str, partition: int) -> TopicPartition:
+    return TopicPartition(topic, partition, OFFSET_BEGINNING)
+
+
+def _settings(settings: Settings, group: str | None, member: str) -> dict[str, Any]:
+    session = int(settings.member_timeout * 1_000)
+    return {
+        "group.id": group or "penstock-alone",
+        "client.id": member,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",  # a position that is gone is told, never replaced in silence
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": session,
+        "heartbeat.interval.ms": max(session // 6, 50),
+        "max.poll.interval.ms": PATIENCE,
+        "topic.metadata.refresh.interval.ms": int(settings.poll_interval * 1_000),
+        "queued.max.messages.kbytes": HELD_KIB,
+        "fetch.wait.max.ms": min(int(settings.poll_interval * 1_000), 500),
+    }

@@ -1,0 +1,204 @@
+"""Writing: records that stand alone, and transactions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from ...clock import Clock
+from ...errors import LogError
+from .address import Address
+from .client import RECORD_LIMIT, code_of, configuration, translated
+from .records.interface import Outgoing
+
+DELIVERY = 20.0  # seconds within which a record must be acknowledged
+TRANSACTION = 10.0  # seconds after which the broker ends a transaction whose process was killed
+TURN = 0.1  # seconds of one wait
+# After a transaction the coordinator is busy for a millisecond with ending it, and refuses the next one for so long.
+# librdkafka would ask again after 100 ms, which is then what every transaction takes; so it asks after 1 ms.
+RETRY = {"retry.backoff.ms": 1, "retry.backoff.max.ms": 10}
+GROUP_REFUSED = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record on its way to one partition. ``topic``: its name on the cluster."""
+
+    topic: str
+    partition: int
+    out: Outgoing
+
+
+class Refused(Exception):
+    """The group has another generation by now: nothing was stored."""
+
+
+class Unknown(Exception):
+    """Whether the transaction was stored is not known before another producer of its name has been started."""
+
+
+class Deliveries:
+    """The offsets of records sent, in their order, as the broker acknowledges them."""
+
+    def __init__(self, count: int) -> None:
+        self.offsets = [-1] * count
+        self.error: KafkaError | None = None
+        self._left = count
+
+    def expect(self, place: int) -> Callable[[KafkaError | None, Any], None]:
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            self._left -= 1
+            if error is not None:
+                self.error = self.error or error
+            else:
+                self.offsets[place] = message.offset()
+
+        return delivered
+
+    @property
+    def complete(self) -> bool:
+        return not self._left
+
+
+class Appender:
+    """Sends single records, each acknowledged by every replica in sync. Safe to use from several threads."""
+
+    def __init__(self, address: Address) -> None:
+        self._producer = Producer(configuration(address, **_DURABLE, **{"delivery.timeout.ms": int(DELIVERY * 1_000)}))
+
+    def send(self, record: Record) -> int:
+        """Its offset. Raises ``LogUnreachable`` when no acknowledgement came: it may be stored or not."""
+        delivery = Deliveries(1)
+        _produce(self._producer, record, delivery.expect(0))
+        while not delivery.complete:
+            self._producer.poll(TURN)
+        if delivery.error is not None:
+            raise translated(delivery.error, f"append to '{record.topic}'")
+        return delivery.offsets[0]
+
+    def close(self) -> None:
+        self._producer.purge()
+        self._producer.flush(TURN)
+
+
+class Transactions:
+    """One transactional producer. ``name`` is no other's: a second producer of that name fences the first.
+
+    Used by one thread at a time, but for ``close``.
+    """
+
+    def __init__(self, address: Address, name: str, clock: Clock) -> None:
+        self._address, self._name, self._clock = address, name, clock
+        self._mutex = threading.Lock()
+        self._producer: Producer | None = None
+
+    def run(
+        self, records: Sequence[Record], positions: Sequence[TopicPartition] = (), group: bytes | None = None
+    ) -> list[int]:
+        """Store the records and the group's positions, all or nothing; the records' offsets.
+
+        ``group``: what ``Consumer.consumer_group_metadata`` said of the member. Raises ``Refused``; ``Unknown``; and
+        ``LogUnreachable`` or another ``LogError``, after which nothing was stored.
+        """
+        with self._mutex:
+            producer = self._started()
+            deliveries = Deliveries(len(records))
+            try:
+                producer.begin_transaction()
+                for place, record in enumerate(records):
+                    _produce(producer, record, deliveries.expect(place))
+                if positions:
+                    self._insist(lambda: producer.send_offsets_to_transaction(list(positions), group, TRANSACTION))
+            except (KafkaException, LogError) as error:
+                self._undo(producer, error)
+            try:
+                self._insist(lambda: producer.commit_transaction(TRANSACTION))
+            except KafkaException as error:
+                self._undo(producer, error)
+            while not deliveries.complete:
+                producer.poll(TURN)
+            return deliveries.offsets
+
+    def settle(self) -> None:
+        """After ``Unknown``: end the transaction that may be open, so that positions read afterwards are certain."""
+        with self._mutex:
+            self._started()
+
+    def close(self) -> None:
+        with self._mutex:
+            self._drop()
+
+    def _started(self) -> Producer:
+        if self._producer is None:
+            settings = {
+                "transactional.id": self._name,
+                "transaction.timeout.ms": int(TRANSACTION * 1_000),
+                "delivery.timeout.ms": int(TRANSACTION * 1_000),
+                **RETRY,
+            }
+            producer = Producer(configuration(self._address, **_DURABLE, **settings))
+            try:
+                self._insist(lambda: producer.init_transactions(TRANSACTION))
+            except KafkaException as error:
+                raise translated(error, "start a transaction") from None
+            self._producer = producer
+        return self._producer
+
+    def _insist(self, act: Callable[[], None]) -> None:
+        """Ask again while the answer may still come; a broker that is gone for long ends it with the last error."""
+        deadline = self._clock.monotonic() + TRANSACTION
+        while True:
+            try:
+                return act()
+            except KafkaException as error:
+                if not error.args[0].retriable() or self._clock.monotonic() > deadline:
+                    raise
+                self._clock.sleep(0.02)
+
+    def _undo(self, producer: Producer, error: Exception) -> None:
+        """Raises what became of the transaction that failed."""
+        reason = error.args[0] if isinstance(error, KafkaException) else None
+        if reason is not None and (reason.fatal() or not reason.txn_requires_abort()):
+            self._drop()
+            raise Unknown(reason.str()) from None
+        try:
+            self._insist(lambda: producer.abort_transaction(TRANSACTION))
+        except KafkaException as failed:
+            self._drop()
+            raise Unknown(failed.args[0].str()) from None
+        if reason is None:
+            raise error
+        if code_of(KafkaException(reason)) in GROUP_REFUSED:
+            raise Refused from None
+        raise translated(reason, "commit") from None
+
+    def _drop(self) -> None:
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer = None
+
+
+_DURABLE = {
+    "acks": "all",
+    "enable.idempotence": True,
+    "linger.ms": 0,
+    "compression.type": "lz4",
+    "message.max.bytes": RECORD_LIMIT + (64 << 10),
+}
+
+
+def _produce(producer: Producer, record: Record, delivered: Callable[[KafkaError | None, Any], None]) -> None:
+    out = record.out
+    while True:
+        try:
+            producer.produce(record.topic, out.value, out.key, record.partition, delivered, headers=[*out.headers])
+        except BufferError:
+            producer.poll(TURN)
+        except KafkaException as error:
+            raise translated(error, f"append to '{record.topic}'") from None
+        else:
+            return

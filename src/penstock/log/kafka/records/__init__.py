@@ -1,0 +1,1 @@
+"""What a record holds, and how rows become records and rows again."""

@@ -1,0 +1,47 @@
+"""The encodings of all topics, by what each declares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ....batch import TopicSpec, Write
+from ....errors import SchemaChanged
+from ...fitting import RowChecks
+from ..catalog import Catalog
+from ..client import RECORD_LIMIT
+from ..producing import Record
+from .arrow import ArrowRecords
+from .interface import Chunk, Encoding, Incoming
+from .json import JsonRecords
+
+
+class Encodings:
+    """Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._checks = RowChecks()
+        self._by_name: dict[str, Encoding] = {"arrow": ArrowRecords(RECORD_LIMIT), "json": JsonRecords(RECORD_LIMIT)}
+
+    def encode(self, catalog: Catalog, write: Write) -> list[Record]:
+        """Raises ``NotFound``, ``SchemaChanged`` and ``LogError`` for rows that cannot be stored."""
+        catalog.partition(write.topic, write.partition)
+        spec = self._fitting(catalog, write)
+        name = catalog.name(write.topic)
+        return [Record(name, write.partition, out) for out in self._by_name[spec.encoding].encode(spec, write)]
+
+    def decode(self, catalog: Catalog, topic: str, records: Sequence[Incoming]) -> list[Chunk]:
+        encoding = self._by_name[(spec := catalog.topic(topic)).encoding]
+        chunks = encoding.decode(spec, records)
+        if any(chunk.rejected for chunk in chunks):  # perhaps of a type that has grown since
+            catalog.refresh()
+            if catalog.topic(topic) is not spec:
+                chunks = encoding.decode(catalog.topic(topic), records)
+        return chunks
+
+    def _fitting(self, catalog: Catalog, write: Write) -> TopicSpec:
+        try:
+            self._checks.check(catalog.topic(write.topic), write.rows)
+        except SchemaChanged:  # perhaps not by now: another process may have declared more
+            catalog.refresh()
+            self._checks.check(catalog.topic(write.topic), write.rows)
+        return catalog.topic(write.topic)

@@ -1,0 +1,233 @@
+"""A record an event: its JSON as value, the CloudEvents attributes as headers.
+
+The Kafka protocol binding of CloudEvents 1.0.2 in binary mode, so any Kafka client reads and writes such a topic; a
+record in structured mode is read too, and so is one without any header. What CloudEvents requires and an event lacks is
+filled in when it is written: a random id for one that was published without, ``/penstock/TOPIC`` as source and the
+topic's name as type. The last two are absent again when they are read.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from ....batch import ENVELOPE, Batch, Rejected, TopicSpec, Write, column, event_ids
+from ....errors import InvalidEvent, LogError, PenstockError
+from ....partition import key_text
+from ....schema.cloudevents import Attributes, check_data, decode_events, envelope
+from ....schema.decode import Decoder
+from ....schema.encode import data_objects, keys
+from ....schema.rows import rules_of, with_rules
+from ..numbering import ONE_A_RECORD
+from .interface import Chunk, Headers, Incoming, Outgoing, origin_header, origin_of, parse_origin
+
+PARENT = "penstock-parent"  # PARTITION/POSITION/ORDINAL, in the topic that the origin names
+COMMON: Headers = [("ce_specversion", b"1.0"), ("content-type", b"application/json")]
+STRUCTURED = b"application/cloudevents"
+SLACK = 4_096  # bytes of a record beside its value: the headers
+_ENCODER = msgspec.json.Encoder()
+_Columns = dict[str, list[Any]]
+
+
+class JsonRecords:
+    """Implements ``Encoding``. ``limit``: bytes of one record."""
+
+    numbering = ONE_A_RECORD
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit - SLACK
+        self._decoders: dict[str, tuple[pa.Schema, Decoder]] = {}
+
+    # -- writing --------------------------------------------------------------
+
+    def encode(self, spec: TopicSpec, write: Write) -> list[Outgoing]:
+        values = [_ENCODER.encode(data) for data in data_objects(write.rows)]
+        if values and (longest := max(map(len, values))) > self._limit:
+            raise LogError(f"an event of {longest} bytes does not fit a record of {self._limit}")
+        common = [*COMMON, *origin_header(write.origin)]
+        names = keys(write.rows, spec).to_pylist()
+        return [
+            Outgoing(value, 1, common + own, None if key is None else key.encode())
+            for value, own, key in zip(values, _headers(spec, write), names, strict=True)
+        ]
+
+    # -- reading --------------------------------------------------------------
+
+    def decode(self, spec: TopicSpec, records: Sequence[Incoming]) -> list[Chunk]:
+        decoder = self._decoder(spec)
+        runs = groupby(records, key=lambda record: (_is_structured(record), origin_of(record.headers)))
+        return [chunk for _, run in runs for chunk in _chunks(spec, decoder, list(run))]
+
+    def _decoder(self, spec: TopicSpec) -> Decoder:
+        known, decoder = self._decoders.get(spec.name, (None, None))
+        if decoder is None or known is not spec.schema:
+            decoder = Decoder(_as_stored(spec.schema))
+            self._decoders[spec.name] = spec.schema, decoder
+        return decoder
+
+
+def _as_stored(schema: pa.Schema) -> pa.Schema:
+    """A record of before a field was added lacks it; a door would ask for it."""
+    fields = [f if not f.nullable or "default" in rules_of(f) else with_rules(f, {"default": None}) for f in schema]
+    return pa.schema(fields, schema.metadata)
+
+
+def _headers(spec: TopicSpec, write: Write) -> Iterator[Headers]:
+    """What is each row's own of its record's headers."""
+    rows = write.rows
+    source, kind = f"/penstock/{spec.name}", spec.name
+    columns = {
+        "ce_id": _ids(write),
+        "ce_source": [source if v is None else v for v in column(rows, "_source").to_pylist()],
+        "ce_type": [kind if v is None else v for v in column(rows, "_type").to_pylist()],
+    }
+    optional = {"ce_time": _times(rows), "ce_subject": column(rows, "_subject").to_pylist()}
+    columns |= {name: values for name, values in optional.items() if any(v is not None for v in values)}
+    if rows.schema.get_field_index("_parent") >= 0:
+        columns[PARENT] = _parents(rows)
+    extensions = column(rows, "_extensions")
+    others = extensions.to_pylist() if extensions.null_count < len(extensions) else [None] * len(rows)
+    names = list(columns)
+    for row, text in zip(zip(*columns.values(), strict=True), others, strict=True):
+        found = [(name, value.encode()) for name, value in zip(names, row, strict=True) if value is not None]
+        if text is not None:
+            found += [(f"ce_{name}", _text(value).encode()) for name, value in msgspec.json.decode(text).items()]
+        yield found
+
+
+def _ids(write: Write) -> list[str]:
+    """The publisher's; the derived one of what a stage made; else a random one, since there is no position yet."""
+    count = write.rows.num_rows
+    if write.origin is not None:
+        places = np.arange(count, dtype=np.int64)
+        return event_ids(Batch(write.topic, write.partition, places, places, write.rows, write.origin))
+    given = column(write.rows, "_id")
+    if not given.null_count:
+        ids: list[str] = given.to_pylist()
+        return ids
+    random = secrets.token_hex(16 * count)
+    return [i if i is not None else random[32 * n : 32 * n + 32] for n, i in enumerate(given.to_pylist())]
+
+
+def _times(rows: pa.RecordBatch) -> list[str | None]:
+    times: list[datetime | None] = column(rows, "_time").to_pylist()
+    return [None if t is None else t.isoformat().replace("+00:00", "Z") for t in times]
+
+
+def _parents(rows: pa.RecordBatch) -> list[str | None]:
+    columns = (column(rows, name).to_pylist() for name in ("_parent_partition", "_parent", "_ordinal"))
+    return [None if at is None else f"{_or_none(p)}/{at}/{n or 0}" for p, at, n in zip(*columns, strict=True)]
+
+
+def _or_none(partition: int | None) -> int | str:
+    return "-" if partition is None else partition
+
+
+def _text(value: str | int | bool) -> str:
+    """An attribute as CloudEvents writes it in a header."""
+    return value if isinstance(value, str) else str(value).lower()
+
+
+# -- reading ------------------------------------------------------------------
+
+
+def _is_structured(record: Incoming) -> bool:
+    return any(name == "content-type" and value.startswith(STRUCTURED) for name, value in record.headers)
+
+
+def _chunks(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> list[Chunk]:
+    """All at once; where that fails, one at a time, so that only the faulty are refused."""
+    try:
+        return [_chunk(spec, decoder, records)]
+    except (PenstockError, msgspec.DecodeError, ValueError, OverflowError) as error:
+        if len(records) > 1:
+            return [chunk for record in records for chunk in _chunks(spec, decoder, [record])]
+        record, none = records[0], np.empty(0, np.int64)
+        rejected = Rejected(record.offset, f"not an event of this topic: {error}", record.value or b"")
+        return [Chunk(none, none, None, None, record.offset, rejected)]
+
+
+def _chunk(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> Chunk:
+    if _is_structured(records[0]):
+        rows, columns = _structured(decoder, records)
+    else:
+        rows, columns = _binary(decoder, records)
+    data = decoder.columns(rows)
+    if data.num_rows != len(records):
+        raise InvalidEvent(f"{data.num_rows} events in {len(records)} records")
+    origin = parse_origin(origin_of(records[0].headers))
+    columns |= _lineage(records)
+    _absent(columns, "_source", f"/penstock/{spec.name}")
+    _absent(columns, "_type", spec.name)
+    columns["_key"] = _keys(spec, data, records)
+    present = {name: values for name, values in columns.items() if any(v is not None for v in values)}
+    schema = pa.schema([*spec.schema, *(pa.field(name, ENVELOPE[name]) for name in present)], spec.schema.metadata)
+    arrays = [*data.columns, *(pa.array(values, ENVELOPE[name]) for name, values in present.items())]
+    return Chunk(
+        np.fromiter((r.offset for r in records), np.int64, len(records)),
+        np.fromiter((r.time for r in records), np.int64, len(records)),
+        pa.RecordBatch.from_arrays(arrays, schema=schema),
+        origin,
+        records[-1].offset,
+    )
+
+
+def _binary(decoder: Decoder, records: list[Incoming]) -> tuple[list[Any], _Columns]:
+    marked = [_attributes(record) for record in records]
+    values = [
+        (record.value or b"") if attributes is None else check_data(attributes, record.value or b"", decoder)
+        for record, attributes in zip(records, marked, strict=True)
+    ]
+    return decoder.decode_each(values), envelope([attributes or {} for attributes in marked])
+
+
+def _structured(decoder: Decoder, records: list[Incoming]) -> tuple[list[Any], _Columns]:
+    if len(records) > 1:
+        raise InvalidEvent("each record must be looked at by itself")
+    return decode_events(records[0].value or b"", decoder, many=False)
+
+
+def _attributes(record: Incoming) -> Attributes | None:
+    """The CloudEvents attributes of a record in binary mode; ``None``: it carries none, and is plain JSON."""
+    found: Attributes = {name[3:]: value.decode() for name, value in record.headers if name.startswith("ce_")}
+    if not found:
+        return None
+    for name, value in record.headers:
+        if name == "content-type" and value != b"application/json":
+            found["datacontenttype"] = value.decode()
+    return found
+
+
+def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[Incoming]) -> list[str | None]:
+    """The records' keys, but for those that the topic's key column says already."""
+    given = [None if record.key is None else record.key.decode() for record in records]
+    if spec.key is None:
+        return given
+    declared = key_text(data.column(spec.key)).to_pylist()
+    return [None if key == known else key for key, known in zip(given, declared, strict=True)]
+
+
+def _lineage(records: list[Incoming]) -> _Columns:
+    """Where each came from. Raises ``ValueError`` for a header that is not ours."""
+    texts = [next((v.decode() for name, v in r.headers if name == PARENT), None) for r in records]
+    if not any(texts):
+        return {}
+    parts = [("-", None, 0) if t is None else t.split("/") for t in texts]
+    partitions, positions, ordinals = zip(*parts, strict=True)
+    return {
+        "_parent_partition": [None if p == "-" else int(p) for p in partitions],
+        "_parent": [None if at is None else int(at) for at in positions],
+        "_ordinal": [int(n) or None for n in ordinals],
+    }
+
+
+def _absent(columns: _Columns, name: str, filled_in: str) -> None:
+    if name in columns:
+        columns[name] = [None if value == filled_in else value for value in columns[name]]
