@@ -59,6 +59,17 @@ def test_the_picture_holds_every_name_once_and_escapes() -> None:
     assert "prefers-color-scheme: dark" in svg.as_svg(PLAN)
 
 
+def test_names_stay_clear_of_the_open_end_of_their_pipe() -> None:
+    wide = 9.6  # pixels a character of DejaVu Sans, the widest of the fonts that viewers take
+    for group in ElementTree.fromstring(svg.as_svg(PLAN)).iter("{http://www.w3.org/2000/svg}g"):
+        mouth = group.find("{http://www.w3.org/2000/svg}ellipse")
+        title = group.find("{http://www.w3.org/2000/svg}text")
+        assert title is not None and title.text is not None
+        if mouth is not None:
+            right = float(title.attrib["x"]) + wide * len(title.text) / 2
+            assert right < float(mouth.attrib["cx"]) - float(mouth.attrib["rx"]), title.text
+
+
 def test_an_app_of_nothing_can_be_drawn() -> None:
     empty = Plan('a"<&', "", "", ())
     assert ElementTree.fromstring(svg.as_svg(empty)).get("aria-label") == 'a"<&'

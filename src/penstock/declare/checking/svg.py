@@ -11,7 +11,8 @@ from .graph import Graph, Node, graph_of
 from .layout import layered
 
 _ROW, _HEIGHT, _GAP, _MARGIN, _TOP = 96, 58, 72, 32, 76
-_TITLE_WIDTH, _NOTE_WIDTH = 8.6, 6.4  # pixels a character, at most, of the fonts below
+_MOUTH = 9  # half the width of a pipe's open end
+_TITLE_WIDTH, _NOTE_WIDTH = 9.8, 6.6  # pixels a character, at most, of the fonts below
 
 # Written out twice rather than with CSS variables, which many viewers of SVG do not know and paint black.
 _LIGHT = {
@@ -130,8 +131,10 @@ def _way(tail: Box, head: Box, bottom: float) -> str:
 
 
 def _shape(node: Node, box: Box) -> str:
-    outline = {"topic": _pipe, "system": _pipe, "function": _plate, "scorer": _turbine}[node.kind](node, box)
-    x = box.x + box.width / 2
+    outline_of = {"topic": _pipe, "system": _pipe, "function": _plate, "scorer": _turbine}[node.kind]
+    outline = outline_of(node, box)
+    mouth = 2 * _MOUTH if outline_of is _pipe else 0
+    x = box.x + (box.width - mouth) / 2
     title = f'<text class="title" text-anchor="middle" x="{x:.1f}" y="{box.middle - 3:.1f}">{escape(node.title)}</text>'
     note = f'<text class="note" text-anchor="middle" x="{x:.1f}" y="{box.middle + 15:.1f}">{escape(node.note)}</text>'
     return f"<g>{outline}{title}{note}</g>"
@@ -139,7 +142,7 @@ def _shape(node: Node, box: Box) -> str:
 
 def _pipe(node: Node, box: Box) -> str:
     """A length of pipe, its open end to the right."""
-    end, half = 9, _HEIGHT / 2
+    end, half = _MOUTH, _HEIGHT / 2
     body = (
         f"M{box.x + end:.1f} {box.y:.1f} H{box.right - end:.1f} A{end} {half} 0 0 1 {box.right - end:.1f} "
         f"{box.y + _HEIGHT:.1f} H{box.x + end:.1f} A{end} {half} 0 0 1 {box.x + end:.1f} {box.y:.1f}Z"
