@@ -7,19 +7,24 @@ whole bucket; at start they are read back from the log. An index on disk over al
 from __future__ import annotations
 
 from collections import deque
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import repeat
 
 import pyarrow as pa
 
 from ..batch import Batch, column
-from ..log.interface import Log, Seek
+from ..errors import Corrupt
+from ..log.interface import Log, Reader, Seek
+from ..telemetry import logger
 
 Pair = tuple[str | None, str]  # source and id; a null source is the topic's own
 Place = tuple[int, int]  # partition and position
 
 BUCKETS = 8  # a pair is remembered for the window and at most an eighth more
 READ_ROWS = 10_000
+
+_log = logger(__name__)
 
 
 class Window:
@@ -56,15 +61,27 @@ def pairs(rows: pa.RecordBatch) -> list[Pair | None]:
 
 
 def restore(window: Window, log: Log, topic: str, since_us: int) -> None:
-    """Read back what the topic got from ``since_us`` on. One pass, at start, before the doors open."""
-    reader = log.reader(None, [topic], "dedupe")
-    try:
+    """Read back what the topic got from ``since_us`` on. One pass, at start, before the doors open.
+
+    What lies behind a damaged batch of a partition is not remembered: that is told, and all else goes on.
+    """
+    with closing(log.reader(None, [topic], "dedupe")) as reader:
         reader.seek(Seek(topic, None, datetime.fromtimestamp(since_us / 1e6, UTC)))
-        while batches := reader.read(READ_ROWS, 0):
+        more = True
+        while more:
+            try:
+                batches = reader.read(READ_ROWS, 0)
+            except Corrupt as error:
+                _pass_over(reader, error)
+                continue
             for batch in batches:
                 _restore(window, batch)
-    finally:
-        reader.close()
+            more = bool(batches)
+
+
+def _pass_over(reader: Reader, error: Corrupt) -> None:
+    _log.error(f"{error}; repeats of what partition {error.partition} got from there on are stored again")
+    reader.seek(Seek(error.topic, error.partition, "pause"))
 
 
 def _restore(window: Window, batch: Batch) -> None:

@@ -1,0 +1,66 @@
+"""The window of a topic without repeats, read back from a log that is damaged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+import pyarrow as pa
+import pytest
+
+from penstock.batch import TopicSpec
+from penstock.clock import SystemClock
+from penstock.errors import Corrupt
+from penstock.log.embedded import EmbeddedLog
+from penstock.settings import Settings
+from penstock.stages import dedupe
+from penstock.stages.ingest import Ingest
+
+SCHEMA = pa.schema([pa.field("k", pa.string(), nullable=False)])
+ONCE = TopicSpec("once", SCHEMA, partitions=2, key="k", dedupe_us=600_000_000)
+HERE, THERE = "a", "d"  # keys of partitions 0 and 1
+
+
+async def store(ingest: Ingest, key: str, names: Sequence[str]) -> list[tuple[int, int]]:
+    rows = ingest.topics["once"].decoder.decode(b"[" + b",".join([b'{"k": "%b"}' % key.encode()] * len(names)) + b"]")
+    receipt = await ingest.store("once", rows, {"_id": list(names), "_source": ["/s"] * len(names)})
+    return list(zip(receipt.partitions.tolist(), receipt.positions.tolist(), strict=True))
+
+
+def opened(log: EmbeddedLog) -> Ingest:
+    return Ingest(log, [ONCE], Settings(), SystemClock(), lambda: None)
+
+
+async def a_damaged_partition_costs_no_other(directory: Path) -> None:
+    log = EmbeddedLog(directory)
+    log.create(ONCE)
+    ingest = opened(log)
+    damaged, whole = await store(ingest, HERE, ["1"]), await store(ingest, THERE, ["2", "3"])
+    assert damaged[0][0] != whole[0][0]
+    await ingest.close()
+    log.close()
+    db = apsw.Connection(str(directory / "log.db"))
+    db.execute("UPDATE batch SET payload = zeroblob(length(payload)) WHERE count = 1")
+    db.close()
+    log = EmbeddedLog(directory)
+    try:
+        ingest = opened(log)
+        assert await store(ingest, THERE, ["2", "3"]) == whole
+        await ingest.close()
+    finally:
+        log.close()
+
+
+def test_a_damaged_partition_keeps_no_door_shut(tmp_path: Path) -> None:
+    asyncio.run(asyncio.wait_for(a_damaged_partition_costs_no_other(tmp_path), 30))
+
+
+def test_the_mutant_that_stops_at_damage_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(*_: object) -> None:
+        raise
+
+    monkeypatch.setattr(dedupe, "_pass_over", stops)
+    with pytest.raises(Corrupt):
+        asyncio.run(asyncio.wait_for(a_damaged_partition_costs_no_other(tmp_path), 30))
