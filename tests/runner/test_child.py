@@ -377,3 +377,16 @@ def test_a_scorers_runner_imports_neither_polars_nor_a_model_library() -> None:
     code = "import sys, penstock.runner.main, penstock.models.runtimes.choose; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"polars", "lightgbm", "sklearn", "onnxruntime", "pandas"} & set(loaded)
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "memory_maps"), reason="this system does not tell what is loaded")
+def test_the_first_event_does_not_wait_for_imports_of_ours() -> None:
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="fresh")
+    try:
+        runner.apply("one", given(), timeout=LIMIT)
+        (process,) = (p for p in psutil.Process().children() if p.cmdline()[-1] == "fresh")
+        before = {library.path for library in process.memory_maps() if library.path.endswith(".so")}
+        assert made(runner.apply("one", given(5), timeout=LIMIT)) == [(0, 5)]
+        assert {library.path for library in process.memory_maps() if library.path.endswith(".so")} == before
+    finally:
+        runner.close()
