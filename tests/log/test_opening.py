@@ -7,10 +7,12 @@ import itertools
 import os
 import resource
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import apsw
+import msgspec
 import psutil
 import pytest
 
@@ -183,3 +185,25 @@ def test_a_deep_data_directory_still_wakes_its_readers(tmp_path: Path) -> None:
         other.append([write([1])])
         assert values(reader.read(10, 5)) == [1]
     assert not list((deep / "wake").iterdir()) and not list((deep / "members").iterdir())
+
+
+def test_the_encoding_of_a_topic_is_kept(tmp_path: Path) -> None:
+    with closing(EmbeddedLog(tmp_path)) as log:
+        log.create(replace(numbers(), encoding="json"))
+    with closing(EmbeddedLog(tmp_path)) as log:
+        assert [topic.encoding for topic in log.topics()] == ["json"]
+        log.create(numbers())
+        assert [topic.encoding for topic in log.topics()] == ["arrow"]
+
+
+def test_a_file_of_before_encodings_were_kept(tmp_path: Path) -> None:
+    with closing(EmbeddedLog(tmp_path)) as log:
+        log.create(numbers(key="n", retain_us=60_000_000))
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
+        row = db.execute("SELECT id, name, spec, schema FROM topic").get
+        older = msgspec.json.encode(msgspec.json.decode(row[2])[:4])
+        crc = tables.sealed(row[0], row[1], older, row[3])
+        db.execute("UPDATE topic SET spec = ?, crc = ?", (older, crc))
+    with closing(EmbeddedLog(tmp_path)) as log:
+        (topic,) = log.topics()
+        assert (topic.key, topic.retain_us, topic.encoding) == ("n", 60_000_000, "arrow")

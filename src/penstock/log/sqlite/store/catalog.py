@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import apsw
 import msgspec
@@ -27,6 +27,7 @@ class _Limits(NamedTuple):
     retain_us: int | None
     retain_bytes: int | None
     dedupe_us: int | None
+    encoding: Literal["arrow", "json"] = "arrow"  # files of before it was kept lack it
 
 
 @dataclass(slots=True)
@@ -115,8 +116,7 @@ class Catalog:
         except ValueError as error:
             raise LogUnusable(f"topic '{name}' is damaged, {error}: {REPAIR}") from error
         tps = [tp for (tp,) in db.execute("SELECT tp FROM partition WHERE topic = ? ORDER BY number", (number,))]
-        key, retain_us, retain_bytes, dedupe_us = msgspec.json.decode(limits, type=_Limits)
-        spec = TopicSpec(name, columns, len(tps), key, retain_us, retain_bytes, dedupe_us)
+        spec = TopicSpec(name, columns, len(tps), *msgspec.json.decode(limits, type=_Limits))
         entry = self.topics[name] = TopicEntry(number, spec, tps)
         self.names[number] = name
         self.places.update({tp: (name, i) for i, tp in enumerate(tps)})
@@ -129,7 +129,7 @@ def declare(db: apsw.Connection, state: State, known: TopicEntry | None, spec: T
         merged = grown(known.spec, spec, grow=grow)
         if merged == known.spec and merged.schema.equals(known.spec.schema, check_metadata=True):
             return False
-    limits = msgspec.json.encode(_Limits(spec.key, spec.retain_us, spec.retain_bytes, spec.dedupe_us))
+    limits = msgspec.json.encode(_Limits(spec.key, spec.retain_us, spec.retain_bytes, spec.dedupe_us, spec.encoding))
     schema = store_schema(db, spec.schema)
     number = known.id if known else db.execute("SELECT coalesce(max(id), 0) + 1 FROM topic").get
     db.execute(
