@@ -62,7 +62,7 @@ def test_wrong_arguments_exit_with_2(arguments: list[str]) -> None:
     assert run.invoke(app, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("url", ["kafka://localhost:9092", "sqlite:", "memory:"])
+@pytest.mark.parametrize("url", ["kafka:", "sqlite:", "memory:"])
 def test_another_log_is_refused(url: str) -> None:
     done = run.invoke(app, ["run", "app.py", "--log", url])
     assert done.exit_code == 2 and url in done.stderr

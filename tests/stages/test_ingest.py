@@ -253,13 +253,13 @@ def test_after_an_append_of_unknown_end_nobody_is_answered_and_the_process_ends(
 
 
 def test_the_mutant_that_goes_on_after_an_unknown_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(penstock.stages.ingest, "CERTAIN", (Exception,))
+    monkeypatch.setattr(penstock.stages.ingest, "TOLD", (Exception,))
     with pytest.raises(AssertionError, match="the process goes on"):
         run(an_unknown_end_answers_nobody(OSError("fsync")))
 
 
 def test_the_mutant_that_ends_for_a_full_disk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(penstock.stages.ingest, "CERTAIN", ())
+    monkeypatch.setattr(penstock.stages.ingest, "TOLD", ())
     with pytest.raises(AssertionError):
         run(a_full_disk_refuses_and_the_next_group_works())
 

@@ -16,7 +16,13 @@ Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free o
 Workers = Annotated[int, typer.Option(help="Worker processes; 0: one a core.", min=0)]
 Against = Annotated[str | None, typer.Option(help="Compare with what is there: http://HOST:PORT or a data directory.")]
 Out = Annotated[Path | None, typer.Option(help="Draw the graph into this .svg file.", dir_okay=False)]
-Log = Annotated[str | None, typer.Option(help="Where events are kept: sqlite:DIR, which is the same as --data DIR.")]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        help="Where events are kept: sqlite:DIR, which is the same as --data DIR; or kafka://HOST:PORT[,HOST:PORT…]"
+        "[/NAMESPACE], shared by every host that is told so. Then --data holds only what this host needs."
+    ),
+]
 
 
 def run(
@@ -59,13 +65,15 @@ def _supervise(target: str, data: Path, host: str, port: int, workers: int, log:
     from ..run.supervisor.loop import Options, Supervisor
     from ..telemetry import log_to_stderr
 
-    if log is not None:
-        kind, _, place = log.partition(":")
-        if kind != "sqlite" or not place:
-            raise CannotStart(f"--log {log}: no such log; there is sqlite:DIR, the same as --data DIR")
-        data = Path(place)
+    kind, _, place = (log or "").partition(":")
+    if kind == "sqlite" and place:
+        data, log = Path(place), None
+    elif log is not None and not (kind.startswith("kafka") and place):
+        raise CannotStart(
+            f"--log {log}: no such log; there are sqlite:DIR, the same as --data DIR, and kafka://HOST:PORT"
+        )
     log_to_stderr("supervisor")
-    Supervisor(Options(target, data, workers or _cores(), host, port, reload), _say).run()
+    Supervisor(Options(target, data, workers or _cores(), host, port, reload, log or ""), _say).run()
 
 
 def _cores() -> int:

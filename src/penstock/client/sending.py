@@ -20,6 +20,7 @@ CODES: dict[str, type[PenstockError]] = {
     "model_refused": errors.ModelRefused,
     "schema_changed": errors.SchemaChanged,
     "log_full": errors.LogFull,
+    "log_unreachable": errors.LogUnreachable,
     "prediction_invalid": errors.PredictionInvalid,
     "unavailable": errors.Unavailable,
 }

@@ -1,8 +1,8 @@
 """Import the user's file and see whether it could run.
 
-As a program, ``python -m penstock.run.check TARGET DATA PLAN``, this is the supervisor's child that does so: it also
-makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But for the runners
-no other process executes the user's code.
+As a program, ``python -m penstock.run.check TARGET DATA PLAN [LOG]``, this is the supervisor's child that does so: it
+also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But for the
+runners no other process executes the user's code.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ def _files(target: str) -> list[Path]:
     return [file, *(path for path in own_files(file) if path != file)]
 
 
-def main(target: str, data: Path, plan: Path) -> None:
+def main(target: str, data: Path, plan: Path, url: str = "") -> None:
     try:
         checked = check(target, os.environ)
         Report(list(checked.resolved.findings)).raise_errors()
         directory, clock = DataDirectory(data), SystemClock()
-        log = open_log(directory, clock, Settings.from_env())
+        log = open_log(directory, clock, Settings.from_env(), url)
         try:
             prepare(checked.resolved.plan, log, open_artifacts(directory), clock)
         finally:
@@ -86,4 +86,4 @@ def main(target: str, data: Path, plan: Path) -> None:
 
 if __name__ == "__main__":
     die_with_parent()  # whoever starts again after a killed supervisor checks for itself
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

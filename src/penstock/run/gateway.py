@@ -1,4 +1,4 @@
-"""``python -m penstock.run.gateway DATA FD``: the doors, on the listening socket that the supervisor owns."""
+"""``python -m penstock.run.gateway DATA FD [LOG]``: the doors, on the listening socket that the supervisor owns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAUGES = 5.0  # seconds between two looks at what is not counted but looked up
 SHARE = 0.01  # of a core that those looks may cost
 
 
-def main(data: Path, fd: int) -> None:
+def main(data: Path, fd: int, url: str = "") -> None:
     process = Process("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
     from ..batch import SYSTEM
@@ -36,7 +36,7 @@ def main(data: Path, fd: int) -> None:
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
-    log = open_log(directory, clock, settings)
+    log = open_log(directory, clock, settings, url)
     rooms = Rooms(
         plan,
         log,
@@ -72,4 +72,4 @@ def report(process: Process, rooms: Rooms) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

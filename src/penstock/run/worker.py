@@ -1,4 +1,4 @@
-"""``python -m penstock.run.worker DATA NAME``: one thread a stage, on the partitions that this process holds."""
+"""``python -m penstock.run.worker DATA NAME [LOG]``: one thread a stage, on the partitions that this process holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .compose.stages import Composition, Line
 
 
-def main(data: Path, name: str) -> None:
+def main(data: Path, name: str, url: str = "") -> None:
     process = Process(name, DataDirectory(data))  # before the heavy imports: nothing must outlive its parent meanwhile
     do_without_pandas()
     from ..clock import SystemClock
@@ -28,7 +28,7 @@ def main(data: Path, name: str) -> None:
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
-    log = open_log(directory, clock, settings)
+    log = open_log(directory, clock, settings, url)
     runner = partial(child_runner, plan, settings)
     composition = Composition(plan, log, open_artifacts(directory), clock, settings, name, runner)
     answers = Answers(directory.sockets / f"{name}.sock", composition.scorers)
@@ -69,4 +69,4 @@ def _status(line: Line) -> StageStatus:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 
 from ..batch import Span, TopicSpec, Write
 from ..clock import Clock
-from ..errors import Busy, LogFull, NotFound, SchemaChanged
+from ..errors import Busy, LogFull, LogUnreachable, NotFound, SchemaChanged
 from ..log.interface import Log
 from ..settings import Settings
 from ..telemetry import logger
 from .intake import Envelope, Intake, Piece, Receipt, Request, Rows
 
-CERTAIN = (LogFull, NotFound, SchemaChanged)  # errors after which it is sure that nothing was stored
+TOLD = (LogFull, NotFound, SchemaChanged, LogUnreachable)
+"""What publishers are told, and others are served after: nothing was stored, or, where the brokers went away,
+nothing was acknowledged."""
 EAGER_ROWS = 256  # a request of so many rows has its columns built at once, while the writer is busy with others
 
 _log = logger(__name__)
@@ -69,7 +71,8 @@ class Ingest:
     async def store(self, topic: str, rows: Rows, envelope: Envelope | None = None, *, size: int = 0) -> Receipt:
         """All of the rows or none; durable on return. ``size``: bytes as they were sent, for the metrics.
 
-        Raises ``InvalidEvent`` (found while building columns), ``LogFull``, ``NotFound``, ``SchemaChanged``.
+        Raises ``InvalidEvent`` (found while building columns), ``LogFull``, ``NotFound``, ``SchemaChanged``,
+        ``LogUnreachable``.
         """
         loop = asyncio.get_running_loop()
         request = Request(rows, envelope, loop.create_future(), size)
@@ -120,7 +123,7 @@ class Ingest:
             loop, group = item
             try:
                 spans: Sequence[Span] = self._log.append(group.writes) if group.writes else []
-            except CERTAIN as error:
+            except TOLD as error:
                 loop.call_soon_threadsafe(self._refuse, loop, group, error)
             except BaseException as error:
                 # A failed fsync may have lost pages that a second one would report as written: never go on.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
 from ...clock import Clock
 from ...declare.plan import Plan
+from ...errors import CannotStart
 from ...log.embedded import EmbeddedLog
+from ...log.interface import Inspect, Log
 from ...models.artifacts import Artifacts
 from ...models.interface import Signature
 from ...runner.child import ChildRunner
@@ -17,9 +20,20 @@ from ...stages.register import GROUP
 from ..directory import DataDirectory
 
 
-def open_log(directory: DataDirectory, clock: Clock, settings: Settings) -> EmbeddedLog:
-    """Raises ``LogUnusable``."""
-    return EmbeddedLog(directory.root, clock=clock, settings=settings)
+class AppLog(Log, Inspect, Protocol):
+    """What an app stands on: a log that an operator can look into."""
+
+
+def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: str = "") -> AppLog:
+    """``url``: of a cluster; else the log is in the directory. Raises ``LogUnusable``, ``CannotStart``."""
+    if not url:
+        return EmbeddedLog(directory.root, clock=clock, settings=settings)
+    try:
+        from ...log.kafka.address import Address
+        from ...log.kafka.log import KafkaLog
+    except ImportError as error:
+        raise CannotStart(f"--log {url} needs the Kafka client: pip install 'penstock[kafka]' ({error})") from None
+    return KafkaLog(Address.parse(url), clock=clock, settings=settings)
 
 
 def open_artifacts(directory: DataDirectory) -> Artifacts:

@@ -49,6 +49,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8000
     reload: bool = False  # watch the user's files, as `penstock dev` does
+    log: str = ""  # the URL of a cluster that holds the log; else it is in the data directory
 
 
 class Supervisor:
@@ -59,6 +60,7 @@ class Supervisor:
         self.announce = announce
         self.settings = Settings.from_env()
         self.directory = DataDirectory(options.data)
+        self._where = [options.log] if options.log else []
         self._plans = 0
         self._plan: Path | None = None
         self._ready = False
@@ -86,12 +88,13 @@ class Supervisor:
     # -- start ----------------------------------------------------------------
 
     def _gateway(self) -> Child:
-        arguments = [str(self.directory.root), str(self.listener.fileno())]
+        arguments = [str(self.directory.root), str(self.listener.fileno()), *self._where]
         return Child("gateway", "penstock.run.gateway", arguments, [self.listener.fileno()])
 
     def _workers(self) -> Iterator[Child]:
         for n in range(1, self.options.workers + 1):
-            yield Child(f"worker-{n}", "penstock.run.worker", [str(self.directory.root), f"worker-{n}"])
+            arguments = [str(self.directory.root), f"worker-{n}", *self._where]
+            yield Child(f"worker-{n}", "penstock.run.worker", arguments)
 
     def _start(self) -> None:
         """The children import what they need while the user's file is checked."""
@@ -108,7 +111,7 @@ class Supervisor:
         # Of this process alone: a check that outlives a killed supervisor for a moment must not write into the next's.
         plan = self.directory.run / f"plan-{os.getpid()}-{self._plans}"
         command = [sys.executable, "-P", "-m", "penstock.run.check", self.options.target, str(self.directory.root)]
-        checker = subprocess.Popen([*command, str(plan)], stdin=subprocess.DEVNULL)
+        checker = subprocess.Popen([*command, str(plan), *self._where], stdin=subprocess.DEVNULL)
         while checker.poll() is None:
             if self.signals.wait(0.02) and self.signals.stop:
                 checker.kill()
