@@ -61,7 +61,7 @@ def test_the_look_at_an_answer_notices_a_name_that_is_not_there() -> None:
 
 def test_every_example_works_as_it_is_written(tmp_path: Path) -> None:
     with rig.running(APP, tmp_path, workers=1) as running:
-        doors = httpx.get(f"{running.url}/openapi.json").json()["paths"]
+        doors = httpx.get(f"{running.url}/openapi.json", timeout=rig.PATIENCE).json()["paths"]
         tried = 0
         for path, methods in doors.items():
             for method, door in methods.items():
@@ -88,7 +88,7 @@ def test_every_example_works_as_it_is_written(tmp_path: Path) -> None:
 
 def test_the_page_shows_the_address_it_was_asked_under_and_loads_nothing(tmp_path: Path) -> None:
     with rig.running(APP, tmp_path, workers=1) as running:
-        page = httpx.get(f"{running.url}/docs").text
+        page = httpx.get(f"{running.url}/docs", timeout=rig.PATIENCE).text
         assert running.stop() == 0
     assert not re.search(r"<script|@import|url\(|<img|https?://", page)
     assert set(re.findall(r"(?:src|href)='?([^'>\s]*)", page)) - {"/openapi.json", "data:,"} == {

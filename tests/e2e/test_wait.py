@@ -53,11 +53,13 @@ def made(said: dict[str, Any]) -> list[tuple[int, int, str, int]]:
 
 
 def owners(running: rig.Rig, group: str) -> set[str]:
-    return {g["owner"] for g in httpx.get(f"{running.url}/groups").json() if g["group"] == group and g["owner"]}
+    groups = httpx.get(f"{running.url}/groups", timeout=rig.PATIENCE).json()
+    return {g["owner"] for g in groups if g["group"] == group and g["owner"]}
 
 
 def stored(running: rig.Rig, topic: str) -> int:
-    return sum(p["events"] for p in httpx.get(f"{running.url}/topics/{topic}").json()["partitions"])
+    found = httpx.get(f"{running.url}/topics/{topic}", timeout=rig.PATIENCE).json()
+    return sum(p["events"] for p in found["partitions"])
 
 
 def test_the_answer_carries_what_every_worker_made_of_these_events_and_no_others(tmp_path: Path) -> None:
