@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ...clock import Clock
+from ...errors import LogError
 from ...settings import Settings
 from ...telemetry import logger
 from .address import Address
@@ -21,7 +22,7 @@ log = logger(__name__)
 RECEIVED = 1_000  # records taken at once; what librdkafka holds beyond them is bounded in bytes
 HELD_KIB = 16_384  # that one consumer may have received and not yet been asked for
 PATIENCE = 24 * 3_600 * 1_000  # milliseconds between two looks: a call may take long, and the runner has its own limits
-JOINING = 5  # times the member timeout: a group may first have to see that a member is dead
+ASSIGNMENT = "cooperative-sticky"
 _GENERATION = struct.Struct("=i")
 
 
@@ -48,8 +49,8 @@ Lost = Callable[[list[tuple[str, int]]], None]
 
 
 class Membership:
-    """``gained`` answers where to begin in partitions that this member now owns; ``lost`` hears of those it no longer
-    does. Both are called inside ``receive``. Names of topics and of the group are the cluster's.
+    """``gained`` answers where to begin in partitions that this member now owns, inside ``take_up``; ``lost`` hears of
+    those it no longer does, inside ``receive``. Names of topics and of the group are the cluster's.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Membership:
         self._topics = list(topics)
         self._gained, self._lost = gained, lost
         self._assigned = False
+        self._offered: list[TopicPartition] = []  # assigned by the group, and not begun
         self.group, self.open = group, True
         self._consumer = Consumer(configuration(address, **_settings(settings, group, member)))
 
@@ -89,6 +91,7 @@ class Membership:
 
     def rejoin(self) -> None:
         """Give up everything, and come back as a new member: positions are read anew."""
+        self._offered.clear()
         self._consumer.unsubscribe()
         self._consumer.poll(0)
         self.join()
@@ -104,6 +107,17 @@ class Membership:
         """What has arrived; waits up to ``timeout`` seconds for the first record, and for no other."""
         first = self._consumer.poll(timeout)
         return [] if first is None else [first, *self._consumer.consume(limit - 1, 0)] if limit > 1 else [first]
+
+    def take_up(self) -> None:
+        """Begin with what the group has given this member.
+
+        Not where librdkafka tells of it: when the brokers do not answer there, it begins by itself, at the offset alone
+        and with nobody to take the records. Here it is tried again.
+        """
+        if self._offered:
+            begin = self._gained([(p.topic, p.partition, Committed.of(p)) for p in self.committed(self._offered)])
+            self._offered.clear()
+            self._consumer.incremental_assign(begin)
 
     def move(self, place: TopicPartition) -> None:
         """Go on there; what had been received of the partition is dropped."""
@@ -163,19 +177,29 @@ class Membership:
 
     def _on_assign(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._assigned = True
-        if not self.open:  # it is leaving: what it is offered meanwhile is not taken
-            return
-        known = self.committed(places) if places else []
-        begin = self._gained([(p.topic, p.partition, Committed.of(p)) for p in known])
-        consumer.incremental_assign(begin)
+        if self.open:  # else it is leaving: what it is offered meanwhile is not taken
+            self._offered += places
+        consumer.incremental_assign([])
 
     def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         self._lost([(p.topic, p.partition) for p in places])
-        consumer.incremental_unassign(places)
+        begun = [p for p in places if p not in self._offered]
+        self._offered = [p for p in self._offered if p not in places]
+        consumer.incremental_unassign(begun)
 
 
 def is_end(error: KafkaError) -> bool:
     return bool(error.code() == KafkaError._PARTITION_EOF)
+
+
+def refusal(error: KafkaError, group: str) -> LogError:
+    """Why the group does not take this member."""
+    if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
+        return LogError(
+            f"group '{group}' is in use by other clients, which share partitions in another way than "
+            f"'{ASSIGNMENT}': end them, or give the stage another name"
+        )
+    return translated(error, f"be a member of group '{group}'")
 
 
 def beginning(topic: str, partition: int) -> TopicPartition:
@@ -192,7 +216,7 @@ def _settings(settings: Settings, group: str | None, member: str) -> dict[str, A
         "auto.offset.reset": "error",  # a position that is gone is told, never replaced in silence
         "enable.partition.eof": True,
         "isolation.level": "read_committed",
-        "partition.assignment.strategy": "cooperative-sticky",
+        "partition.assignment.strategy": ASSIGNMENT,
         "session.timeout.ms": session,
         "heartbeat.interval.ms": max(session // 6, 50),
         "max.poll.interval.ms": PATIENCE,

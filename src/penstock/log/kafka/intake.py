@@ -1,0 +1,161 @@
+"""What arrives from the brokers, sorted into lanes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Literal
+
+from confluent_kafka import IsolationLevel, KafkaError, Message, TopicPartition
+
+from ...batch import SYSTEM
+from ...clock import Clock
+from ...errors import LogError, LogUnreachable, Overtaken
+from ..reading.holding import Place
+from ..reading.seeking import overtaken
+from .catalog import DECLARATION, Catalog
+from .client import ANSWER, translated
+from .lanes import Lane
+from .membership import Committed, Membership, is_end, refusal
+from .ownership import Ownership
+from .records.encodings import Encodings
+from .records.interface import Incoming
+
+TURN = 0.25  # seconds of one wait: how long a close from another thread may have to wait
+ENDING = 0.5  # seconds that a transaction may take to end; what one that was given up holds back is not waited for
+ENOUGH = 16_384  # rows received and not handed out, beyond which no more records are taken
+
+
+class Intake:
+    """Used by one thread at a time.
+
+    ``errors`` are kept, one a partition and one of the group, for when all that arrived beside them has been handed
+    out: what was taken from the brokers is not asked for again, so no error may come between it and its lane.
+    """
+
+    def __init__(
+        self, catalog: Catalog, clock: Clock, membership: Membership, own: Ownership, encodings: Encodings
+    ) -> None:
+        self._catalog, self._clock = catalog, clock
+        self._membership, self._own, self._encodings = membership, own, encodings
+        self.errors: dict[Place | None, LogError] = {}
+        self._arrived: deque[tuple[Lane, list[Message]]] = deque()  # empty, unless the brokers went away while sorting
+
+    def receive(self, timeout: float) -> None:
+        """Take in what has arrived. Partitions are gained and lost here."""
+        self._sort_all()
+        full = self._own.rows >= ENOUGH
+        messages = self._membership.receive(timeout, 1) if full else self._membership.receive(timeout)
+        for (name, partition), run in groupby(messages, key=lambda m: (m.topic(), m.partition())):
+            if name is None or partition is None or partition < 0:
+                self._refused(name, list(run))
+            elif lane := self._own.lanes.get((self._catalog.own(name), partition)):  # else lost in between
+                self._arrived.append((lane, list(run)))
+        self._sort_all()
+        self._membership.take_up()
+
+    def receive_all(self) -> None:
+        """Until every partition has given something or has nothing: what is stored is found though it is on its way."""
+        now = self._clock.monotonic
+        began, isolation = now(), IsolationLevel.READ_UNCOMMITTED  # a transaction just acknowledged may still be ending
+        ends: dict[Place, int] = {}
+        while not self.errors:
+            waiting = [lane.place for lane in self._own.open_lanes() if not lane.rows]
+            ends |= self._catalog.offsets([p for p in waiting if p not in ends], "latest", isolation)
+            if not any(self._own.lanes[place].reached < ends[place] for place in waiting):
+                return
+            if isolation is IsolationLevel.READ_UNCOMMITTED and now() > began + ENDING:
+                isolation, ends = IsolationLevel.READ_COMMITTED, {}
+            elif now() > began + ANSWER:
+                raise LogUnreachable("the brokers have records and do not send them")
+            self.receive(TURN)
+
+    def go_to(self, place: Place, target: Committed) -> None:
+        """Read on there; what had been received of the partition is dropped."""
+        paused = self._own.held[place].paused
+        self._membership.move(self._own.begin(place, target))
+        if paused:
+            self.hold_back([place], True)
+
+    def hold_back(self, places: Sequence[Place], paused: bool) -> None:
+        names = [TopicPartition(self._catalog.name(topic), partition) for topic, partition in places]
+        if names:
+            (self._membership.pause if paused else self._membership.resume)(names)
+        for place in places:
+            self._own.held[place].paused = paused
+
+    # -- sorting --------------------------------------------------------------
+
+    def _sort_all(self) -> None:
+        while self._arrived:
+            self._sort(*self._arrived[0])
+            self._arrived.popleft()
+
+    def _sort(self, lane: Lane, messages: list[Message]) -> None:
+        """Changes nothing before all that may fail has been done."""
+        place = lane.place
+        if self._own.lanes.get(place) is not lane:
+            return  # lost, or another place was sought
+        records: list[Incoming] = []
+        reached = 0
+        for message in messages:
+            if (error := message.error()) is None:
+                records.append(_incoming(message))
+                reached = records[-1].offset + 1
+            elif is_end(error):
+                reached = message.offset() or 0
+            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+                self._out_of_range(place)
+                return
+            else:
+                self.errors[place] = translated(error, f"read {place[0]}/{place[1]}")
+        if place[0] == SYSTEM:
+            records = [r for r in records if not any(name == DECLARATION for name, _ in r.headers)]
+        for chunk in self._encodings.decode(self._catalog, place[0], records) if records else ():
+            lane.add(chunk)
+        lane.reached = max(lane.reached, reached)
+
+    def _refused(self, name: str | None, messages: list[Message]) -> None:
+        """What is said of a whole topic or of the group."""
+        for message in messages:
+            if (error := message.error()) is None or self._membership.group is None:
+                continue
+            if name is None:
+                self.errors[None] = refusal(error, self._membership.group)
+            else:
+                topic = self._catalog.own(name)
+                self.errors[topic, -1] = translated(error, f"read topic '{topic}'")
+
+    def _out_of_range(self, place: Place) -> None:
+        earliest, end = (self._catalog.offsets([place], which)[place] for which in _BOUNDS)
+        cursor = self._own.held[place].cursor
+        numbering = self._catalog.numbering(place[0])
+        position = numbering.position(earliest)
+        if cursor > numbering.position(end):
+            self.errors[place] = _made_anew(place, cursor, position)
+            self._own.set(place, Committed(earliest))
+        elif cursor < position and self._own.known(place):
+            self.errors[place] = overtaken(place, cursor, position)
+        self.go_to(place, Committed(earliest))
+
+
+_BOUNDS: tuple[Literal["earliest"], Literal["latest"]] = ("earliest", "latest")
+
+
+def _made_anew(place: Place, cursor: int, earliest: int) -> Overtaken:
+    topic, partition = place
+    return Overtaken(
+        f"{topic}/{partition} ends before {cursor}, where this reader stood: the topic was deleted and made again, or "
+        f"its brokers lost records; going on at {earliest}",
+        topic=topic,
+        partition=partition,
+        earliest=earliest,
+    )
+
+
+def _incoming(message: Message) -> Incoming:
+    milliseconds = message.timestamp()[1]
+    named: list[Any] = list(message.headers() or ())
+    headers = [(str(name), value) for name, value in named if isinstance(value, bytes)]
+    return Incoming(message.offset() or 0, milliseconds * 1_000, message.value(), headers, message.key())
