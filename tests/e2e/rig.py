@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import numpy as np
@@ -21,9 +23,14 @@ import psutil
 import pytest
 
 from penstock.batch import SYSTEM, Batch
-from penstock.log.embedded import EmbeddedLog
+from penstock.clock import SystemClock
+from penstock.run.compose.backends import open_log
+from penstock.run.directory import DataDirectory
+from penstock.settings import Settings
 
 PATIENCE = 60.0  # seconds that any single thing may take before the test gives up
+
+brokers: str | None = None  # with ``--log kafka``: where every run keeps its log, each in a namespace of its own
 
 
 @dataclass
@@ -69,6 +76,7 @@ def running(
     app: Path, directory: Path, *, workers: int = 2, port: int = 0, env: Mapping[str, str] | None = None
 ) -> Iterator[Rig]:
     command = [sys.executable, "-m", "penstock", "run", str(app), "--data", str(directory)]
+    command += ["--log", url] if (url := log_url(directory)) else []
     process = subprocess.Popen(
         [*command, "--port", str(port), "--workers", str(workers)],
         stdout=subprocess.PIPE,
@@ -81,6 +89,7 @@ def running(
         assert line is not None, f"penstock run ended with {process.wait()} before it was ready"
         yield Rig(line.split()[1], directory, process)
     finally:
+        Count.of.clear()
         if process.poll() is None:
             process.terminate()
             try:
@@ -184,9 +193,14 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 # -- the independent look -----------------------------------------------------
 
 
+def log_url(directory: Path) -> str:
+    """Of the log of a run on this directory; empty: it is in there."""
+    return f"kafka://{brokers}/{sha256(str(directory).encode()).hexdigest()[:12]}" if brokers else ""
+
+
 def read_all(directory: Path, topic: str) -> list[Batch]:
-    """Every batch of a topic, through an anonymous reader of a log nobody else has open."""
-    log = EmbeddedLog(directory)
+    """Every batch of a topic, through an anonymous reader."""
+    log = open_log(DataDirectory(directory), SystemClock(), Settings(), log_url(directory))
     reader = log.reader(None, [topic], "verify")
     found: list[Batch] = []
     while batches := reader.read(50_000, 0.0):
@@ -194,6 +208,41 @@ def read_all(directory: Path, topic: str) -> list[Batch]:
     reader.close()
     log.close()
     return found
+
+
+def count(url: str, topic: str) -> int:
+    """How many events a run has stored of a topic; -1 while it does not answer."""
+    try:
+        found = httpx.get(f"{url}/topics/{topic}", timeout=10)
+        if found.status_code != 200:
+            return -1
+        states = found.json()["partitions"]
+        return Count.of.setdefault((url, topic), Count()).after(url, topic, states)
+    except httpx.TransportError:
+        return -1
+
+
+@dataclass
+class Count:
+    """Positions leave gaps on some logs; there, what was stored since the last look is read."""
+
+    of: ClassVar[dict[tuple[str, str], Count]] = {}
+    events: int = 0
+    next: dict[int, int] = field(default_factory=dict)
+
+    def after(self, url: str, topic: str, states: Sequence[Mapping[str, int]]) -> int:
+        if brokers is None:
+            return sum(state["end"] for state in states)
+        for state in states:
+            partition, end = state["partition"], state["end"]
+            while (start := self.next.get(partition, 0)) < end:
+                where = f"{url}/topics/{topic}/events?partition={partition}&offset={start}&limit=10000"
+                rows = httpx.get(where, timeout=10).json()
+                if not rows:
+                    break  # the rest ends transactions, or has not been committed yet
+                self.events += len(rows)
+                self.next[partition] = rows[-1]["offset"] + 1
+        return self.events
 
 
 def frame(batches: Sequence[Batch]) -> pl.DataFrame:

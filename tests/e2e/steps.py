@@ -61,16 +61,8 @@ def probe(url: str, number: int) -> float:
     raise AssertionError(f"nothing came through within {rig.PATIENCE} s")
 
 
-def count(url: str, topic: str) -> int:
-    try:
-        found = httpx.get(f"{url}/topics/{topic}", timeout=5)
-        return sum(p["end"] for p in found.json()["partitions"]) if found.status_code == 200 else -1
-    except httpx.TransportError:
-        return -1
-
-
 def drained(url: str, patience: float = rig.PATIENCE) -> bool:
-    return rig.eventually(lambda: 0 <= count(url, "steps") == count(url, "copies"), patience)
+    return rig.eventually(lambda: 0 <= rig.count(url, "steps") == rig.count(url, "copies"), patience)
 
 
 def judge(directory: Path, publishers: Sequence[rig.Publisher], topics: Sequence[str] = ("copies",)) -> pl.DataFrame:

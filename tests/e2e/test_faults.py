@@ -144,8 +144,8 @@ def stood_still(running: rig.Rig, worker: psutil.Process, seconds: float) -> Non
     worker.send_signal(signal.SIGSTOP)
     try:
         time.sleep(seconds)
-        before = steps.count(running.url, "steps")
-        assert rig.eventually(lambda: steps.count(running.url, "copies") > before), "no progress meanwhile"
+        before = rig.count(running.url, "steps")
+        assert rig.eventually(lambda: rig.count(running.url, "copies") > before), "no progress meanwhile"
     finally:
         worker.send_signal(signal.SIGCONT)
     time.sleep(0.5)  # for what it had in hand, which is refused, and for its share of the partitions

@@ -86,7 +86,7 @@ def stop_with_a_call_that_does_not_end(tmp_path: Path, env: Mapping[str, str]) -
         assert rig.eventually(lambda: not any(lives(process) for process in family), 10)
     made.go.touch()
     with rig.running(made.app, tmp_path / "data", workers=1) as running:
-        late = rig.eventually(lambda: steps.count(running.url, "late") == len(SENT))
+        late = rig.eventually(lambda: rig.count(running.url, "late") == len(SENT))
         assert late, "what was in hand is not taken up again"
 
 

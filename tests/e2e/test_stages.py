@@ -35,12 +35,8 @@ def publish(url: str, topic: str, rows: list[dict[str, Any]]) -> None:
         assert answer.status_code == 200, answer.text
 
 
-def count(url: str, topic: str) -> int:
-    return sum(p["end"] - p["earliest"] for p in httpx.get(f"{url}/topics/{topic}", timeout=5).json()["partitions"])
-
-
 def missing(url: str, expected: Mapping[str, int]) -> dict[str, int]:
-    short = {topic: wanted - count(url, topic) for topic, wanted in expected.items()}
+    short = {topic: wanted - rig.count(url, topic) for topic, wanted in expected.items()}
     return {topic: n for topic, n in short.items() if n > 0}
 
 
@@ -157,7 +153,7 @@ def test_a_dependency_that_is_away_costs_nothing_and_says_why(tmp_path: Path) ->
     data = tmp_path / "data"
     with rig.running(tmp_path / "app.py", data, workers=2) as running:
         publish(running.url, "numbers", [{"n": n} for n in range(500)])
-        assert rig.eventually(lambda: count(running.url, "others") == 500, 20), "another stage waits for it"
+        assert rig.eventually(lambda: rig.count(running.url, "others") == 500, 20), "another stage waits for it"
         assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 503, 10)
         (why, *_) = [r for r in httpx.get(f"{running.url}/readyz").json()["reasons"] if r.get("stage") == "store"]
         assert "the warehouse does not answer" in why["reason"]
@@ -165,9 +161,9 @@ def test_a_dependency_that_is_away_costs_nothing_and_says_why(tmp_path: Path) ->
         time.sleep(2)
         status = [json.loads(p.read_text())["stages"]["store"]["lag"] for p in data.rglob("worker-*.json")]
         assert max(status) > 1.5, "its lag does not grow"
-        assert (count(running.url, "stored"), count(running.url, "penstock.dead")) == (0, 0)
+        assert (rig.count(running.url, "stored"), rig.count(running.url, "penstock.dead")) == (0, 0)
         flag.unlink()
-        assert rig.eventually(lambda: count(running.url, "stored") == 1_000, 30)
+        assert rig.eventually(lambda: rig.count(running.url, "stored") == 1_000, 30)
         assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz").status_code == 200)
         assert running.stop() == 0
     for topic in ("stored", "others"):
@@ -191,7 +187,7 @@ def test_a_failed_fsync_ends_the_worker_and_loses_nothing(tmp_path: Path, capfd:
     data = tmp_path / "data"
     with rig.running(tmp_path / "app.py", data, workers=1) as running:
         publish(running.url, "numbers", [{"n": n} for n in range(100)])
-        assert rig.eventually(lambda: count(running.url, "stored") == count(running.url, "others") == 100, 20)
+        assert rig.eventually(lambda: rig.count(running.url, "stored") == rig.count(running.url, "others") == 100, 20)
         (worker,) = pids(running, "worker")
         options = ["-f", "-q", "-o", str(tmp_path / "trace"), "-e", "trace=fdatasync,pwrite64"]
         command = ["strace", *options, "-e", "inject=fdatasync:error=EIO", "-p", str(worker)]
@@ -203,7 +199,7 @@ def test_a_failed_fsync_ends_the_worker_and_loses_nothing(tmp_path: Path, capfd:
                 assert rig.eventually(lambda: ended(worker), 20)
             finally:
                 strace.kill()  # not SIGINT: it would wait for threads of the dead, who wait for it
-        assert rig.eventually(lambda: count(running.url, "stored") == count(running.url, "others") == 200, 20)
+        assert rig.eventually(lambda: rig.count(running.url, "stored") == rig.count(running.url, "others") == 200, 20)
         assert running.stop() == 0
     for topic in ("stored", "others"):
         rig.assert_each_parent_once(table(data, "numbers"), table(data, topic))
