@@ -149,4 +149,7 @@ def test_check_against_what_runs(server: Server, tmp_path: Path) -> None:
     fewer.write_text(path.read_text().replace("partitions=2", "partitions=1"))
     done = cli.invoke(app, ["check", str(fewer), "--against", server.url])
     assert done.exit_code == 1 and "partitions" in done.stderr
+    other = tmp_path / "other.py"
+    other.write_text(path.read_text().replace("partitions=2", 'partitions=2, encoding="json"'))
+    assert "its records are json" in cli.invoke(app, ["check", str(other), "--against", server.url]).output
     assert cli.invoke(app, ["check", str(path), "--against", str(tmp_path)]).exit_code == 2

@@ -24,7 +24,10 @@ def findings(plan: Plan, against: str) -> list[Finding]:
 
 def _of_server(url: str) -> Deployed:
     with connect(url) as server:
-        specs = [TopicSpec(t["name"], server.schema(t["name"]), t["partitions"], t["key"]) for t in server.topics()]
+        specs = [
+            TopicSpec(t["name"], server.schema(t["name"]), t["partitions"], t["key"], encoding=t["encoding"])
+            for t in server.topics()
+        ]
         return Deployed(specs, _by_group((g["group"], g["topic"]) for g in server.groups()))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
 
 from .events import SystemEvent
-from .parts import FunctionPart, Model, Parts, ResourcePart, ScorePart, Source, Start, Topic
+from .parts import Encoding, FunctionPart, Model, Parts, ResourcePart, ScorePart, Source, Start, Topic
 from .place import declaring_frame, declaring_place
 from .shapes import Sink, To
 from .values import Duration, Retry, at_least, checked_name, microseconds, refused, seconds
@@ -48,6 +48,7 @@ class App:
         retain: Duration | None = ...,
         retain_bytes: int | None = ...,
         dedupe: Duration | None = ...,
+        encoding: Encoding = ...,
     ) -> Topic[JSON]: ...
     @overload
     def topic(
@@ -60,6 +61,7 @@ class App:
         retain: Duration | None = ...,
         retain_bytes: int | None = ...,
         dedupe: Duration | None = ...,
+        encoding: Encoding = ...,
     ) -> Topic[E]: ...
     def topic(
         self,
@@ -71,12 +73,14 @@ class App:
         retain: Duration | None = WEEK,
         retain_bytes: int | None = None,
         dedupe: Duration | None = None,
+        encoding: Encoding = "arrow",
     ) -> Topic[Any]:
         """A durable stream of events.
 
         Without a ``type`` it has the columns of the function that feeds it, else it holds JSON. ``key`` names the
         column whose equal values stay in order (None: the parent's key). ``retain`` and ``retain_bytes`` bound what
-        is kept (None: for ever); ``dedupe`` drops a (source, id) published again within that time.
+        is kept (None: for ever); ``dedupe`` drops a (source, id) published again within that time. ``encoding`` is that
+        of records on Kafka: "json", one an event, where other clients write or read them; else "arrow", one a batch.
         """
         if not (key is None or isinstance(key, str)):
             raise refused(f"key={key!r} must be the name of a column")
@@ -88,6 +92,7 @@ class App:
             None if retain is None else microseconds(retain, "retain"),
             None if retain_bytes is None else at_least(retain_bytes, 1, "retain_bytes"),
             None if dedupe is None else microseconds(dedupe, "dedupe"),
+            _encoding(encoding),
             declaring_place(),
         )
         self.parts.topics.append(topic)
@@ -242,6 +247,12 @@ def _start(start: object) -> Start:
     if start == "earliest" or start == "latest":
         return start
     raise refused(f"start={start!r} must be 'earliest' or 'latest'")
+
+
+def _encoding(encoding: object) -> Encoding:
+    if encoding == "arrow" or encoding == "json":
+        return encoding
+    raise refused(f"encoding={encoding!r} must be 'arrow' or 'json'")
 
 
 def _retry(retry: object) -> Retry:

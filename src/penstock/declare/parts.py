@@ -12,6 +12,7 @@ from .values import Retry
 E = TypeVar("E")
 
 Start = Literal["earliest", "latest"]
+Encoding = Literal["arrow", "json"]
 
 
 class Source(Generic[E]):
@@ -29,6 +30,7 @@ class Topic(Source[E]):
     retain_us: int | None = None
     retain_bytes: int | None = None
     dedupe_us: int | None = None
+    encoding: Encoding = "arrow"
     place: str = ""
 
 

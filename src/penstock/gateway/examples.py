@@ -48,13 +48,16 @@ EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
         ),
     ),
     ("GET", "/topics"): (
-        Example("/topics", '[{"name": "$topic", "partitions": 4, "key": null, "events": 3, "bytes": 900}]'),
+        Example(
+            "/topics",
+            '[{"name": "$topic", "partitions": 4, "key": null, "encoding": "arrow", "events": 3, "bytes": 900}]',
+        ),
     ),
     ("GET", "/topics/{topic}"): (
         Example(
             "/topics/$topic",
             '{"name": "$topic", "key": null, "schema": [{"name": "n", "type": "int64", "optional": false}],'
-            ' "retain_seconds": 604800.0, "retain_bytes": null, "dedupe_seconds": null,'
+            ' "retain_seconds": 604800.0, "retain_bytes": null, "dedupe_seconds": null, "encoding": "arrow",'
             ' "partitions": [{"partition": 0, "earliest": 0, "end": 3, "events": 3, "bytes": 900}]}',
         ),
     ),

@@ -50,6 +50,15 @@ def test_another_key_and_a_lost_topic_are_said() -> None:
     assert gone == ("warning", "topic 'gone' is deployed and no longer declared")
 
 
+def test_another_encoding_is_said() -> None:
+    ((severity, message),) = found(replace(PLAN, topics=(replace(TOPIC, encoding="json"),)), Deployed((TOPIC,)))
+    assert severity == "warning"
+    assert message == "its records are json, and those deployed are arrow"
+    assert not compare(
+        replace(PLAN, topics=(replace(TOPIC, encoding="json"),)), Deployed((replace(TOPIC, encoding="json"),))
+    )
+
+
 def test_a_renamed_stage_names_its_likely_heir() -> None:
     (finding,) = compare(PLAN, Deployed((TOPIC,), {"old": ["t"]}))
     assert finding.place == "app.py:7"

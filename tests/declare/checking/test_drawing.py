@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.batch import SYSTEM, TopicSpec
 from penstock.declare.checking import svg
-from penstock.declare.checking.graph import Graph, Node, as_text, graph_of
+from penstock.declare.checking.graph import Graph, Node, as_text, graph_of, topic_note
 from penstock.declare.checking.layout import layered
 from penstock.declare.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
 
@@ -25,6 +25,11 @@ PLAN = Plan(
     (ScoreSpec("delays", "features", "delay", "delays"),),
     (ModelSpec("delay", ("arr_delay",)),),
 )
+
+
+def test_a_topic_of_json_records_says_so() -> None:
+    assert topic_note(TopicSpec("t", encoding="json")).endswith("JSON records")
+    assert "JSON" not in topic_note(TopicSpec("t"))
 
 
 def test_text() -> None:

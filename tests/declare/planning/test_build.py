@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import JSON_SCHEMA, SYSTEM
+from penstock.declare.codec import plan_from_bytes, plan_to_bytes
 from penstock.declare.load import load
 from penstock.declare.planning.build import Resolved, plan_of, resolve
 from penstock.errors import DeclarationError
@@ -231,6 +232,13 @@ def test_a_model_whose_signature_does_not_fit(looked_at: Look) -> None:
     ]:
         found = looked_at(SCORE, signatures=lambda model, offered, wrong=wrong: wrong).findings
         assert [message in f.message for f in found] == [True]
+
+
+def test_a_topic_keeps_the_encoding_that_it_declares(looked_at: Look) -> None:
+    plan = looked_at('app.topic("foreign", A, encoding="json")').plan
+    assert plan.topic("foreign").encoding == "json"
+    assert plan.topic("first").encoding == "arrow"
+    assert plan_from_bytes(plan_to_bytes(plan)).topic("foreign").encoding == "json"
 
 
 def test_untyped_topics_get_the_columns_of_what_feeds_them(looked_at: Look) -> None:

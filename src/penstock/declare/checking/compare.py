@@ -49,6 +49,10 @@ def _compare_topic(before: TopicSpec, now: TopicSpec, plan: Plan, report: Report
     if now.key != before.key:
         message = f"its key is '{now.key}', and the one deployed is '{before.key}'"
         report.warning(place, message, "old events stay in the partitions of the old key; a new topic has one order")
+    if now.encoding != before.encoding:
+        message = f"its records are {now.encoding}, and those deployed are {before.encoding}"
+        mend = f"on Kafka a topic keeps its encoding: write encoding='{before.encoding}', or declare a new topic"
+        report.warning(place, message, mend)
     try:
         fits(before.schema, now.schema)
     except SchemaChanged as error:

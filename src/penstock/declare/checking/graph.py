@@ -74,6 +74,8 @@ def topic_note(topic: TopicSpec) -> str:
     if topic.key is not None:
         parts.append(f"key {topic.key}")
     parts.append("kept for ever" if topic.retain_us is None else f"kept {_duration(topic.retain_us)}")
+    if topic.encoding == "json":
+        parts.append("JSON records")
     return " · ".join(parts)
 
 

@@ -40,6 +40,7 @@ def _topics(rooms: Rooms) -> list[dict[str, Any]]:
                 "name": spec.name,
                 "partitions": spec.partitions,
                 "key": spec.key,
+                "encoding": spec.encoding,
                 "events": sum(s.events for s in states),
                 "bytes": sum(s.bytes for s in states),
             }
@@ -63,6 +64,7 @@ def _described(spec: TopicSpec) -> dict[str, Any]:
         "retain_seconds": None if spec.retain_us is None else spec.retain_us / 1e6,
         "retain_bytes": spec.retain_bytes,
         "dedupe_seconds": None if spec.dedupe_us is None else spec.dedupe_us / 1e6,
+        "encoding": spec.encoding,
     }
 
 
