@@ -1,0 +1,124 @@
+"""Processes for the tests on Kafka to kill and to stop: ``child.py ROLE BROKERS NAMESPACE ENCODING [ARGUMENT …]``.
+
+Each says on stdout what it was promised, one unbuffered line at a time, so that what it said is known when it dies.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import pyarrow as pa
+
+from penstock.batch import TopicSpec, Write
+from penstock.errors import Fenced, LogUnreachable
+from penstock.log.interface import Advance, Seek
+from penstock.log.kafka.address import Address
+from penstock.log.kafka.log import KafkaLog
+from penstock.log.kafka.membership import Membership
+from penstock.log.kafka.producing import Transactions
+from penstock.settings import Settings
+
+NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
+SETTINGS = Settings(member_timeout=3.0, poll_interval=0.2)
+PARTITIONS = 4
+LEAP = 10_000  # numbers left out after an append of which nobody knows whether it was stored
+
+
+def say(text: str) -> None:
+    os.write(1, f"{text}\n".encode())
+
+
+def rows(numbers: list[int]) -> pa.RecordBatch:
+    return pa.record_batch([pa.array(numbers, pa.int64())], schema=NUMBERS)
+
+
+def opened(brokers: str, namespace: str, encoding: str) -> KafkaLog:
+    log = KafkaLog(Address(brokers, namespace), settings=SETTINGS)
+    for name in ("in", "out"):
+        log.create(TopicSpec(name, NUMBERS, PARTITIONS, encoding=cast(Any, encoding)))
+    return log
+
+
+def write(log: KafkaLog, partition: str, first: str, limit: str, most: str = "7") -> None:
+    """Increasing numbers, a few an append; says the first and the last of each append once it is acknowledged."""
+    n = int(first)
+    left = int(limit)
+    while left:
+        count = min(1 + n % int(most), left)
+        try:
+            log.append([Write("in", int(partition), rows(list(range(n, n + count))))])
+        except LogUnreachable:
+            say("away")
+            n += LEAP
+            continue
+        say(f"{n} {n + count - 1}")
+        n, left = n + count, left - count
+
+
+def stand_still() -> None:
+    say("still")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def stand_still_in_a_transaction() -> None:
+    """Once the first one has outputs and positions, and is not yet committed."""
+    plain, answers = Transactions._insist, iter(range(1_000_000))
+
+    def insist(self: Transactions, act: Callable[[], None]) -> None:
+        plain(self, act)
+        if next(answers) == 1:  # after init_transactions comes send_offsets_to_transaction
+            stand_still()
+
+    Transactions._insist = insist  # type: ignore[method-assign]
+
+
+def without_generation(self: Membership) -> bytes:
+    """A mutant: as a client commits that knows nothing of KIP-447."""
+    assert self.group is not None
+    return b"CGMDv2:" + struct.pack("=i", -1) + self.group.encode() + b"\0\0\1"  # no member, no instance
+
+
+def move(log: KafkaLog, member: str, way: str = "", mutant: str = "") -> None:
+    """A stage that copies ``in`` to ``out`` until it is killed."""
+    if way == "still in a transaction":
+        stand_still_in_a_transaction()
+    if mutant == "no generation":
+        Membership.identity = property(without_generation)  # type: ignore[method-assign, assignment]
+    reader = log.reader("movers", ["in"], member)
+    say("ready")
+    rewind = False
+    while True:
+        try:
+            if rewind:
+                reader.seek(Seek("in", None, "committed"))
+                rewind = False
+            batches = reader.read(500, 1.0)
+            done = [Advance(b.topic, b.partition, b.through) for b in batches]
+            outputs = [Write("out", b.partition, b.rows) for b in batches]
+            if way == "still" and batches:
+                way = ""
+                stand_still()
+            if mutant == "positions first" and batches:
+                reader.commit(done, [])
+                os.kill(os.getpid(), signal.SIGKILL)
+            if mutant == "outputs first" and batches:
+                log.append(outputs)
+                os.kill(os.getpid(), signal.SIGKILL)
+            reader.commit(done, outputs)
+            if batches:
+                say(f"moved {sorted({b.partition for b in batches})}")
+        except Fenced as error:
+            say(f"fenced {sorted(error.lost)}")
+        except LogUnreachable:
+            say("away")
+            rewind = True
+
+
+if __name__ == "__main__":
+    role = {f.__name__: f for f in (write, move)}[sys.argv[1]]
+    role(opened(*sys.argv[2:5]), *sys.argv[5:])

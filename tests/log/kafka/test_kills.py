@@ -1,0 +1,91 @@
+"""Processes killed and stopped beside a broker that stays. Every check is shown red by a mutant."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from .moving import Moving, encoding, eventually, kill_at_random
+
+__all__ = ["encoding"]
+
+
+@pytest.fixture
+def moving(kafka: str, prefix: str, encoding: str) -> Iterator[Moving]:
+    moving = Moving(kafka, prefix, encoding)
+    yield moving
+    moving.close()
+
+
+def test_sigkill_of_writers_and_stages_loses_and_doubles_nothing(moving: Moving) -> None:
+    kill_at_random(moving, 6, movers=3, pause=(1.0, 4.0), seed=5)
+    moving.check_acknowledged()
+    moving.check_moved()
+
+
+def after_a_death(moving: Moving, mutant: str) -> None:
+    """A mover that dies between its outputs and its positions, and one that goes on."""
+    writers = [moving.write(partition, 30) for partition in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert moving.start("move", "worker-1", "", mutant).wait() == -signal.SIGKILL
+    moving.start("move", "worker-1")
+    moving.finish()
+
+
+@pytest.mark.parametrize("mutant", ["positions first", "outputs first"])
+def test_mutant_positions_committed_outside_of_the_transaction_is_caught(moving: Moving, mutant: str) -> None:
+    after_a_death(moving, mutant)
+    with pytest.raises(AssertionError, match="lost, doubled or reordered"):
+        moving.check_moved()
+
+
+def test_mutant_acknowledged_before_it_was_stored_is_caught(moving: Moving) -> None:
+    assert moving.write(0, 30).wait() == 0
+    moving.note(0)
+    moving.check_acknowledged()
+    moving.acknowledged[0].append(moving.acknowledged[0][-1] + 1)
+    with pytest.raises(AssertionError, match="acknowledged"):
+        moving.check_acknowledged()
+
+
+def stopped_and_gone_on(moving: Moving, way: str, mutant: str = "") -> str:
+    """What a mover says first that stood still until another had done its work."""
+    writers = [moving.write(partition, 30) for partition in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    zombie = moving.start("move", "worker-1", way, mutant)
+    zombie.says("still")
+    process = psutil.Process(zombie.popen.pid)
+    eventually(lambda: process.status() == psutil.STATUS_STOPPED, "stopped")
+    moving.start("move", "worker-1" if way == "still" else "worker-2")
+    moving.finish()
+    told = len(zombie.said)
+    process.send_signal(signal.SIGCONT)
+    eventually(lambda: len(zombie.said) > told, "it said what became of its work")
+    said = zombie.said[told]
+    if not mutant:
+        moving.write(0, 1_000_000, most=50)
+        moving.write(1, 1_000_000, most=50)
+        moving.write(2, 1_000_000, most=50)
+        moving.write(3, 1_000_000, most=50)
+        zombie.says("moved")  # a member like any other
+    return said
+
+
+@pytest.mark.parametrize("way", ["still", "still in a transaction"])
+def test_a_process_that_stood_still_is_fenced_and_takes_its_share_again(moving: Moving, way: str) -> None:
+    """The second way it stands still for longer than its transaction may last: before that, nobody goes on."""
+    assert stopped_and_gone_on(moving, way).startswith("fenced")
+    for partition, writer in list(moving._writers.items()):
+        writer.end()
+        moving.note(partition)
+    moving.finish()
+    moving.check_moved()
+
+
+def test_mutant_commits_without_the_groups_generation_is_caught(moving: Moving) -> None:
+    assert stopped_and_gone_on(moving, "still", "no generation").startswith("moved")
+    with pytest.raises(AssertionError, match="lost, doubled or reordered"):
+        moving.check_moved()

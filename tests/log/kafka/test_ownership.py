@@ -1,0 +1,146 @@
+"""What a reader may commit: only what it owns, and the brokers do not look at that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from penstock.batch import Batch, TopicSpec, Write
+from penstock.errors import Fenced, LogUnreachable
+from penstock.log.interface import Advance
+from penstock.log.kafka.address import Address
+from penstock.log.kafka.log import KafkaLog
+from penstock.log.kafka.membership import Membership
+from penstock.log.kafka.ownership import Ownership
+from penstock.log.kafka.reader import KafkaReader
+from penstock.settings import Settings
+
+from ..elsewhere import LogElsewhere
+from .child import NUMBERS, rows
+from .moving import eventually
+
+
+@pytest.fixture
+def log(kafka: str, prefix: str) -> Iterator[KafkaLog]:
+    log = KafkaLog(Address(kafka, prefix), settings=Settings(member_timeout=6.0, poll_interval=0.2))
+    for topic in ("in", "out"):
+        log.create(TopicSpec(topic, NUMBERS, 2))
+    yield log
+    log.close()
+
+
+def move(reader: KafkaReader, batches: Sequence[Batch]) -> None:
+    done = [Advance(b.topic, b.partition, b.through) for b in batches]
+    reader.commit(done, [Write("out", b.partition, b.rows) for b in batches])
+
+
+def moved(log: KafkaLog) -> Counter[int]:
+    found: Counter[int] = Counter()
+    reader = log.reader(None, ["out"], "check")
+    while batches := reader.read(1_000, 0):
+        found.update(values(batches))
+    return found
+
+
+def lose_one_with_rows_in_hand(log: KafkaLog) -> tuple[KafkaReader, list[Batch], set[tuple[str, int]]]:
+    """A reader, what it has in hand, and which of these partitions another has taken over and dealt with by now."""
+    log.append([Write("in", p, rows([10 * p, 10 * p + 1])) for p in range(2)])
+    first = log.reader("g", ["in"], "first")
+    hand: list[Batch] = []
+    eventually(lambda: hand.extend(first.read(10, 0.2)) or len(hand) == 2, "both partitions are in hand")
+    second = log.reader("g", ["in"], "second")
+    taken: list[Batch] = []
+    eventually(
+        lambda: first.read(10, 0.1) or taken.extend(second.read(10, 0.1)) or taken, "another has taken its share"
+    )
+    move(second, taken)
+    return first, hand, {(b.topic, b.partition) for b in taken}
+
+
+def test_a_commit_of_a_partition_that_was_given_away_is_refused_and_nothing_doubled(log: KafkaLog) -> None:
+    first, hand, lost = lose_one_with_rows_in_hand(log)
+    with pytest.raises(Fenced) as refused:
+        move(first, hand)
+    assert refused.value.lost == lost and len(lost) == 1
+    move(first, [b for b in hand if (b.topic, b.partition) not in lost])
+    assert moved(log) == Counter([0, 1, 10, 11])
+
+
+def test_mutant_no_look_at_ownership_before_the_offsets_are_sent_is_caught(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The brokers take the positions: the member that gave the partition away is in the present generation."""
+    monkeypatch.setattr(Ownership, "dropped", lambda self, lost: None)
+    first, hand, _ = lose_one_with_rows_in_hand(log)
+    move(first, hand)
+    with pytest.raises(AssertionError):
+        assert moved(log) == Counter([0, 1, 10, 11])
+
+
+def opened(kafka: str, prefix: str) -> KafkaLog:
+    return KafkaLog(Address(kafka, prefix), settings=Settings(member_timeout=1.0, poll_interval=0.2))
+
+
+def test_what_was_put_out_of_its_group_is_told_of_all_that_it_had_in_hand(
+    kafka: str, prefix: str, log: KafkaLog
+) -> None:
+    """Also of partitions that the commit did not name: their rows are no longer its own."""
+    log.append([Write("in", p, rows([p])) for p in range(2)])
+    twin = LogElsewhere(opened, kafka, prefix)
+    try:
+        zombie = twin.reader("g", ["in"], "zombie")
+        hand: list[Batch] = []
+        eventually(lambda: hand.extend(zombie.read(10, 0.2)) or len(hand) == 2, "both partitions are in hand")
+        twin.stop()
+        heir = log.reader("g", ["in"], "heir")
+        taken: list[Batch] = []
+        eventually(lambda: taken.extend(heir.read(10, 0.2)) or len(taken) == 2, "another has taken both")
+        move(heir, taken)
+        with pytest.raises(Fenced) as refused:
+            zombie.commit([Advance(hand[0].topic, hand[0].partition, hand[0].through)], [])
+        assert refused.value.lost == {("in", 0), ("in", 1)}
+        assert moved(log) == Counter([0, 1])
+    finally:
+        twin.close()
+
+
+def test_partitions_given_while_the_brokers_do_not_answer_are_begun_later(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """librdkafka would begin them by itself, with nobody to take the records."""
+    one, two = (log.reader("g", ["in"], name) for name in ("one", "two"))
+    log.append([Write("in", p, rows([p])) for p in range(2)])
+    kept: set[int] = set()
+    left: set[int] = set()
+    eventually(
+        lambda: kept.update(values(one.read(9, 0.1))) or left.update(values(two.read(9, 0.1))) or (kept and left),
+        "each has its share",
+    )
+    plain, failures = Membership.committed, iter(range(2))
+
+    def away(self: Membership, places: list[TopicPartition]) -> list[TopicPartition]:
+        if next(failures, None) is not None:
+            raise LogUnreachable("away")
+        return plain(self, places)
+
+    monkeypatch.setattr(Membership, "committed", away)
+    two.close()
+    told: list[LogUnreachable] = []
+    got: set[int] = set()
+
+    def goes_on() -> bool:
+        try:
+            got.update(values(one.read(9, 0.2)))
+        except LogUnreachable as error:
+            told.append(error)
+        return got >= left
+
+    eventually(goes_on, "the share of the one that left")
+    assert len(told) == 2
+
+
+def values(batches: Sequence[Batch]) -> list[int]:
+    return [n for b in batches for n in b.rows.column("n").to_pylist()]
