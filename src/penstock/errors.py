@@ -97,6 +97,10 @@ class LogUnreachable(LogError):
     """The brokers do not answer. Nothing was acknowledged; what was sent may be stored or not: send it again later."""
 
 
+class AccessRefused(LogUnreachable):
+    """The brokers refuse this client's credentials, or it their certificate. Trying again changes nothing."""
+
+
 class DiskFailed(LogError):
     """A write or an fsync failed: what the disk holds is unknown, so the process must stop, with an exit code."""
 

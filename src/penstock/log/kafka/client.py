@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from ...errors import LogError, LogUnreachable
-from ...telemetry import logger
+from ...errors import AccessRefused, LogError, LogUnreachable
 from .address import Address
+from .heard import Heard, Lines
 
 T = TypeVar("T")
 
@@ -34,29 +34,35 @@ AWAY = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
 }
-_log = logger(__name__)
 
 
 def configuration(address: Address, **settings: Any) -> dict[str, Any]:
-    """What every client is told. Errors say what is wrong; librdkafka's own lines go to the log of the process."""
+    """What every client is told that is polled. What librdkafka says is heard at each poll, and kept until then."""
     return {
         "bootstrap.servers": address.brokers,
         "client.id": "penstock",
         "socket.keepalive.enable": True,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 2_000,
-        "logger": _quiet(),
+        "error_cb": address.heard.note,
+        "logger": _quiet(address.heard),
         **address.client,
         **settings,
     }
 
 
-def translated(error: KafkaError | Exception, doing: str) -> LogError:
-    """As one of our errors: what was tried, what the broker or librdkafka said, and what to do."""
+def translated(error: KafkaError | Exception, doing: str, heard: Heard | None = None) -> LogError:
+    """As one of our errors: what was tried, what the broker or librdkafka said, and what to do.
+
+    ``heard``: of the address; it knows why a call that only says "timed out" came to nothing.
+    """
     reason = error.args[0] if isinstance(error, KafkaException) else error
     if isinstance(reason, KafkaError):
         if reason.code() in AWAY:
-            return LogUnreachable(f"{doing}: {reason.str()}; do the brokers run, and are address and access right?")
+            if heard is not None and heard.refusal:
+                return AccessRefused(f"{doing}: {heard.refusal}; are the credentials and the certificates still valid?")
+            said = f"{reason.str()} ({heard.reason})" if heard is not None and heard.reason else reason.str()
+            return LogUnreachable(f"{doing}: {said}; do the brokers run, and are address and access right?")
         return LogError(f"{doing}: {reason.str()} ({reason.name()})")
     return LogError(f"{doing}: {reason}")
 
@@ -75,17 +81,12 @@ def ask(doing: str, question: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
 
 
 def admin(address: Address) -> AdminClient:
-    return AdminClient(configuration(address))
+    """It is never polled, so it is told to say nothing: what it said would be kept for good."""
+    quiet = {name: value for name, value in configuration(address).items() if name not in ("error_cb", "logger")}
+    return AdminClient({**quiet, "log_level": 0})
 
 
-class _Lines(logging.Handler):
-    """librdkafka tells of each lost connection many times; what matters comes back as an error of the call."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _log.debug("librdkafka", said=record.getMessage())
-
-
-def _quiet() -> logging.Logger:
+def _quiet(heard: Heard) -> logging.Logger:
     lines = logging.Logger("librdkafka", logging.INFO)
-    lines.addHandler(_Lines())
+    lines.addHandler(Lines(heard))
     return lines

@@ -14,6 +14,7 @@ from ...errors import LogError, LogUnreachable
 from ...settings import Settings
 from ..fitting import check_spec
 from ..interface import GroupState, PartitionState, Start
+from .access import reach
 from .address import Address
 from .catalog import Catalog
 from .client import admin
@@ -27,12 +28,13 @@ class KafkaLog:
     """Implements ``Log`` and ``Inspect``. Safe to use from several threads; other processes have handles of their own.
 
     What is appended as one record is sent by itself; anything more is a transaction, so all of it is stored or none.
-    Raises ``LogUnreachable`` when the brokers do not answer, here and in every call.
+    Raises ``LogUnreachable`` when the brokers do not answer, here and in every call; ``AccessRefused`` is a kind of it.
     """
 
     def __init__(self, address: Address, *, clock: Clock | None = None, settings: Settings | None = None) -> None:
         self._clock: Clock = clock or SystemClock()
         self._settings = settings or Settings()
+        reach(address, self._clock)
         self._admin = admin(address)
         self._appender = Appender(address)
         self.catalog = Catalog(address, self._admin, self._appender)
