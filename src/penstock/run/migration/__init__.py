@@ -1,0 +1,1 @@
+"""One log copied into another: topics, events, positions; and the two compared."""
