@@ -144,6 +144,21 @@ class Overtaken(LogError):
         self.earliest = earliest
 
 
+# -- object storage -----------------------------------------------------------
+
+
+class StoreError(PenstockError):
+    """Object storage could not do what was asked; nothing of it was done that anybody sees."""
+
+
+class StoreUnreachable(StoreError):
+    """It does not answer. Try again later."""
+
+
+class StoreUnusable(StoreError):
+    """No such bucket or folder, or credentials missing or refused: trying again changes nothing."""
+
+
 # -- models -------------------------------------------------------------------
 
 
