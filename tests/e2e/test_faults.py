@@ -73,7 +73,7 @@ BEFORE_STORED = """
 import os, pathlib, signal, time
 from penstock.batch import Span
 from penstock.log.embedded import EmbeddedLog
-from penstock.stages.ingest import Ingest
+from penstock.stages.ingest.group_commit import Ingest
 plain, once = EmbeddedLog.append, pathlib.Path(os.environ["PLANTED"])
 class Early(Ingest):
     def _write(self):

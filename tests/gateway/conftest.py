@@ -21,7 +21,7 @@ from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.registry import Registry
 from penstock.settings import Settings
-from penstock.stages.ingest import Ingest
+from penstock.stages.ingest.group_commit import Ingest
 
 FLIGHT = pa.schema(
     [

@@ -22,7 +22,7 @@ from penstock.models.artifacts import Artifacts
 from penstock.models.registry import Registry
 from penstock.run.supervisor.sockets import listen
 from penstock.settings import Settings
-from penstock.stages.ingest import Ingest
+from penstock.stages.ingest.group_commit import Ingest
 
 
 class FailingLog(EmbeddedLog):

@@ -18,8 +18,8 @@ from penstock.log.memory import MemoryLog
 from penstock.models.interface import Signature
 from penstock.runner.interface import Applied, Artifact, RowFailure, Services
 from penstock.settings import Settings
-from penstock.stages.dead import DEAD_TOPIC
 from penstock.stages.emit import Emitter
+from penstock.stages.failures.dead import DEAD_TOPIC
 from penstock.stages.interface import Stage
 from penstock.stages.pump import Pump
 from penstock.stages.transform import Transform

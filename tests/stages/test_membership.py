@@ -17,9 +17,9 @@ from penstock.log.embedded import EmbeddedLog
 from penstock.log.sqlite.store.tables import connect, key
 from penstock.settings import Settings
 from penstock.stages import pump as pump_module
-from penstock.stages.dead import DEAD_TOPIC
 from penstock.stages.emit import Emitter
-from penstock.stages.failures import Sick
+from penstock.stages.failures.dead import DEAD_TOPIC
+from penstock.stages.failures.patience import Sick
 from penstock.stages.interface import Outcome, Output, Work
 from penstock.stages.pump import Pump
 

@@ -18,12 +18,12 @@ from penstock.models.interface import Signature
 from penstock.models.messages import Command, MoveAlias, Register, to_rows
 from penstock.models.registry import Registry
 from penstock.runner.interface import Applied, Artifact, Services
-from penstock.stages.answer import Answers, ask
-from penstock.stages.combine import Combiner
-from penstock.stages.deployment import Deployment
-from penstock.stages.loading import at_once
 from penstock.stages.register import Registrar
 from penstock.stages.score import Score
+from penstock.stages.scoring.answer import Answers, ask
+from penstock.stages.scoring.combine import Combiner
+from penstock.stages.scoring.deployment import Deployment
+from penstock.stages.scoring.loading import at_once
 
 INPUTS = pa.schema([pa.field("n", pa.int64())])
 OUTPUTS = pa.schema([pa.field("copy", pa.int64())])

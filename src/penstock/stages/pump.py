@@ -13,10 +13,10 @@ from ..clock import Clock
 from ..errors import Corrupt, DiskFailed, Fenced, LogError, LogUnusable, Overtaken
 from ..log.interface import Advance, Reader, Seek
 from ..telemetry import logger
-from .backoff import Backoff
-from .dead import letters, undecodable
 from .emit import Emitter, split, spread
-from .failures import NotYet, Sick
+from .failures.backoff import Backoff
+from .failures.dead import letters, undecodable
+from .failures.patience import NotYet, Sick
 from .interface import Failure, Outcome, Stage, Work
 
 log = logger(__name__)

@@ -19,10 +19,10 @@ from ..runner.interface import RowFailure
 from ..schema.evolution import conform
 from ..settings import Settings
 from .budget import Budget
-from .deployment import Deployment, Lease
-from .failures import NotYet, Patience, Sick
+from .failures.isolation import Limits, Part, isolate
+from .failures.patience import NotYet, Patience, Sick
 from .interface import Outcome, Output, Work
-from .isolation import Limits, Part, isolate
+from .scoring.deployment import Deployment, Lease
 
 
 class Score:

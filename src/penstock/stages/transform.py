@@ -19,10 +19,10 @@ from ..schema.evolution import conform
 from ..settings import Settings
 from .budget import Budget
 from .envelope import enveloped
-from .failures import Patience, Sick
+from .failures.isolation import Limits, Part, isolate
+from .failures.patience import Patience, Sick
 from .handles import Desk, Place
 from .interface import Failure, Outcome, Output, Work
-from .isolation import Limits, Part, isolate
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from penstock.run.compose.warming import keep_warm
 from penstock.runner.inline import InlineRunner
 from penstock.runner.interface import Artifact
 from penstock.settings import Settings
-from penstock.stages.deployment import Standing
-from penstock.stages.loading import at_once
 from penstock.stages.register import GROUP
+from penstock.stages.scoring.deployment import Standing
+from penstock.stages.scoring.loading import at_once
 
 TWICE = """
 import polars as pl

@@ -20,9 +20,9 @@ from penstock.models.messages import Activated, Promoted, Registered, to_rows
 from penstock.models.registry import Registry
 from penstock.models.signature import to_json
 from penstock.runner.interface import Applied, Artifact, Services
-from penstock.stages import deployment as deployments
-from penstock.stages.deployment import Deployment
 from penstock.stages.score import Score
+from penstock.stages.scoring import deployment as deployments
+from penstock.stages.scoring.deployment import Deployment
 
 SIGNATURE = Signature(pa.schema([pa.field("n", pa.int64())]), pa.schema([pa.field("copy", pa.int64())]))
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Thread
 
-from ..errors import ModelRefused, PredictionInvalid, TaskFailed
-from ..models.interface import Alias
-from ..models.packing import zeros
-from ..runner.interface import Artifact, Runner
-from ..telemetry import logger
-from .backoff import Backoff
+from ...errors import ModelRefused, PredictionInvalid, TaskFailed
+from ...models.interface import Alias
+from ...models.packing import zeros
+from ...runner.interface import Artifact, Runner
+from ...telemetry import logger
+from ..failures.backoff import Backoff
 from .combine import Combiner
 
 PULSE = 1.0  # seconds in which a runner that is about to take over must show that it lives

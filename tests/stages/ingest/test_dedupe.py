@@ -15,8 +15,8 @@ from penstock.clock import SystemClock
 from penstock.errors import Corrupt
 from penstock.log.embedded import EmbeddedLog
 from penstock.settings import Settings
-from penstock.stages import dedupe
-from penstock.stages.ingest import Ingest
+from penstock.stages.ingest import dedupe
+from penstock.stages.ingest.group_commit import Ingest
 
 SCHEMA = pa.schema([pa.field("k", pa.string(), nullable=False)])
 ONCE = TopicSpec("once", SCHEMA, partitions=2, key="k", dedupe_us=600_000_000)

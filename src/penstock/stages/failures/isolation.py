@@ -9,12 +9,12 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from ..batch import Indices
-from ..clock import Clock
-from ..errors import PredictionInvalid, RunnerDied, TaskFailed
-from ..runner.interface import RowFailure
-from .failures import Fault, Patience, Sick
-from .interface import Failure, Work
+from ...batch import Indices
+from ...clock import Clock
+from ...errors import PredictionInvalid, RunnerDied, TaskFailed
+from ...runner.interface import RowFailure
+from ..interface import Failure, Work
+from .patience import Fault, Patience, Sick
 
 T = TypeVar("T")
 

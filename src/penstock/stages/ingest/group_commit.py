@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..batch import Span, TopicSpec, Write
-from ..clock import Clock
-from ..errors import Busy, LogFull, LogUnreachable, NotFound, SchemaChanged
-from ..log.interface import Log
-from ..settings import Settings
-from ..telemetry import logger
+from ...batch import Span, TopicSpec, Write
+from ...clock import Clock
+from ...errors import Busy, LogFull, LogUnreachable, NotFound, SchemaChanged
+from ...log.interface import Log
+from ...settings import Settings
+from ...telemetry import logger
 from .intake import Envelope, Intake, Piece, Receipt, Request, Rows
 
 TOLD = (LogFull, NotFound, SchemaChanged, LogUnreachable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from penstock.batch import SYSTEM, Write
 from penstock.models.messages import MoveAlias, Register, to_rows
 from penstock.run.compose import stages as composed
 from penstock.settings import Settings
-from penstock.stages.deployment import Deployment, Standing
-from penstock.stages.loading import at_once
+from penstock.stages.scoring.deployment import Deployment, Standing
+from penstock.stages.scoring.loading import at_once
 
-from .stack import Stack, eventually, stack
+from ..stack import Stack, eventually, stack
 
 APP = """
 from dataclasses import dataclass
@@ -106,7 +107,12 @@ def small(folder: Path) -> Any:
 
 def scorers() -> set[int]:
     """The runners that there are."""
-    return {p.pid for p in psutil.Process().children() if p.cmdline()[-1:] == ["answers"]}
+    found: set[int] = set()
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):  # one that has just died
+            if process.cmdline()[-1:] == ["answers"]:
+                found.add(process.pid)
+    return found
 
 
 @pytest.mark.parametrize(

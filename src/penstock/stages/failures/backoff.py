@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from ..clock import Clock
-from .failures import NotYet, Sick
+from ...clock import Clock
+from .patience import NotYet, Sick
 
 FIRST, LONGEST = 0.1, 30.0  # seconds
 SOON = 0.25  # seconds between two looks at whether what was missing has come

@@ -13,17 +13,17 @@ from threading import Lock
 
 import pyarrow as pa
 
-from ..clock import Clock
-from ..errors import NotFound, RunnerDied
-from ..models.artifacts import Artifacts
-from ..models.interface import Alias, ModelVersion
-from ..models.registry import Registry
-from ..runner.interface import Artifact, Runner
-from ..settings import Settings
-from ..telemetry import logger
-from .backoff import Backoff
+from ...clock import Clock
+from ...errors import NotFound, RunnerDied
+from ...models.artifacts import Artifacts
+from ...models.interface import Alias, ModelVersion
+from ...models.registry import Registry
+from ...runner.interface import Artifact, Runner
+from ...settings import Settings
+from ...telemetry import logger
+from ..failures.backoff import Backoff
+from ..failures.patience import Sick
 from .combine import Combiner, Observe
-from .failures import Sick
 from .loading import Background, Load, Side, Trouble, feel, in_thread, in_use, ref_of, warm
 
 log = logger(__name__)

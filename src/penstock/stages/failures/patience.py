@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..clock import Clock
-from ..errors import PenstockError, PredictionInvalid, RunnerDied, TaskFailed
-from ..runner.interface import RowFailure
-from .interface import Failure, Work
+from ...clock import Clock
+from ...errors import PenstockError, PredictionInvalid, RunnerDied, TaskFailed
+from ...runner.interface import RowFailure
+from ..interface import Failure, Work
 
 FINAL = 0.9
 """A row is judged at this share of ``poison_after`` at the latest."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from penstock.errors import RunnerDied, TaskFailed
 from penstock.runner.interface import Applied, RowFailure
-from penstock.stages import isolation
 from penstock.stages import pump as pump_module
+from penstock.stages.failures import isolation
 
 
 def dead(rig: Any) -> dict[int, dict[str, Any]]:

@@ -13,10 +13,10 @@ from itertools import repeat
 
 import pyarrow as pa
 
-from ..batch import Batch, column
-from ..errors import Corrupt
-from ..log.interface import Log, Reader, Seek
-from ..telemetry import logger
+from ...batch import Batch, column
+from ...errors import Corrupt
+from ...log.interface import Log, Reader, Seek
+from ...telemetry import logger
 
 Pair = tuple[str | None, str]  # source and id; a null source is the topic's own
 Place = tuple[int, int]  # partition and position

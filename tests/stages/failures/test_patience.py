@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from penstock.errors import PredictionInvalid
-from penstock.stages import failures
-from penstock.stages.failures import Patience
+from penstock.stages.failures import patience
+from penstock.stages.failures.patience import Patience
 
 
 def dead(rig: Any) -> set[int]:
@@ -37,7 +37,7 @@ def test_without_its_own_it_has_the_settings(rig: Any, zoo: Any) -> None:
 
 
 def test_a_scorer_has_its_own_patience_too(rig: Any, tmp_path: Any) -> None:
-    from .test_score import INPUTS, OUTPUTS, House, Signature
+    from ..test_score import INPUTS, OUTPUTS, House, Signature
 
     house = House(rig, tmp_path, Signature(INPUTS, OUTPUTS), ttl=30.0)
     house.register()
@@ -73,8 +73,8 @@ def test_mutant_that_counts_only_from_the_end_of_the_pass(rig: Any, zoo: Any, mo
         finally:
             self._began = began
 
-    monkeypatch.setattr(failures.Patience, "hold", late)
-    monkeypatch.setattr(failures.Patience, "_left", lambda self, held: held.since + 540 - self._clock.monotonic())
+    monkeypatch.setattr(patience.Patience, "hold", late)
+    monkeypatch.setattr(patience.Patience, "_left", lambda self, held: held.since + 540 - self._clock.monotonic())
     with pytest.raises(AssertionError):
         test_a_long_limit_does_not_put_the_verdict_off(rig, zoo, "hangs", 60.0, 40, 4)
 
@@ -101,5 +101,5 @@ def test_a_verdict_is_never_of_a_shortened_limit(rig: Any, copies: Any) -> None:
 
 
 def test_a_prediction_of_the_wrong_shape_is_a_fault_of_the_rows() -> None:
-    fault = failures.Fault.of(PredictionInvalid("3 rows for 4"), [0])
+    fault = patience.Fault.of(PredictionInvalid("3 rows for 4"), [0])
     assert (fault.error, fault.died, fault.transient) == ("PredictionInvalid", False, False)

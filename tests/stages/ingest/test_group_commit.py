@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import penstock.stages.ingest
 from penstock.batch import Span, TopicSpec, Write
 from penstock.clock import ManualClock, SystemClock
 from penstock.errors import Busy, InvalidEvent, LogFull, PenstockError
 from penstock.log.memory import MemoryLog
 from penstock.settings import Settings
-from penstock.stages.ingest import Ingest
+from penstock.stages.ingest import group_commit
+from penstock.stages.ingest.group_commit import Ingest
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("k", pa.string(), nullable=False)])
 TOPIC = TopicSpec("t", SCHEMA, partitions=4, key="k")
@@ -253,13 +253,13 @@ def test_after_an_append_of_unknown_end_nobody_is_answered_and_the_process_ends(
 
 
 def test_the_mutant_that_goes_on_after_an_unknown_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(penstock.stages.ingest, "TOLD", (Exception,))
+    monkeypatch.setattr(group_commit, "TOLD", (Exception,))
     with pytest.raises(AssertionError, match="the process goes on"):
         run(an_unknown_end_answers_nobody(OSError("fsync")))
 
 
 def test_the_mutant_that_ends_for_a_full_disk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(penstock.stages.ingest, "TOLD", ())
+    monkeypatch.setattr(group_commit, "TOLD", ())
     with pytest.raises(AssertionError):
         run(a_full_disk_refuses_and_the_next_group_works())
 

@@ -14,8 +14,8 @@ import pytest
 
 from penstock.errors import Busy
 from penstock.models.interface import ModelVersion, Signature
-from penstock.stages import answer
-from penstock.stages.answer import Answers, Question, Reply, ask
+from penstock.stages.scoring import answer
+from penstock.stages.scoring.answer import Answers, Question, Reply, ask
 
 ROWS = pa.RecordBatch.from_pydict({"n": [1, 2]})
 VERSION = ModelVersion("m", 3, "0" * 64, "adds", Signature(ROWS.schema, ROWS.schema), 0)

@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ..batch import DEAD, Batch, TopicSpec, data_columns
-from ..schema.rows import is_json
-from .envelope import ids, times
-from .interface import Failure, Output, Work
+from ...batch import DEAD, Batch, TopicSpec, data_columns
+from ...schema.rows import is_json
+from ..envelope import ids, times
+from ..interface import Failure, Output, Work
 
 DEAD_TOPIC = TopicSpec(
     DEAD,

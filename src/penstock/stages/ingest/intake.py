@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ..batch import ENVELOPE, Indices, Positions, Span, TopicSpec, Write
-from ..clock import Clock
-from ..log.interface import Log
-from ..partition import assign, group, key_text
-from ..schema.decode import Decoder
-from ..settings import Settings
-from ..telemetry import metrics
+from ...batch import ENVELOPE, Indices, Positions, Span, TopicSpec, Write
+from ...clock import Clock
+from ...log.interface import Log
+from ...partition import assign, group, key_text
+from ...schema.decode import Decoder
+from ...settings import Settings
+from ...telemetry import metrics
+from ..emit import with_columns
+from ..interface import together
 from .dedupe import Pair, Place, Window, pairs, restore
-from .emit import with_columns
-from .interface import together
 
 Rows: TypeAlias = Sequence[Any] | pa.RecordBatch  # what ``Decoder.decode`` made, or columns
 Envelope: TypeAlias = Mapping[str, Sequence[Any]]  # envelope columns by name, as long as the rows

@@ -17,10 +17,10 @@ from threading import BoundedSemaphore, Thread
 import msgspec
 import pyarrow as pa
 
-from .. import errors
-from ..errors import Busy, InvalidEvent, NotFound, PenstockError, RunnerDied, TaskFailed, TooLarge
-from ..models.interface import ModelVersion
-from ..telemetry import logger
+from ... import errors
+from ...errors import Busy, InvalidEvent, NotFound, PenstockError, RunnerDied, TaskFailed, TooLarge
+from ...models.interface import ModelVersion
+from ...telemetry import logger
 
 log = logger(__name__)
 

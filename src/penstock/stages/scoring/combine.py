@@ -8,11 +8,11 @@ from threading import Lock
 
 import pyarrow as pa
 
-from ..batch import joined
-from ..clock import Clock
-from ..errors import PenstockError
-from ..models.interface import ModelVersion
-from ..runner.interface import Artifact, Runner
+from ...batch import joined
+from ...clock import Clock
+from ...errors import PenstockError
+from ...models.interface import ModelVersion
+from ...runner.interface import Artifact, Runner
 
 Observe = Callable[[ModelVersion, int, float | None], None]
 """Told of each call: the version, its rows, and its seconds; None when it gave no answer."""
