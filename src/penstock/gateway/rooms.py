@@ -18,7 +18,7 @@ from ..log.interface import Inspect, Log
 from ..models.artifacts import Artifacts
 from ..models.registry import Registry
 from ..settings import Settings
-from ..stages.ingest import Ingest
+from ..stages.ingest.group_commit import Ingest
 
 READERS = 32  # threads that read the log for requests; beyond them requests wait their turn
 

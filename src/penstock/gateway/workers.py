@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import Busy
-from ..stages.answer import ask
+from ..stages.scoring.answer import ask
 
 
 class Workers:

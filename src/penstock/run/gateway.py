@@ -31,7 +31,7 @@ def main(data: Path, fd: int, url: str = "") -> None:
     from ..gateway.workers import Workers
     from ..models.registry import Registry
     from ..settings import Settings
-    from ..stages.ingest import Ingest
+    from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log
 
     plan = plan_from_bytes(process.plan())

@@ -22,7 +22,7 @@ def main(data: Path, name: str, url: str = "") -> None:
     from ..clock import SystemClock
     from ..declare.codec import plan_from_bytes
     from ..settings import Settings
-    from ..stages.answer import Answers
+    from ..stages.scoring.answer import Answers
     from .compose.backends import child_runner, open_artifacts, open_log
     from .compose.stages import Composition
 

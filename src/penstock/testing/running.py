@@ -27,8 +27,8 @@ from ..run.compose.stages import Composition
 from ..runner.inline import InlineRunner
 from ..schema.objects import from_objects, to_objects
 from ..settings import Settings
-from ..stages.loading import at_once
 from ..stages.register import GROUP
+from ..stages.scoring.loading import at_once
 from .standins import StandIn, StandIns
 
 E = TypeVar("E")

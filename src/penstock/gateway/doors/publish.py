@@ -17,8 +17,8 @@ from ...batch import DEAD, SYSTEM
 from ...errors import TooLarge, UnsupportedMediaType
 from ...schema.door.arrow import from_arrow
 from ...settings import Settings
-from ...stages.ingest import Ingest
-from ...stages.intake import Envelope, Intake, Receipt, Rows
+from ...stages.ingest.group_commit import Ingest
+from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
 from ...telemetry import metrics
 from .. import cloudevents
 from ..rooms import Rooms, unknown

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ...batch import Batch, Indices, column
 from ...declare.plan import Plan
 from ...schema.encode import to_dicts
-from ...stages.intake import Receipt
+from ...stages.ingest.intake import Receipt
 
 
 @dataclass(frozen=True, slots=True)

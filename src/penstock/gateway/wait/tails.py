@@ -14,7 +14,7 @@ from ...batch import Batch
 from ...declare.plan import Plan
 from ...errors import PenstockError
 from ...log.interface import Reader, Seek
-from ...stages.intake import Receipt
+from ...stages.ingest.intake import Receipt
 from ...telemetry import logger
 from ..rooms import ObservedLog, Rooms, unknown
 from ..wire.answers import BadRequest

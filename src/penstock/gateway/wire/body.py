@@ -12,7 +12,7 @@ import zstandard
 
 from ...errors import InvalidEvent, TooLarge, UnsupportedMediaType
 from ...settings import Settings
-from ...stages.ingest import Ingest
+from ...stages.ingest.group_commit import Ingest
 from .answers import BadRequest, Disconnected
 from .asgi import Receive
 

@@ -13,7 +13,7 @@ from ...log.interface import Log
 from ...models.artifacts import Artifacts
 from ...models.messages import Register, to_rows
 from ...models.registry import Registry
-from ...stages.dead import DEAD_TOPIC
+from ...stages.failures.dead import DEAD_TOPIC
 
 SYSTEM_TOPIC = TopicSpec(SYSTEM, partitions=1)  # never expires: the registry is what it says
 

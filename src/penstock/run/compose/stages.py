@@ -15,14 +15,14 @@ from ...models.artifacts import Artifacts
 from ...models.registry import Registry
 from ...runner.interface import Runner
 from ...settings import Settings
-from ...stages.deployment import Deployment, Standing
 from ...stages.emit import Emitter
 from ...stages.handles import Desk
 from ...stages.interface import Stage
-from ...stages.loading import Background, in_thread
 from ...stages.pump import Pump
 from ...stages.register import GROUP, Registrar
 from ...stages.score import Score
+from ...stages.scoring.deployment import Deployment, Standing
+from ...stages.scoring.loading import Background, in_thread
 from ...stages.transform import Transform
 from . import warming
 from .joining import LateReader

@@ -14,7 +14,7 @@ from ...models.interface import ModelVersion
 from ...models.packing import zeros
 from ...models.registry import Registry
 from ...runner.interface import Runner
-from ...stages.deployment import Deployment
+from ...stages.scoring.deployment import Deployment
 from ...telemetry import logger
 
 LOOK = 0.5  # seconds between two looks at which versions are current
