@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .log_contract import LogContract as LogContract
+    from .objects_contract import ObjectsContract as ObjectsContract
     from .rowwise import assert_rowwise as assert_rowwise
     from .running import DeadLetter as DeadLetter
     from .running import Running as Running
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "DeadLetter": "running",
     "LogContract": "log_contract",
+    "ObjectsContract": "objects_contract",
     "Running": "running",
     "RuntimeContract": "runtime_contract",
     "assert_rowwise": "rowwise",
