@@ -1,0 +1,98 @@
+"""Rows become records and the same rows again, envelope included, wherever the work on them was left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.batch import TopicSpec, Write
+from penstock.log.kafka.lanes import Lane
+from penstock.log.kafka.membership import Committed
+from penstock.log.kafka.records.arrow import ArrowRecords
+from penstock.log.kafka.records.interface import Encoding
+from penstock.log.kafka.records.json import JsonRecords
+
+from .samples import LIMIT, SCHEMA, batch, plain, read, received, writes
+
+KEYED = TopicSpec("t", SCHEMA, 1, "name")
+
+
+def encodings() -> Iterator[Encoding]:
+    yield ArrowRecords(LIMIT)
+    yield JsonRecords(LIMIT)
+
+
+def same(encoding: Encoding, spec: TopicSpec, write: Write, most: int = 1 << 30) -> None:
+    records = received(encoding.encode(spec, write))
+    batches = read(encoding, spec, records, most)
+    assert not any(each.rejected for each in batches)
+    expected = [{n: v for n, v in row.items() if v is not None} for row in write.rows.to_pylist()]
+    for row in [*expected, *(found := plain(batches))]:
+        if spec.key is not None and row.get("_key") == row[spec.key]:
+            del row["_key"]  # an absent one says the same
+    assert found == expected
+    assert all(each.origin == write.origin for each in batches)
+    positions = [int(p) for each in batches for p in each.positions]
+    assert positions == sorted(set(positions))
+
+
+@given(writes(), st.integers(1, 5))
+def test_rows_come_back_equal(write: Write, most: int) -> None:
+    for encoding in encodings():
+        same(encoding, TopicSpec("t", SCHEMA, 1), write, most)
+
+
+@given(writes())
+def test_rows_of_a_keyed_topic_come_back_equal(write: Write) -> None:
+    for encoding in encodings():
+        same(encoding, KEYED, write)
+
+
+@given(writes(), st.data())
+def test_work_left_at_any_row_goes_on_with_the_next(write: Write, data: st.DataObject) -> None:
+    """A position becomes what Kafka keeps of it, and a reader that begins there reads the rest, each row once."""
+    spec = TopicSpec("t", SCHEMA, 1)
+    half = data.draw(st.integers(0, write.rows.num_rows))
+    parts = [Write("t", 0, rows, write.origin) for rows in (write.rows.slice(0, half), write.rows.slice(half))]
+    for encoding in encodings():
+        records = received([r for part in parts for r in encoding.encode(spec, part)])
+        whole = plain(read(encoding, spec, records))
+        lane = Lane(("t", 0), encoding.numbering, 0)
+        for chunk in encoding.decode(spec, records):
+            lane.add(chunk)
+        positions = lane.take(spec, 1 << 30).positions.tolist()
+        for done, through in enumerate(positions, 1):
+            kept = Committed.of(Committed(*lane.committed(through)).at("t", 0))
+            assert kept is not None
+            heir = Lane(("t", 0), encoding.numbering, kept.offset, (kept.offset, kept.row))
+            for chunk in encoding.decode(spec, [r for r in records if r.offset >= kept.offset]):
+                heir.add(chunk)
+            assert plain([heir.take(spec, 1 << 30)] if heir.rows else []) == whole[done:]
+            if done < len(whole):
+                assert heir.committed(positions[-1]) == (records[-1].offset + 1, 0)
+
+
+@pytest.mark.parametrize("mutant", ["one row on", "the record again"])
+def test_mutant_another_row_in_the_metadata_is_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Lane.committed
+
+    def wrong(self: Lane, through: int) -> tuple[int, int]:
+        offset, row = right(self, through)
+        return (offset, row + 1 if mutant == "one row on" else 0) if row else (offset, row)
+
+    monkeypatch.setattr(Lane, "committed", wrong)
+    row = {"name": "a", "n": 1}
+    with pytest.raises(AssertionError):
+        test_work_left_at_any_row_goes_on_with_the_next.hypothesis.inner_test(  # type: ignore[attr-defined]
+            Write("t", 0, batch([row | {"n": n} for n in range(4)])), _Chosen()
+        )
+
+
+class _Chosen:
+    """The whole write as one part."""
+
+    def draw(self, strategy: st.SearchStrategy[int]) -> int:
+        return 0
