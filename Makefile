@@ -36,6 +36,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 
 unit: $(VENV)/.dev ## the tests
 	$(BIN)/python -m pytest -m 'not soak'
+	$(BIN)/python -m pytest -m 'not soak' tests/e2e --log kafka
 
 bench: $(VENV)/.dev ## every figure of docs/performance.md, in one run
 	$(BIN)/python -m bench
