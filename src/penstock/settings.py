@@ -35,6 +35,7 @@ class Settings:
     runner_memory: int = 2_048 * MIB  # resident bytes at which a runner is killed
     runner_start: float = 30.0  # seconds to import the app, to open a function's resources or to load a model
     keep_warm: float = 600.0  # seconds that a scorer keeps the version before the current one loaded
+    artifact_cache: int = 16_384 * MIB  # bytes of artifacts from object storage that a host keeps over a start
 
     # the embedded log
     member_timeout: float = 6.0  # seconds without a heartbeat after which a live but silent process loses its leases

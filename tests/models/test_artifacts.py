@@ -40,7 +40,7 @@ def test_every_way_of_giving_bytes_has_one_name(store: Artifacts, tmp_path: Path
 def test_what_is_not_there_is_not_found(store: Artifacts, digest: str) -> None:
     store.put(BYTES)
     with pytest.raises(NotFound):
-        store.path(digest)
+        store.path(digest, model="delay/1")
 
 
 def test_beyond_the_limit_nothing_is_kept(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_without_space_nothing_is_kept(tmp_path: Path, store: Artifacts, monkeyp
 
 
 def damage(store: Artifacts) -> Path:
-    path = store.path(store.put(BYTES))
+    path = store.path(store.put(BYTES), model="delay/1")
     path.chmod(0o600)
     with path.open("r+b") as file:
         file.seek(3)
@@ -92,7 +92,7 @@ def test_registering_again_mends(store: Artifacts) -> None:
 
 
 def test_an_artifact_removed_meanwhile_is_damaged(store: Artifacts) -> None:
-    path = store.path(store.put(BYTES))
+    path = store.path(store.put(BYTES), model="delay/1")
     path.unlink()
     with pytest.raises(ArtifactDamaged, match="is gone"):
         artifacts.verify(path, DIGEST, model="delay/1")
@@ -114,7 +114,7 @@ def test_killed_before_the_name_is_given_leaves_no_artifact(tmp_path: Path) -> N
     (left,) = files(tmp_path)
     assert left.parent == tmp_path / "incoming"
     with pytest.raises(NotFound):
-        Artifacts(tmp_path).path(DIGEST)
+        Artifacts(tmp_path).path(DIGEST, model="delay/1")
     os.utime(left, (0, 0))
     Artifacts(tmp_path)
     assert files(tmp_path) == []

@@ -218,7 +218,7 @@ def test_what_waits_is_put_into_one_call(house: House) -> None:
     house.register()
     house.registry.refresh()
     version = house.registry.versions("m")[0]
-    artifact = Artifact(version, house.artifacts.path(version.digest))
+    artifact = Artifact(version, house.artifacts.path(version.digest, model=version.ref))
     combiner = Combiner(house.runner, house.rig.clock, rows=100)
     got: dict[int, list[int]] = {}
 

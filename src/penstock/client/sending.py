@@ -21,6 +21,9 @@ CODES: dict[str, type[PenstockError]] = {
     "schema_changed": errors.SchemaChanged,
     "log_full": errors.LogFull,
     "log_unreachable": errors.LogUnreachable,
+    "store_unreachable": errors.StoreUnreachable,
+    "store_unusable": errors.StoreUnusable,
+    "artifact_damaged": errors.ArtifactDamaged,
     "prediction_invalid": errors.PredictionInvalid,
     "unavailable": errors.Unavailable,
 }

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,10 +26,12 @@ class Artifacts:
     A name appears only once all of its bytes are on disk: a crash leaves a whole artifact or none.
     """
 
-    def __init__(self, root: Path, *, limit: int = LIMIT) -> None:
+    def __init__(self, root: Path, *, limit: int = LIMIT, hint: str = "") -> None:
+        """``hint``: what to do about an artifact that is not there, for the message."""
         self._root = root / "sha256"
         self._incoming = root / "incoming"
         self._limit = limit
+        self._hint = hint
         for folder in (self._root, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
@@ -39,11 +41,31 @@ class Artifacts:
 
         Raises ``TooLarge`` beyond the limit and ``LogFull`` without space; nothing is kept then.
         """
+        return self._keep(chunks(source))
+
+    def path(self, digest: str, *, model: str) -> Path:
+        """Where that artifact is. Raises ``NotFound`` naming ``model``."""
+        if DIGEST.fullmatch(digest) and (path := self._place(digest)).is_file():
+            return path
+        hint = f"; {self._hint}" if self._hint else ""
+        raise NotFound(f"model {model}: no artifact sha256:{digest} in {self._root}{hint}")
+
+    def checked(self, digest: str, *, model: str) -> Path:
+        """Its path, after reading it through. Raises ``NotFound``, and ``ArtifactDamaged`` naming ``model``."""
+        return verify(self.path(digest, model=model), digest, model=model)
+
+    def digests(self) -> Iterator[str]:
+        """Of all that are in this folder."""
+        return (path.name for path in self._root.glob("??/*"))
+
+    def _keep(self, parts: Iterable[bytes], check: Callable[[str], None] = lambda digest: None) -> str:
+        """``check`` may raise for a digest; then nothing gets a name."""
         handle, name = tempfile.mkstemp(dir=self._incoming)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as target:
-                digest = self._write(chunks(source), target)
+                digest = self._write(parts, target)
+            check(digest)
             self._publish(temporary, digest)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -52,16 +74,6 @@ class Artifacts:
         finally:
             temporary.unlink(missing_ok=True)
         return digest
-
-    def path(self, digest: str) -> Path:
-        """Where that artifact is. Raises ``NotFound``."""
-        if DIGEST.fullmatch(digest) and (path := self._place(digest)).is_file():
-            return path
-        raise NotFound(f"no artifact sha256:{digest} in {self._root}")
-
-    def checked(self, digest: str, *, model: str) -> Path:
-        """Its path, after reading it through. Raises ``NotFound``, and ``ArtifactDamaged`` naming ``model``."""
-        return verify(self.path(digest), digest, model=model)
 
     def _place(self, digest: str) -> Path:
         return self._root / digest[:2] / digest

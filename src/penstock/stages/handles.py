@@ -62,15 +62,15 @@ class _AtEvent:
     place: Place
 
     def resolve(self, ref: str) -> Artifact:
-        """Raises ``NotFound``."""
+        """Raises ``NotFound``, ``ArtifactDamaged``, ``StoreError``."""
         self.desk.registry.refresh()
         version = self.desk.registry.resolve(ref)
-        return Artifact(version, self.desk.artifacts.path(version.digest))
+        return Artifact(version, self.desk.artifacts.path(version.digest, model=version.ref))
 
     def register(
         self, name: str, artifact: Path, *, dataset_id: str | None, metrics: dict[str, float], nth: int
     ) -> int:
-        """Raises ``ModelRefused``, ``TooLarge``, ``LogFull`` or ``TimeoutError``."""
+        """Raises ``ModelRefused``, ``TooLarge``, ``LogFull``, ``StoreError`` or ``TimeoutError``."""
         declared = self.desk.models.get(name)
         digest = self.desk.artifacts.put(artifact)
         command = Register(

@@ -51,8 +51,8 @@ class Registrar:
     def _inspect(self, command: Register) -> tuple[str, Signature]:
         """Load the artifact once, in the runner, and see that every scorer of the model can use it.
 
-        Raises ``ModelRefused``, ``ArtifactDamaged`` or ``NotFound``. An artifact that kills its loader is refused too:
-        it would do the same to every scorer.
+        Raises ``ModelRefused``, ``ArtifactDamaged``, ``NotFound`` or ``StoreError``. An artifact that kills its loader
+        is refused too: it would do the same to every scorer.
         """
         path = self._artifacts.checked(command.digest, model=command.name)
         declared = next((m for m in self._plan.models if m.name == command.name), None)

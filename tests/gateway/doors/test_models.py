@@ -90,7 +90,7 @@ def test_register_promote_and_look(house: Any) -> None:
         full = (await h.http.get("/models/delay")).json()
         assert full["versions"][0]["metrics"] == {"mae": 9.5}
         assert full["versions"][0]["digest"] == first.json()["digest"]
-        assert h.rooms.artifacts.path(first.json()["digest"]).read_bytes() == b"model bytes"
+        assert h.rooms.artifacts.path(first.json()["digest"], model="m").read_bytes() == b"model bytes"
         assert full["scorers"] == []
         stages = {"score": {"version": "delay/1", "behind": "delay/2 is being loaded"}, "prepare": {"version": ""}}
         (h.rooms.status / "worker-1.json").write_text(json.dumps({"role": "worker-1", "stages": stages}))

@@ -171,7 +171,7 @@ def test_a_missing_extra_says_what_to_install(
 def registered(tmp_path: Path, graph: onnx.ModelProto) -> tuple[ModelVersion, Path]:
     store = Artifacts(tmp_path)
     digest = store.put(graph.SerializeToString())
-    artifact = store.path(digest)
+    artifact = store.path(digest, model="m/1")
     runtime, signature = choose.inspect(artifact, name="m", inputs=OFFER, outputs=["y"], trusted=False)
     return ModelVersion("delay", 1, digest, runtime, signature, created=0), artifact
 

@@ -309,7 +309,7 @@ def test_a_version_that_cannot_be_loaded_is_told_and_tried_again(busy: Yard, err
 
 
 def test_an_artifact_that_is_away_is_told_too(busy: Yard) -> None:
-    path = busy.artifacts.path(busy.stage._registry.versions("m")[1].digest)
+    path = busy.artifacts.path(busy.stage._registry.versions("m")[1].digest, model="m/2")
     path.rename(path.with_name("away"))
     busy.promote(2)
     busy.score()

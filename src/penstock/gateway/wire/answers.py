@@ -7,6 +7,7 @@ import math
 import msgspec
 
 from ...errors import (
+    ArtifactDamaged,
     Busy,
     Conflict,
     InvalidEvent,
@@ -18,6 +19,8 @@ from ...errors import (
     PredictionInvalid,
     RunnerDied,
     SchemaChanged,
+    StoreUnreachable,
+    StoreUnusable,
     TaskFailed,
     TooLarge,
     Unavailable,
@@ -39,6 +42,9 @@ STATUS: list[tuple[type[Exception], int, str]] = [
     (SchemaChanged, 400, "schema_changed"),
     (LogFull, 507, "log_full"),
     (LogUnreachable, 503, "log_unreachable"),
+    (StoreUnreachable, 503, "store_unreachable"),
+    (StoreUnusable, 502, "store_unusable"),
+    (ArtifactDamaged, 502, "artifact_damaged"),
     (PredictionInvalid, 502, "prediction_invalid"),
     (TaskFailed, 502, "model_failed"),
     (RunnerDied, 503, "model_died"),

@@ -14,7 +14,7 @@ from threading import Lock
 import pyarrow as pa
 
 from ...clock import Clock
-from ...errors import NotFound, RunnerDied
+from ...errors import ArtifactDamaged, LogFull, NotFound, RunnerDied, StoreError
 from ...models.artifacts import Artifacts
 from ...models.interface import Alias, ModelVersion
 from ...models.registry import Registry
@@ -93,10 +93,11 @@ class Deployment:
         lease's. Epochs never go back. Raises ``Sick`` when there is none to go on with and its artifact is away.
         """
         self.look(target)
+        current = self._serving or (target, self._artifact(target))  # not under the guard: it may come from far
         with self._guard:
             self._advance(target)
             side = self._active
-            alias, artifact = self._serving or (target, self._artifact(target))
+            alias, artifact = self._serving or current
             side.users += 1
         try:
             yield Lease(alias, artifact, lambda rows, timeout: self._predict(side, alias, artifact, rows, timeout))
@@ -208,9 +209,9 @@ class Deployment:
     def _artifact(self, alias: Alias) -> Artifact:
         version = self._registry.versions(alias.model)[alias.version - 1]
         try:
-            return Artifact(version, self._artifacts.path(version.digest))
-        except NotFound as error:
-            raise Sick(f"model {version.ref}: {error}") from error
+            return Artifact(version, self._artifacts.path(version.digest, model=version.ref))
+        except (NotFound, ArtifactDamaged, StoreError, LogFull) as error:
+            raise Sick(str(error)) from error
 
     # -- calls ----------------------------------------------------------------
 
