@@ -24,19 +24,41 @@ Log = Annotated[
     ),
 ]
 
+Artifacts = Annotated[
+    str,
+    typer.Option(
+        envvar="PENSTOCK_ARTIFACTS",
+        show_default="the data directory",
+        help="Where models' artifacts are kept for every host: s3://, gs:// or az://BUCKET[/FOLDER], or file:///FOLDER"
+        " that all of them mount. Then --data holds copies of those that this host used.",
+    ),
+]
+
 
 def run(
-    app: Target, data: Data = DATA, host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 0, log: Log = None
+    app: Target,
+    data: Data = DATA,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Workers = 0,
+    log: Log = None,
+    artifacts: Artifacts = "",
 ) -> None:
     """Serve an app: take events over HTTP, run its stages, keep what they make."""
-    _supervise(app, data, host, port, workers, log, reload=False)
+    _supervise(app, data, host, port, workers, log, artifacts, reload=False)
 
 
 def dev(
-    app: Target, data: Data = DATA, host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1, log: Log = None
+    app: Target,
+    data: Data = DATA,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Workers = 1,
+    log: Log = None,
+    artifacts: Artifacts = "",
 ) -> None:
     """Like run, and again whenever the app's files change; what was published stays."""
-    _supervise(app, data, host, port, workers, log, reload=True)
+    _supervise(app, data, host, port, workers, log, artifacts, reload=True)
 
 
 def check(app: Target, against: Against = None, out: Out = None) -> None:
@@ -60,10 +82,12 @@ def check(app: Target, against: Against = None, out: Out = None) -> None:
         raise typer.Exit(1)
 
 
-def _supervise(target: str, data: Path, host: str, port: int, workers: int, log: str | None, *, reload: bool) -> None:
+def _supervise(
+    target: str, data: Path, host: str, port: int, workers: int, log: str | None, artifacts: str, *, reload: bool
+) -> None:
     from ..errors import CannotStart
     from ..run.supervisor.loop import Options, Supervisor
-    from ..telemetry import log_to_stderr
+    from ..telemetry import log_to_stderr, logger
 
     kind, _, place = (log or "").partition(":")
     if kind == "sqlite" and place:
@@ -73,7 +97,12 @@ def _supervise(target: str, data: Path, host: str, port: int, workers: int, log:
             f"--log {log}: no such log; there are sqlite:DIR, the same as --data DIR, and kafka://HOST:PORT"
         )
     log_to_stderr("supervisor")
-    Supervisor(Options(target, data, workers or _cores(), host, port, reload, log or ""), _say).run()
+    if log and not artifacts:
+        logger(__name__).warning(
+            "models stay on the host that they are registered on; for several hosts start each with the same "
+            "--artifacts, such as s3://BUCKET/models"
+        )
+    Supervisor(Options(target, data, workers or _cores(), host, port, reload, log or "", artifacts), _say).run()
 
 
 def _cores() -> int:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,14 +24,12 @@ LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, 
 
 
 class Folder:
-    """``Objects`` in a folder that is there: one that is missing may be a share that is not mounted."""
+    """``Objects`` in a folder, which is never made: one that is missing may be a share that is not mounted."""
 
     def __init__(self, root: Path) -> None:
-        """Raises ``StoreUnusable``."""
+        """Asks nothing of the folder yet but to be rid of what was left in it."""
         self._root = root
-        if not root.is_dir():
-            raise StoreUnusable(f"there is no folder {root}: mount it, or make it")
-        with self._told():
+        with suppress(OSError):
             self._sweep()
 
     @property
@@ -57,9 +55,7 @@ class Folder:
             try:
                 file = (self._root / name).open("rb")
             except FileNotFoundError:
-                if self._root.is_dir():
-                    raise NotFound(f"no object {name} in {self.place}") from None
-                raise
+                raise NotFound(f"no object {name} in {self.place}") from None
         return self._parts(file)
 
     def names(self, prefix: str) -> Iterator[str]:
@@ -98,6 +94,8 @@ class Folder:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
+        if not self._root.is_dir():
+            raise StoreUnusable(f"there is no folder {self._root}: mount it, or make it")
         try:
             yield
         except OSError as error:
@@ -108,7 +106,7 @@ class Folder:
                 raise StoreUnusable(
                     f"{where} ({error.filename}): give this process the right to read and write"
                 ) from error
-            raise StoreUnreachable(f"{where}; is it mounted?") from error
+            raise StoreUnreachable(where) from error
 
 
 def _sync(folder: Path) -> None:

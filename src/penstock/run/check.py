@@ -1,8 +1,8 @@
 """Import the user's file and see whether it could run.
 
-As a program, ``python -m penstock.run.check TARGET DATA PLAN [LOG]``, this is the supervisor's child that does so: it
-also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But for the
-runners no other process executes the user's code.
+As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS``, this is the supervisor's child that does
+so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But for
+the runners no other process executes the user's code.
 """
 
 from __future__ import annotations
@@ -23,15 +23,20 @@ from ..declare.load import load, own_files
 from ..declare.parts import Model
 from ..declare.planning.build import Resolved, artifact_path, resolve
 from ..declare.planning.findings import Report
-from ..errors import PenstockError
+from ..errors import PenstockError, StoreUnreachable
+from ..models.artifacts import Artifacts
 from ..models.interface import Signature
 from ..models.runtimes.choose import inspect
+from ..models.shared import SharedArtifacts
 from ..models.signature import offer
 from ..settings import Settings
+from ..telemetry import log_to_stderr, logger
 from .compose.backends import open_artifacts, open_log
 from .compose.prepare import is_own_code, prepare
 from .directory import DataDirectory
 from .process import MEND, die_with_parent
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +72,27 @@ def _files(target: str) -> list[Path]:
     return [file, *(path for path in own_files(file) if path != file)]
 
 
-def main(target: str, data: Path, plan: Path, url: str = "") -> None:
+def _artifacts(directory: DataDirectory, url: str) -> Artifacts:
+    """What this host has registered without the storage is put there. Raises ``StoreUnusable``, ``CannotStart``."""
+    artifacts = open_artifacts(directory, url)
+    if isinstance(artifacts, SharedArtifacts):
+        try:
+            artifacts.take_in(open_artifacts(directory))
+        except StoreUnreachable as error:
+            log.warning("models that are not on this host yet wait", reason=str(error))
+    return artifacts
+
+
+def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "") -> None:
     try:
         checked = check(target, os.environ)
         Report(list(checked.resolved.findings)).raise_errors()
         directory, clock = DataDirectory(data), SystemClock()
-        log = open_log(directory, clock, Settings.from_env(), url)
+        events = open_log(directory, clock, Settings.from_env(), url)
         try:
-            prepare(checked.resolved.plan, log, open_artifacts(directory), clock)
+            prepare(checked.resolved.plan, events, _artifacts(directory, artifacts), clock)
         finally:
-            log.close()
+            events.close()
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
         raise SystemExit(MEND) from None
@@ -86,4 +102,5 @@ def main(target: str, data: Path, plan: Path, url: str = "") -> None:
 
 if __name__ == "__main__":
     die_with_parent()  # whoever starts again after a killed supervisor checks for itself
+    log_to_stderr("check")
     main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

@@ -2,6 +2,7 @@
 
 DIR/log.db  write.lock  members/  wake/     the log's own
 DIR/artifacts/sha256/                       models
+DIR/cache/sha256/                           models, of which object storage has the lasting copy
 DIR/run/supervisor.lock                     held for as long as a supervisor lives
 DIR/run/plan-PID-N                          the plan in force, of the supervisor with that process id
 DIR/run/status/NAME.json                    how each process is; see ``process``
@@ -30,6 +31,7 @@ class DataDirectory:
         self.status = self.run / "status"
         self.metrics = self.run / "metrics"
         self.artifacts = self.root / "artifacts"
+        self.cache = self.root / "cache"
         self.sockets = self.run if len(os.fsencode(self.run)) <= SOCKET_FOLDER else _short(self.root)
         self._lock: int | None = None
 

@@ -1,4 +1,4 @@
-"""``python -m penstock.run.gateway DATA FD [LOG]``: the doors, on the listening socket that the supervisor owns."""
+"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS``: the doors, on the listening socket of the supervisor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAUGES = 5.0  # seconds between two looks at what is not counted but looked up
 SHARE = 0.01  # of a core that those looks may cost
 
 
-def main(data: Path, fd: int, url: str = "") -> None:
+def main(data: Path, fd: int, url: str = "", artifacts: str = "") -> None:
     process = Process("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
     from ..batch import SYSTEM
@@ -42,7 +42,7 @@ def main(data: Path, fd: int, url: str = "") -> None:
         log,
         Ingest(log, plan.topics, settings, clock, fatal=lambda: os._exit(1)),
         Registry(log.reader(None, [SYSTEM], "gateway"), clock),
-        open_artifacts(directory),
+        open_artifacts(directory, artifacts, several_hosts=bool(url)),
         Workers(directory.sockets).ask,
         directory.status,
         settings,

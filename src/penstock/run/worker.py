@@ -1,4 +1,4 @@
-"""``python -m penstock.run.worker DATA NAME [LOG]``: one thread a stage, on the partitions that this process holds."""
+"""``python -m penstock.run.worker DATA NAME LOG ARTIFACTS``: one thread a stage, on the partitions that it holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .compose.stages import Composition, Line
 
 
-def main(data: Path, name: str, url: str = "") -> None:
+def main(data: Path, name: str, url: str = "", artifacts: str = "") -> None:
     process = Process(name, DataDirectory(data))  # before the heavy imports: nothing must outlive its parent meanwhile
     do_without_pandas()
     from ..clock import SystemClock
@@ -30,7 +30,8 @@ def main(data: Path, name: str, url: str = "") -> None:
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
     log = open_log(directory, clock, settings, url)
     runner = partial(child_runner, plan, settings)
-    composition = Composition(plan, log, open_artifacts(directory), clock, settings, name, runner)
+    models = open_artifacts(directory, artifacts, several_hosts=bool(url))
+    composition = Composition(plan, log, models, clock, settings, name, runner)
     answers = Answers(directory.sockets / f"{name}.sock", composition.scorers)
     work(process, composition)
     answers.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
@@ -14,10 +15,19 @@ from ...log.embedded import EmbeddedLog
 from ...log.interface import Inspect, Log
 from ...models.artifacts import Artifacts
 from ...models.interface import Signature
+from ...models.shared import SharedArtifacts
+from ...objects.folder import Folder
+from ...objects.interface import Objects
 from ...runner.child import ChildRunner
 from ...settings import Settings
 from ...stages.register import GROUP
 from ..directory import DataDirectory
+
+BUCKETS = ("s3", "gs", "az")
+ELSEWHERE = (
+    "it was registered on another host: start every host with the same --artifacts URL, such as "
+    "s3://BUCKET/models, beginning with the host that has it"
+)
 
 
 class AppLog(Log, Inspect, Protocol):
@@ -36,8 +46,25 @@ def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: st
     return KafkaLog(Address.parse(url), clock=clock, settings=settings)
 
 
-def open_artifacts(directory: DataDirectory) -> Artifacts:
-    return Artifacts(directory.artifacts)
+def open_artifacts(directory: DataDirectory, url: str = "", *, several_hosts: bool = False) -> Artifacts:
+    """``url``: of object storage that hosts share; else they are in the directory. Raises ``CannotStart``."""
+    if url:
+        return SharedArtifacts(directory.cache, open_objects(url))
+    return Artifacts(directory.artifacts, hint=ELSEWHERE if several_hosts else "")
+
+
+def open_objects(url: str) -> Objects:
+    """``file:///FOLDER`` or a bucket. Asks nothing of it yet. Raises ``CannotStart``."""
+    where = urlsplit(url)
+    if where.scheme == "file" and not where.netloc and where.path.startswith("/"):
+        return Folder(Path(unquote(where.path)))
+    if where.scheme not in BUCKETS or not where.netloc:
+        raise CannotStart(f"{url}: no such storage; there are file:///FOLDER and s3://, gs:// or az://BUCKET[/FOLDER]")
+    try:
+        from ...objects.cloud import Cloud
+    except ImportError as error:
+        raise CannotStart(f"{url} needs obstore: pip install 'penstock[objects]' ({error})") from None
+    return Cloud.at(url)
 
 
 def child_runner(plan: Plan, settings: Settings, stage: str, with_app: bool) -> ChildRunner:

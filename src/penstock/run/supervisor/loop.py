@@ -18,6 +18,7 @@ from pathlib import Path
 from ...clock import SystemClock
 from ...errors import CannotStart
 from ...log.neighbours.turnstile import HolderWatch
+from ...models.shared import trim
 from ...settings import Settings
 from ...telemetry import forget_process, logger, metrics, share_metrics
 from ..directory import DataDirectory
@@ -50,6 +51,7 @@ class Options:
     port: int = 8000
     reload: bool = False  # watch the user's files, as `penstock dev` does
     log: str = ""  # the URL of a cluster that holds the log; else it is in the data directory
+    artifacts: str = ""  # the URL of object storage that holds the models' artifacts; else they are there too
 
 
 class Supervisor:
@@ -60,7 +62,7 @@ class Supervisor:
         self.announce = announce
         self.settings = Settings.from_env()
         self.directory = DataDirectory(options.data)
-        self._where = [options.log] if options.log else []
+        self._where = [options.log, options.artifacts]
         self._plans = 0
         self._plan: Path | None = None
         self._ready = False
@@ -72,6 +74,7 @@ class Supervisor:
         with ExitStack() as stack:
             self.directory.claim()
             stack.callback(self.directory.release)
+            trim(self.directory.cache, self.settings.artifact_cache)
             self.listener = stack.enter_context(listen(self.options.host, self.options.port))
             self.signals = stack.enter_context(Signals())
             share_metrics(self.directory.metrics, clean=True)
