@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from ...errors import CannotStart
 from .heard import Heard
-from .hubs import EVENT_HUBS, KAFKA, Limits, connection, namespace_host
+from .hubs import KAFKA, Limits, connection, hub_limits, namespace_host
 from .security import OPTIONS as ACCESS
 from .security import security
 
@@ -63,14 +63,15 @@ class Address:
         options = _options(where, query)
         brokers = _brokers(where, namespace_host(hosts) if hub else hosts)
         client = connection(where, brokers, options, given) if hub else security(where, options, given)
+        transactional = _yes(where, "transactions", options.get("transactions"), otherwise=not hub)
         return cls(
             brokers,
             _namespace(where, path),
             _replication(where, options.get("replication")),
             client,
             _wait(where, options.get("wait")),
-            _yes(where, "transactions", options.get("transactions"), otherwise=not hub),
-            EVENT_HUBS if hub else KAFKA,
+            transactional,
+            hub_limits(transactional) if hub else KAFKA,
         )
 
 

@@ -113,7 +113,7 @@ class Catalog:
                     self._declared[name] = replace(spec, partitions=count)
 
     def create(self, topic: TopicSpec, *, grow: bool) -> None:
-        self._check_name(topic.name)
+        self._check_limits(topic)
         with self._mutex:
             self.refresh()
             if self.name(SYSTEM) not in self._partitions:
@@ -163,11 +163,16 @@ class Catalog:
 
     # -- Kafka's side ---------------------------------------------------------
 
-    def _check_name(self, topic: str) -> None:
-        name = self.name(topic)
+    def _check_limits(self, topic: TopicSpec) -> None:
+        name, most = self.name(topic.name), self._address.limits.partitions
         if not NAME.issuperset(name) or len(name) > LIMIT or name in (".", ".."):
             raise DeclarationError(
-                f"topic '{topic}': on Kafka a name has up to {LIMIT} letters, digits, '.', '_' and '-'"
+                f"topic '{topic.name}': on Kafka a name has up to {LIMIT} letters, digits, '.', '_' and '-'"
+            )
+        if most is not None and topic.partitions > most:
+            raise DeclarationError(
+                f"topic '{topic.name}': partitions={topic.partitions}, and an event hub of the Standard tier has "
+                f"{most} at most; on a higher one put transactions=yes into --log"
             )
 
     def _count_partitions(self) -> dict[str, int]:
@@ -179,7 +184,9 @@ class Catalog:
         return {name: len(topic.partitions) for name, topic in found.items() if name.startswith(prefix)}
 
     def _make(self, topic: TopicSpec) -> None:
-        new = NewTopic(self.name(topic.name), topic.partitions, self._address.replication, config=configured(topic))
+        new = NewTopic(
+            self.name(topic.name), topic.partitions, self._address.replication, config=self._configured(topic)
+        )
         try:
             for future in self._admin.create_topics([new]).values():
                 future.result(ANSWER)
@@ -194,7 +201,7 @@ class Catalog:
             more = [NewPartitions(name, topic.partitions)]
             ask(f"grow topic '{topic.name}'", lambda: self._admin.create_partitions(more))
             self._await(topic)
-        if known is not None and configured(known) != configured(topic):
+        if known is not None and self._configured(known) != self._configured(topic):
             self._configure(topic)
 
     def _configure(self, topic: TopicSpec) -> None:
@@ -204,6 +211,9 @@ class Catalog:
         ]
         resource = ConfigResource(ResourceType.TOPIC, self.name(topic.name), incremental_configs=entries)
         ask(f"set the retention of topic '{topic.name}'", lambda: self._admin.incremental_alter_configs([resource]))
+
+    def _configured(self, topic: TopicSpec) -> dict[str, str]:
+        return configured(topic) if self._address.limits.topic_settings else {}
 
     def _await(self, topic: TopicSpec) -> None:
         """Until its partitions have leaders: a topic just made is not yet known everywhere."""

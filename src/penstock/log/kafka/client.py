@@ -16,7 +16,6 @@ from .heard import Heard, Lines
 T = TypeVar("T")
 
 ANSWER = 15.0  # seconds within which a broker must answer a question
-RECORD_LIMIT = 1 << 20  # bytes of one record; what brokers take unless told otherwise is a little more
 
 AWAY = {
     KafkaError._TRANSPORT,

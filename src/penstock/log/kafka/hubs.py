@@ -1,19 +1,20 @@
 """Azure Event Hubs: how to reach a namespace, and what it takes less of than Kafka.
 
 Tiers differ, and the protocol does not tell which one answers; the limits here are those of Standard, the smallest that
-speaks Kafka's protocol. ``docs/decisions/0007-event-hubs.md`` says what follows from them.
+speaks Kafka's protocol. ``docs/decisions/0008-event-hubs.md`` says what follows from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...errors import CannotStart
 from .security import secret, trusted
 
 DOMAIN = ".servicebus.windows.net"
 USER = "$ConnectionString"
+RECORD_LIMIT = 1 << 20  # bytes of one record; what Kafka takes unless told otherwise is a little more
 _AZURE = (".servicebus.windows.net", ".servicebus.chinacloudapi.cn", ".servicebus.usgovcloudapi.net")
 
 
@@ -23,7 +24,7 @@ class Limits:
     after which a silent member may be put out; ``topic_settings``: whether a client may say how long a topic is kept;
     ``producer``: what librdkafka's producers are told beside the rest."""
 
-    record: int = 1 << 20
+    record: int = RECORD_LIMIT
     partitions: int | None = None
     session: float = 0.0
     topic_settings: bool = True
@@ -31,6 +32,7 @@ class Limits:
 
 
 KAFKA = Limits()
+# Bytes: the service ends the connection of a request beyond 1,046,528. How long events are kept is the hub's own.
 EVENT_HUBS = Limits(
     record=1_000_000,
     partitions=32,
@@ -38,6 +40,11 @@ EVENT_HUBS = Limits(
     topic_settings=False,
     producer={"compression.type": "none", "message.max.bytes": "1040000"},
 )
+
+
+def hub_limits(transactional: bool) -> Limits:
+    """Only tiers above Standard take transactions, and they have more partitions."""
+    return replace(EVENT_HUBS, partitions=None) if transactional else EVENT_HUBS
 
 
 def namespace_host(hosts: str) -> str:

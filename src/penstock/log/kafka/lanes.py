@@ -13,17 +13,23 @@ from ..fitting import empty, merged
 from ..reading.holding import Place
 from .numbering import Numbering
 from .records.interface import Chunk
+from .repeats import Mask, Repeats
 
 
 @dataclass(slots=True)
 class Lane:
-    """``reached``: the offset up to which the partition was received, records that nobody reads included."""
+    """``reached``: the offset up to which the partition was received, records that nobody reads included.
+
+    ``passed``: the offset behind the last record whose end was not handed out, since it was there before.
+    """
 
     place: Place
     numbering: Numbering
     reached: int
     skip: tuple[int, int] = (-1, 0)  # the offset of a record, and how many of its rows have been dealt with
     rows: int = 0
+    repeats: Repeats | None = None  # where rows may be stored twice
+    passed: int = 0
     _chunks: deque[Chunk] = field(default_factory=deque)
     _counts: dict[int, int] = field(default_factory=dict)  # rows of the records handed out, by offset
 
@@ -70,12 +76,27 @@ class Lane:
             self._counts.setdefault(chunk.last, len(chunk))
 
     def _left(self, chunk: Chunk) -> Chunk | None:
-        """Without the rows that the group has dealt with, if it has with some."""
-        offset, row = self.skip
-        if not row or chunk.last != offset:
+        """Without the rows that the group has dealt with, and those that were there before."""
+        start = self.numbering.position(*self.skip)
+        if chunk.rejected is not None:
+            return chunk if chunk.rejected.position >= start else None
+        wanted = chunk.positions >= start
+        if self.repeats is not None:
+            wanted &= self.repeats.fresh(chunk)
+        if wanted.all():
             return chunk
+        if not wanted[-1] and chunk.last >= self.skip[0]:
+            self.passed = chunk.last + 1
+        if not wanted.any():
+            return None
         self._count(chunk)
-        return _part(chunk, row, len(chunk)) if chunk.rows is not None and row < len(chunk) else None
+        return _where(chunk, wanted)
+
+
+def _where(chunk: Chunk, wanted: Mask) -> Chunk:
+    assert chunk.rows is not None  # a chunk with positions has rows
+    rows = chunk.rows.filter(pa.array(wanted))
+    return Chunk(chunk.positions[wanted], chunk.appended[wanted], rows, chunk.origin, chunk.last)
 
 
 def _part(chunk: Chunk, start: int, stop: int) -> Chunk:

@@ -12,22 +12,27 @@ from ...batch import Span, TopicSpec, Write
 from ...clock import Clock, SystemClock
 from ...errors import LogError, LogUnreachable
 from ...settings import Settings
+from ...telemetry import logger
 from ..fitting import check_spec
 from ..interface import GroupState, PartitionState, Start
 from .access import reach
 from .address import Address
 from .catalog import Catalog
 from .client import admin
-from .producing import Appender, Record, Transactions, Unknown
+from .producing import Appender, Record, Unknown
 from .reader import Connection, KafkaReader
 from .records.encodings import Encodings
 from .states import States
+from .storing import storing
+
+log = logger(__name__)
 
 
 class KafkaLog:
     """Implements ``Log`` and ``Inspect``. Safe to use from several threads; other processes have handles of their own.
 
     What is appended as one record is sent by itself; anything more is a transaction, so all of it is stored or none.
+    A cluster without transactions stores each record by itself, and some may be stored when an append fails.
     Raises ``LogUnreachable`` when the brokers do not answer, here and in every call; ``AccessRefused`` is a kind of it.
     """
 
@@ -35,14 +40,16 @@ class KafkaLog:
         self._clock: Clock = clock or SystemClock()
         self._settings = settings or Settings()
         reach(address, self._clock)
+        if not address.transactional:
+            log.warning("no transactions here: outputs are stored at least once, readers drop repeats (docs/kafka.md)")
         self._admin = admin(address)
         self._appender = Appender(address)
         self.catalog = Catalog(address, self._admin, self._appender)
         self._shared = Connection(address, self._settings, self._clock, self.catalog)
         self._states = States(address, self._admin, self.catalog, self._clock)
         self._serial = secrets.token_hex(8)  # two handles never have the same transactions
-        self._transactions = Transactions(address, f"{address.namespace}append/{self._serial}", self._clock)
-        self._encodings = Encodings()
+        self._storing = storing(address, f"{address.namespace}append/{self._serial}", self._clock)
+        self._encodings = Encodings(address.limits.record)
         self._mutex = threading.RLock()
         self._readers: dict[tuple[str, str], KafkaReader] = {}
         self._alone: list[KafkaReader] = []
@@ -91,7 +98,7 @@ class KafkaLog:
             readers = [*self._readers.values(), *self._alone]
         for reader in readers:
             reader.close()
-        self._transactions.close()
+        self._storing.close()
         self._appender.close()
         self._states.close()
         self.catalog.close()
@@ -118,9 +125,9 @@ class KafkaLog:
         if not records:
             return []
         try:
-            return self._transactions.run(records)
+            return self._storing.run(records)
         except Unknown as error:
-            self._transactions.settle()
+            self._storing.settle()
             raise LogUnreachable(f"append: the brokers went away in the middle of it: {error}") from None
 
     def _span(self, write: Write, records: list[Record], offsets: list[int]) -> Span:

@@ -70,7 +70,7 @@ class Membership:
         self._assigned = False
         self._offered: list[TopicPartition] = []  # assigned by the group, and not begun
         self.group, self.open = group, True
-        self._consumer = Consumer(configuration(address, **_settings(settings, group, member)))
+        self._consumer = Consumer(configuration(address, **_settings(address, settings, group, member)))
 
     # -- coming and going -----------------------------------------------------
 
@@ -206,8 +206,8 @@ def beginning(topic: str, partition: int) -> TopicPartition:
     return TopicPartition(topic, partition, OFFSET_BEGINNING)
 
 
-def _settings(settings: Settings, group: str | None, member: str) -> dict[str, Any]:
-    session = int(settings.member_timeout * 1_000)
+def _settings(address: Address, settings: Settings, group: str | None, member: str) -> dict[str, Any]:
+    session = int(max(settings.member_timeout, address.limits.session) * 1_000)
     return {
         "group.id": group or "penstock-alone",
         "client.id": member,

@@ -15,13 +15,15 @@ from ..reading.turns import allot
 from .catalog import Catalog
 from .lanes import Lane
 from .membership import Committed, beginning
+from .repeats import Repeats, records_before
 
 
 class Ownership:
     """Kept up by the membership's callbacks. Used by one thread at a time."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, *, repeats: bool) -> None:
+        """``repeats``: whether rows may be stored twice, and only the first is to be handed out."""
+        self._catalog, self._repeats = catalog, repeats
         self._own = Holdings()
         self._through: dict[Place, int] = {}  # the group's positions, as far as known here
         self.lanes: dict[Place, Lane] = {}
@@ -53,7 +55,7 @@ class Ownership:
         numbering = self._catalog.numbering(place[0])
         self.held[place] = Holding(place, 0, numbering.position(where.offset, where.row))
         self.lanes[place] = Lane(place, numbering, where.offset, (where.offset, where.row))
-        return TopicPartition(self._catalog.name(place[0]), place[1], where.offset)
+        return TopicPartition(self._catalog.name(place[0]), place[1], self._first(place, where.offset))
 
     def dropped(self, lost: list[tuple[str, int]]) -> None:
         for name, partition in lost:
@@ -71,6 +73,15 @@ class Ownership:
     def forgive(self, topic: str, partition: int | None) -> None:
         """The caller gives up what it has in hand, so what was lost may be read again."""
         self._own.lost = {p for p in self._own.lost if p[0] != topic or partition not in (None, p[1])}
+
+    def _first(self, place: Place, offset: int) -> int:
+        """From where to read; where rows may be stored twice, what was stored before has to be known."""
+        if not self._repeats:
+            return offset
+        lane = self.lanes[place]
+        lane.repeats = Repeats()
+        earliest = self._catalog.offsets([place], "earliest")[place] if offset else 0
+        return max(offset - records_before(lane.numbering), min(earliest, offset))
 
     def _drop(self, place: Place) -> None:
         self._own.drop(place)
@@ -106,12 +117,27 @@ class Ownership:
         self._through[place] = advance.through
         self.held[place].committed(advance.through)
 
+    def passed(self) -> dict[Place, Committed]:
+        """Where repeats lie behind the group's position, and nothing else before the offset that is told."""
+        if not self._repeats:
+            return {}
+        found = {place: Committed(lane.passed) for place, lane in self.lanes.items() if lane.passed and not lane.rows}
+        return {
+            place: to
+            for place, to in found.items()
+            if self.held[place].returned < 0 and self._position(place, to) > self._through.get(place, -1)
+        }
+
     def known(self, place: Place) -> bool:
         """Whether the group has a position there."""
         return place in self._through
 
     def set(self, place: Place, to: Committed) -> None:
-        self._through[place] = self._catalog.numbering(place[0]).position(to.offset, to.row) - 1
+        self._through[place] = self._position(place, to)
+
+    def _position(self, place: Place, to: Committed) -> int:
+        """The last one that is dealt with."""
+        return self._catalog.numbering(place[0]).position(to.offset, to.row) - 1
 
     # -- handing out ----------------------------------------------------------
 

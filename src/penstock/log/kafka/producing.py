@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from ...clock import Clock
 from ...errors import LogError
 from .address import Address
-from .client import RECORD_LIMIT, code_of, configuration, translated
+from .client import code_of, configuration, translated
 from .records.interface import Outgoing
 
 DELIVERY = 20.0  # seconds within which a record must be acknowledged
@@ -21,6 +21,11 @@ TURN = 0.1  # seconds of one wait
 # After a transaction the coordinator is busy for a millisecond with ending it, and refuses the next one for so long.
 # librdkafka would ask again after 100 ms, which is then what every transaction takes; so it asks after 1 ms.
 RETRY = {"retry.backoff.ms": 1, "retry.backoff.max.ms": 10}
+NO_TRANSACTIONS = {
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.UNSUPPORTED_VERSION,
+    KafkaError._UNSUPPORTED_FEATURE,
+}
 GROUP_REFUSED = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID}
 
 
@@ -68,16 +73,18 @@ class Appender:
     """Sends single records, each acknowledged by every replica in sync. Safe to use from several threads."""
 
     def __init__(self, address: Address) -> None:
-        self._producer = Producer(configuration(address, **_DURABLE, **{"delivery.timeout.ms": int(DELIVERY * 1_000)}))
+        self._heard = address.heard
+        self._producer = Producer(durable(address, **{"delivery.timeout.ms": int(DELIVERY * 1_000)}))
 
     def send(self, record: Record) -> int:
         """Its offset. Raises ``LogUnreachable`` when no acknowledgement came: it may be stored or not."""
         delivery = Deliveries(1)
-        _produce(self._producer, record, delivery.expect(0))
+        produce(self._producer, record, delivery.expect(0))
         while not delivery.complete:
             self._producer.poll(TURN)
         if delivery.error is not None:
-            raise translated(delivery.error, f"append to '{record.topic}'")
+            raise translated(delivery.error, f"append to '{record.topic}'", self._heard)
+        self._heard.clear()
         return delivery.offsets[0]
 
     def close(self) -> None:
@@ -110,7 +117,7 @@ class Transactions:
             try:
                 producer.begin_transaction()
                 for place, record in enumerate(records):
-                    _produce(producer, record, deliveries.expect(place))
+                    produce(producer, record, deliveries.expect(place))
                 if positions:
                     self._insist(lambda: producer.send_offsets_to_transaction(list(positions), group, TRANSACTION))
             except (KafkaException, LogError) as error:
@@ -121,6 +128,7 @@ class Transactions:
                 self._undo(producer, error)
             while not deliveries.complete:
                 producer.poll(TURN)
+            self._address.heard.clear()
             return deliveries.offsets
 
     def settle(self) -> None:
@@ -140,11 +148,17 @@ class Transactions:
                 "delivery.timeout.ms": int(TRANSACTION * 1_000),
                 **RETRY,
             }
-            producer = Producer(configuration(self._address, **_DURABLE, **settings))
+            producer = Producer(durable(self._address, **settings))
             try:
                 self._insist(lambda: producer.init_transactions(TRANSACTION))
             except KafkaException as error:
-                raise translated(error, "start a transaction") from None
+                if code_of(error) in NO_TRANSACTIONS:
+                    raise LogError(
+                        f"the cluster refuses transactions ({error.args[0].str()}): let this user write and describe "
+                        f"transactional ids that begin with '{self._address.namespace}', or put transactions=no into "
+                        "--log, and outputs are stored at least once"
+                    ) from None
+                raise translated(error, "start a transaction", self._address.heard) from None
             self._producer = producer
         return self._producer
 
@@ -182,16 +196,19 @@ class Transactions:
             self._producer = None
 
 
-_DURABLE = {
-    "acks": "all",
-    "enable.idempotence": True,
-    "linger.ms": 0,
-    "compression.type": "lz4",
-    "message.max.bytes": RECORD_LIMIT + (64 << 10),
-}
+def durable(address: Address, **settings: Any) -> dict[str, Any]:
+    """How every producer sends: what is acknowledged is with all replicas in sync, once and in its order."""
+    sending = {
+        "acks": "all",
+        "enable.idempotence": True,
+        "linger.ms": 0,
+        "compression.type": "lz4",
+        "message.max.bytes": address.limits.record + (64 << 10),
+    }
+    return configuration(address, **{**sending, **address.limits.producer, **settings})
 
 
-def _produce(producer: Producer, record: Record, delivered: Callable[[KafkaError | None, Any], None]) -> None:
+def produce(producer: Producer, record: Record, delivered: Callable[[KafkaError | None, Any], None]) -> None:
     out = record.out
     while True:
         try:

@@ -19,9 +19,10 @@ from .catalog import Catalog
 from .intake import TURN, Intake
 from .membership import Committed, Membership
 from .ownership import Ownership
-from .producing import Record, Refused, Transactions, Unknown
+from .producing import Record, Refused, Unknown
 from .records.encodings import Encodings
 from .seeking import last_committed, target
+from .storing import storing
 
 AT_ONCE = 0.05  # seconds; a shorter wait asks the brokers what there is, since records are still on their way
 
@@ -53,13 +54,13 @@ class KafkaReader:
             self._catalog.topic(topic)
         names = [self._catalog.name(topic) for topic in self._topics]
         full = None if group is None else connection.address.namespace + group
-        self._encodings = Encodings()
-        self._own = Ownership(self._catalog)
+        self._encodings = Encodings(connection.address.limits.record)
+        self._own = Ownership(self._catalog, repeats=not connection.address.transactional)
         self._membership = Membership(
             connection.address, self._settings, self._clock, full, names, member, self._own.gained, self._own.dropped
         )
         self._intake = Intake(self._catalog, self._clock, self._membership, self._own, self._encodings)
-        self._transactions = Transactions(connection.address, f"{full}/{serial}", self._clock)
+        self._storing = storing(connection.address, f"{full}/{serial}", self._clock, self._membership.commit)
         try:
             if full is None:
                 self._own_all()
@@ -83,6 +84,7 @@ class KafkaReader:
                 self._intake.receive(0.0 if at_once or self._own.ready else max(min(left, TURN), 0.0))
                 if at_once:
                     self._intake.receive_all()
+                self._pass_repeats()
                 if batches := self._own.hand_out(max_events):
                     return batches
                 if errors := self._intake.errors:
@@ -140,7 +142,7 @@ class KafkaReader:
         with self._mutex:
             if self._membership.open:
                 self._membership.close()
-                self._transactions.close()
+                self._storing.close()
             if displaced:
                 self._own.abandon()
 
@@ -191,7 +193,7 @@ class KafkaReader:
         self._membership.rejoin()
         if isinstance(error, Unknown):
             try:
-                self._transactions.settle()
+                self._storing.settle()
             except LogUnreachable:
                 pass  # the next transaction settles it, or else its time-out
         return fenced
@@ -215,9 +217,20 @@ class KafkaReader:
 
     def _store(self, records: list[Record], positions: list[TopicPartition]) -> None:
         if records:
-            self._transactions.run(records, positions, self._membership.identity)
+            self._storing.run(records, positions, self._membership.identity)
         else:
             self._membership.commit(positions)
+
+    def _pass_repeats(self) -> None:
+        """What is never handed out cannot be committed by the caller, and is no lag."""
+        if self._membership.group is None or not (passed := self._own.passed()):
+            return
+        try:
+            self._membership.commit([to.at(self._catalog.name(topic), p) for (topic, p), to in passed.items()])
+        except Refused:
+            return  # nothing is in hand of these; what is, is told at its own commit
+        for place, to in passed.items():
+            self._own.set(place, to)
 
     def _settle_on(self, targets: dict[Place, Committed]) -> None:
         """They become the group's positions."""

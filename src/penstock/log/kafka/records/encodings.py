@@ -8,7 +8,6 @@ from ....batch import TopicSpec, Write
 from ....errors import SchemaChanged
 from ...fitting import RowChecks
 from ..catalog import Catalog
-from ..client import RECORD_LIMIT
 from ..producing import Record
 from .arrow import ArrowRecords
 from .interface import Chunk, Encoding, Incoming
@@ -18,9 +17,10 @@ from .json import JsonRecords
 class Encodings:
     """Used by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        """``limit``: bytes of one record."""
         self._checks = RowChecks()
-        self._by_name: dict[str, Encoding] = {"arrow": ArrowRecords(RECORD_LIMIT), "json": JsonRecords(RECORD_LIMIT)}
+        self._by_name: dict[str, Encoding] = {"arrow": ArrowRecords(limit), "json": JsonRecords(limit)}
 
     def encode(self, catalog: Catalog, write: Write) -> list[Record]:
         """Raises ``NotFound``, ``SchemaChanged`` and ``LogError`` for rows that cannot be stored."""
