@@ -50,7 +50,7 @@ class Process:
         self._ears = threading.Thread(target=self._listen, daemon=True)
         self._ears.start()
 
-    def says(self, beginning: str, within: float = PATIENCE) -> None:
+    def says(self, beginning: str | tuple[str, ...], within: float = PATIENCE) -> None:
         """Waits until it says such a line; those before are passed over."""
         limit = time.monotonic() + within
         while True:
@@ -60,6 +60,11 @@ class Process:
                 raise AssertionError(f"it never said {beginning!r}, but {self.said[-5:]}") from None
             if line.startswith(beginning):
                 return
+
+    def forget(self) -> None:
+        """What it has said so far is not waited for any more."""
+        while not self._lines.empty():
+            self._lines.get()
 
     def end(self) -> int:
         """SIGKILL; its exit code. All that it said is known afterwards."""
@@ -85,32 +90,32 @@ class Moving:
     def __init__(self, brokers: str, namespace: str, encoding: str) -> None:
         self.brokers, self.namespace, self.encoding = brokers, namespace, encoding
         self.acknowledged: dict[int, list[int]] = {p: [] for p in range(PARTITIONS)}
-        self._children: list[Process] = []
-        self._writers: dict[int, Process] = {}
+        self.children: list[Process] = []
+        self.writers: dict[int, Process] = {}
         self._lives = self._parts = 0
         opened(brokers, namespace, encoding).close()
 
     def start(self, role: str, *arguments: object) -> Process:
         command = [sys.executable, str(CHILD), role, self.brokers, self.namespace, self.encoding]
         popen = subprocess.Popen([*command, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
-        self._children.append(Process(popen))
-        return self._children[-1]
+        self.children.append(Process(popen))
+        return self.children[-1]
 
     def write(self, partition: int, count: int, most: int = 7) -> Process:
         """A new writer; its numbers are above those of all before."""
         self._lives += 1
-        self._writers[partition] = self.start("write", partition, self._lives * A_LIFE, count, most)
-        return self._writers[partition]
+        self.writers[partition] = self.start("write", partition, self._lives * A_LIFE, count, most)
+        return self.writers[partition]
 
     def note(self, partition: int) -> None:
         """What the writer that has ended was promised."""
-        for line in self._writers.pop(partition).said:
+        for line in self.writers.pop(partition).said:
             if line != "away":
                 first, last = map(int, line.split())
                 self.acknowledged[partition] += range(first, last + 1)
 
     def close(self) -> None:
-        for process in self._children:
+        for process in self.children:
             process.end()
 
     # -- the end of it --------------------------------------------------------
@@ -168,10 +173,10 @@ def kill_at_random(moving: Moving, kills: int, movers: int, pause: tuple[float, 
             stages[victim] = moving.start("move", f"worker-{victim}")
         else:
             partition = rng.randrange(PARTITIONS)
-            moving._writers[partition].end()
+            moving.writers[partition].end()
             moving.note(partition)
             moving.write(partition, A_LIFE)
-    for partition, writer in list(moving._writers.items()):
+    for partition, writer in list(moving.writers.items()):
         writer.end()
         moving.note(partition)
     moving.finish()

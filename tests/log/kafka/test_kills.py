@@ -20,7 +20,7 @@ def moving(kafka: str, prefix: str, encoding: str) -> Iterator[Moving]:
     moving.close()
 
 
-def test_sigkill_of_writers_and_stages_loses_and_doubles_nothing(moving: Moving) -> None:
+def test_sigkill_ofwriters_and_stages_loses_and_doubles_nothing(moving: Moving) -> None:
     kill_at_random(moving, 6, movers=3, pause=(1.0, 4.0), seed=5)
     moving.check_acknowledged()
     moving.check_moved()
@@ -78,7 +78,7 @@ def stopped_and_gone_on(moving: Moving, way: str, mutant: str = "") -> str:
 def test_a_process_that_stood_still_is_fenced_and_takes_its_share_again(moving: Moving, way: str) -> None:
     """The second way it stands still for longer than its transaction may last: before that, nobody goes on."""
     assert stopped_and_gone_on(moving, way).startswith("fenced")
-    for partition, writer in list(moving._writers.items()):
+    for partition, writer in list(moving.writers.items()):
         writer.end()
         moving.note(partition)
     moving.finish()

@@ -48,10 +48,11 @@ class Intake:
         full = self._own.rows >= ENOUGH
         messages = self._membership.receive(timeout, 1) if full else self._membership.receive(timeout)
         for (name, partition), run in groupby(messages, key=lambda m: (m.topic(), m.partition())):
-            if name is None or partition is None or partition < 0:
-                self._refused(name, list(run))
-            elif lane := self._own.lanes.get((self._catalog.own(name), partition)):  # else lost in between
+            lane = self._own.lanes.get((self._catalog.own(name or ""), -1 if partition is None else partition))
+            if lane is not None:
                 self._arrived.append((lane, list(run)))
+            else:  # lost in between, or no partition's
+                self._refused(name, list(run))
         self._sort_all()
         self._membership.take_up()
 
@@ -118,12 +119,10 @@ class Intake:
 
     def _refused(self, name: str | None, messages: list[Message]) -> None:
         """What is said of a whole topic or of the group."""
-        for message in messages:
-            if (error := message.error()) is None or self._membership.group is None:
-                continue
-            if name is None:
+        for error in filter(None, (message.error() for message in messages)):
+            if name is None and self._membership.group is not None:
                 self.errors[None] = refusal(error, self._membership.group)
-            else:
+            elif name is not None and error.code() in _OF_A_TOPIC:
                 topic = self._catalog.own(name)
                 self.errors[topic, -1] = translated(error, f"read topic '{topic}'")
 
@@ -137,9 +136,12 @@ class Intake:
             self._own.set(place, Committed(earliest))
         elif cursor < position and self._own.known(place):
             self.errors[place] = overtaken(place, cursor, position)
+        else:  # only what lies before the place, and was to be looked at, is gone
+            earliest = max(earliest, numbering.place(cursor)[0])
         self.go_to(place, Committed(earliest))
 
 
+_OF_A_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 _BOUNDS: tuple[Literal["earliest"], Literal["latest"]] = ("earliest", "latest")
 
 
