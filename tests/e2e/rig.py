@@ -167,12 +167,21 @@ def eventually(holds: Callable[[], bool], patience: float = PATIENCE) -> bool:
 # -- faults -------------------------------------------------------------------
 
 
+BACKENDS = {
+    "reader": ("sqlite.reader import EmbeddedReader as Reader", "kafka.reader import KafkaReader as Reader"),
+    "log": ("embedded import EmbeddedLog as Log", "kafka.log import KafkaLog as Log"),
+}
+
+
 def planted(folder: Path, code: str, module: str = "") -> dict[str, str]:
     """An environment in which every Python process first runs ``code``; or only those started as ``-m module``.
 
-    So a bug is planted in the processes of a run without a hook for it in what is shipped.
+    So a bug is planted in the processes of a run without a hook for it in what is shipped. ``{reader}`` and ``{log}``
+    after ``from penstock.log.`` bring in the class of the log in use, as ``Reader`` and ``Log``.
     """
     folder.mkdir()
+    for name, modules in BACKENDS.items():
+        code = code.replace(f"{{{name}}}", modules[brokers is not None])
     body = "".join(f"    {line}\n" for line in code.splitlines())
     (folder / "sitecustomize.py").write_text(f"import sys\nif {module!r} in ['', *sys.orig_argv]:\n{body}")
     return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}

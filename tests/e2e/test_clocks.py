@@ -14,6 +14,8 @@ from penstock.testing.log_contract import JUMPS
 
 from . import rig, steps
 
+pytestmark = pytest.mark.embedded
+
 # Each process maps the same eight bytes, so that all clocks jump at once.
 CLOCK = """
 import mmap, struct, time

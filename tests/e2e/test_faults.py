@@ -39,15 +39,15 @@ def test_every_role_killed_three_hundred_times(tmp_path: Path) -> None:
 
 POSITIONS_FIRST = """
 import os, pathlib, signal
-from penstock.log.sqlite.reader import EmbeddedReader
-plain, once = EmbeddedReader.commit, pathlib.Path(os.environ["PLANTED"])
+from penstock.log.{reader}
+plain, once = Reader.commit, pathlib.Path(os.environ["PLANTED"])
 def commit(self, done, outputs):
     plain(self, done, [])
     if outputs and not once.exists():
         once.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     plain(self, [], outputs)
-EmbeddedReader.commit = commit
+Reader.commit = commit
 """
 
 
@@ -72,9 +72,9 @@ def lag(url: str) -> int:
 BEFORE_STORED = """
 import os, pathlib, signal, time
 from penstock.batch import Span
-from penstock.log.embedded import EmbeddedLog
+from penstock.log.{log}
 from penstock.stages.ingest.group_commit import Ingest
-plain, once = EmbeddedLog.append, pathlib.Path(os.environ["PLANTED"])
+plain, once = Log.append, pathlib.Path(os.environ["PLANTED"])
 class Early(Ingest):
     def _write(self):
         groups = 0
@@ -110,18 +110,18 @@ def test_mutant_acknowledged_before_it_was_stored_is_caught(tmp_path: Path) -> N
 
 IN_HAND = """
 import time
-from penstock.log.sqlite.reader import EmbeddedReader
-plain = EmbeddedReader.commit
+from penstock.log.{reader}
+plain = Reader.commit
 def commit(self, done, outputs):
     time.sleep(0.2 if outputs else 0)
     plain(self, done, outputs)
-EmbeddedReader.commit = commit
+Reader.commit = commit
 """
 UNFENCED = """
 from penstock.log.sqlite import leases
 leases.lost = lambda *_: set()
 leases.check_advance = lambda *_: None
-EmbeddedReader._check_held = lambda *_: None
+Reader._check_held = lambda *_: None
 """
 
 
@@ -160,6 +160,7 @@ def test_a_worker_that_stood_still_for_a_minute_is_fenced(tmp_path: Path) -> Non
     stop_and_go(tmp_path, 60.0, IN_HAND)
 
 
+@pytest.mark.embedded
 def test_mutant_without_fencing_is_caught(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="handled more than once"):
         stop_and_go(tmp_path, 2.0, IN_HAND + UNFENCED)
@@ -231,10 +232,12 @@ def fail_fsync(tmp_path: Path, nth: int, env: dict[str, str]) -> None:
     assert ended and "exited with 0" not in ended[0], "the gateway did not end with an error"
 
 
+@pytest.mark.embedded
 def test_a_failed_fsync_ends_the_gateway_and_loses_nothing(tmp_path: Path) -> None:
     fail_fsync(tmp_path, 12, {})
 
 
+@pytest.mark.embedded
 @pytest.mark.soak
 @pytest.mark.parametrize("nth", [1, 3, 4, 25, 60, 150, 400])
 def test_a_failed_fsync_at_many_moments(tmp_path: Path, nth: int) -> None:
@@ -243,6 +246,7 @@ def test_a_failed_fsync_at_many_moments(tmp_path: Path, nth: int) -> None:
     fail_fsync(tmp_path, nth, {})
 
 
+@pytest.mark.embedded
 def test_mutant_a_failed_fsync_tried_again_is_caught(tmp_path: Path) -> None:
     env = rig.planted(tmp_path / "plant", TRIED_AGAIN, "penstock.run.gateway")
     with pytest.raises(AssertionError, match=r"after a failed fsync|tried again"):
@@ -272,6 +276,7 @@ def acknowledged_after_fsync(tmp_path: Path, env: dict[str, str]) -> None:
     assert acknowledged == requests
 
 
+@pytest.mark.embedded
 def test_each_acknowledgement_comes_after_its_fsync(tmp_path: Path) -> None:
     acknowledged_after_fsync(tmp_path, {})
 
@@ -285,6 +290,7 @@ apsw.Connection = Hasty
 """
 
 
+@pytest.mark.embedded
 def test_mutant_acknowledged_before_fsync_is_caught(tmp_path: Path) -> None:
     env = rig.planted(tmp_path / "plant", WITHOUT_FSYNC, "penstock.run.gateway")
     with pytest.raises(AssertionError, match="before its fsync"):

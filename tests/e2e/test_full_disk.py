@@ -12,6 +12,8 @@ import pytest
 
 from . import rig, steps
 
+pytestmark = pytest.mark.embedded
+
 
 def full_disk(tmp_path: Path, env: Mapping[str, str]) -> None:
     with rig.small_disk(tmp_path / "disk", "40M") as disk:

@@ -181,6 +181,7 @@ def ended(pid: int) -> bool:
         return True
 
 
+@pytest.mark.embedded
 @pytest.mark.skipif(shutil.which("strace") is None and not os.environ.get("CI"), reason="strace injects the fault")
 def test_a_failed_fsync_ends_the_worker_and_loses_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "app.py").write_text(AWAY)
