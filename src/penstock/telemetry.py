@@ -22,7 +22,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter, Gauge, Histogram
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 METRICS_ENV = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -131,6 +131,10 @@ class Metrics:
     ingest_bytes: Counter  # (topic) of bodies, as sent
     ingest_refused: Counter  # (topic, reason)
     process_restarts: Counter  # (process)
+    capacity_events_per_second: Gauge  # (stage) that one worker can deal with
+    capacity_used_ratio: Gauge  # (stage) of what this host's workers can deal with
+    wanted_workers: Gauge  # (stage) this host's share of what the rate and the lag need
+    scale_load: Gauge  # (stage, what) what that was derived from: the fields of stages.scaling.Load
 
 
 def metrics() -> Metrics:
@@ -175,6 +179,10 @@ def _metrics() -> Metrics:
         ingest_bytes=counter("ingest_bytes", "Bytes of accepted bodies, as sent", ["topic"]),
         ingest_refused=counter("ingest_refused", "Requests refused at the door", ["topic", "reason"]),
         process_restarts=counter("process_restarts", "Processes started again after a death", ["process"]),
+        capacity_events_per_second=gauge("capacity_events_per_second", "What one worker can deal with", ["stage"]),
+        capacity_used_ratio=gauge("capacity_used_ratio", "Of what this host's workers can deal with", ["stage"]),
+        wanted_workers=gauge("wanted_workers", "What the rate and the lag need, this host's share", ["stage"]),
+        scale_load=gauge("scale_load", "What wanted_workers was derived from", ["stage", "what"]),
     )
 
 
@@ -239,11 +247,28 @@ def forget_process(directory: Path, pid: int) -> None:
 
 def exposition() -> bytes:
     """All metrics in Prometheus' text format, of every process that shares the directory."""
-    from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+    from prometheus_client import generate_latest
+
+    return generate_latest(_registry())
+
+
+def by_stage(name: str) -> dict[str, float]:
+    """A metric's values over all processes that share the directory, summed by its label ``stage``."""
+    found: dict[str, float] = {}
+    for metric in _registry().collect():
+        for sample in metric.samples:
+            if sample.name == f"penstock_{name}":
+                stage = sample.labels["stage"]
+                found[stage] = found.get(stage, 0.0) + sample.value
+    return found
+
+
+def _registry() -> CollectorRegistry:
+    from prometheus_client import REGISTRY, CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
     if METRICS_ENV not in os.environ:
-        return generate_latest(REGISTRY)
+        return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    return registry

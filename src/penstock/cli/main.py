@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import CannotStart, DeclarationError, LogUnusable, PenstockError
-from . import dead, demo, events, migrate, models, repair, serve
+from . import dead, demo, events, migrate, models, repair, scale, serve
 
 COULD_NOT_START = (CannotStart, DeclarationError, LogUnusable)
 
@@ -64,5 +64,6 @@ app.command()(events.publish)
 app.command()(events.tail)
 app.command()(events.topics)
 app.command()(events.groups)
+app.command()(scale.scale_hint)
 app.add_typer(models.app, name="models")
 app.add_typer(dead.app, name="dead")

@@ -202,6 +202,10 @@ class Client:
         """Position, owner and lag of every consumer group, a row for each partition."""
         return self._sender.get_list("/groups")
 
+    def metrics(self) -> str:
+        """In Prometheus' text format."""
+        return self._sender.once("GET", "/metrics", b"", {}, {}).text
+
     def ready(self) -> Readiness:
         """Is everything at work, and if not, why? Raises ``Unreachable``."""
         answer = self._sender.once("GET", "/readyz", b"", {}, {}).json()

@@ -114,7 +114,7 @@ class GroupState:
     topic: str
     partition: int
     through: int | None  # None: nothing committed yet
-    owner: str | None
+    owner: str | None  # a member; where several hosts share the log, MEMBER@HOST
     lag_events: int
     lag_seconds: float  # age of the oldest event not yet dealt with; 0 without any
 

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from ...log.interface import Inspect
 from ...models.interface import ModelVersion
 from ...models.registry import Registry
+from ...stages.budget import Budget
+from ...stages.scaling import capacity
 from ...telemetry import metrics
+from .scaling import Scaling
+
+USUAL = 1.0  # seconds of a pass, up to which none is left out of the fit as an exception
+
+
+class StageMeasure:
+    """``stages.pump.Measure`` for one stage. ``rows``: of one pass, at most."""
+
+    def __init__(self, stage: str, topic: str, rows: int) -> None:
+        self._stage, self._topic, self._rows = stage, topic, rows
+        self._passes = Budget(USUAL, rows)
+        self._events = 0
+        self._warm = False  # the first pass makes much that the others find made
+
+    def __call__(self, name: str, value: float) -> None:
+        stage_measure(self._stage, self._topic, name, value)
+        if name == "events":
+            self._events = int(value)
+        elif name == "pass" and not self._warm:
+            self._warm = True
+        elif name == "pass" and self._events:
+            self._passes.observe(self._events, value)
+            able = capacity(*self._passes.fit(), self._rows)
+            metrics().capacity_events_per_second.labels(self._stage).set(able)
 
 
 def stage_measure(stage: str, topic: str, name: str, value: float) -> None:
-    """``stages.pump.Measure`` for one stage."""
     counted = metrics()
     match name:
         case "events":
@@ -42,8 +69,9 @@ def load_failed(version: ModelVersion) -> None:
 
 
 def gauge_lag(log: Inspect) -> None:
-    counted = metrics()
-    for state in log.groups():
+    counted, states = metrics(), log.groups()
+    _scaling().see(states)
+    for state in states:
         place = (state.topic, str(state.partition), state.group)
         counted.consumer_lag_events.labels(*place).set(state.lag_events)
         counted.consumer_lag_seconds.labels(*place).set(state.lag_seconds)
@@ -58,3 +86,10 @@ def gauge_models(registry: Registry) -> None:
             for version in registry.versions(name):
                 labels = (name, str(version.version), alias.alias, version.digest)
                 counted.model_info.labels(*labels).set(1 if version.version == alias.version else 0)
+    _scaling().decide(registry.snapshot())
+
+
+@cache
+def _scaling() -> Scaling:
+    """This process's, as its metrics are."""
+    return Scaling()

@@ -26,7 +26,7 @@ from ...stages.scoring.loading import Background, in_thread
 from ...stages.transform import Transform
 from . import warming
 from .joining import LateReader
-from .measures import load_failed, observed, stage_measure
+from .measures import StageMeasure, load_failed, observed
 from .prepare import SYSTEM_TOPIC, all_topics
 from .warming import Scorer, Warm
 
@@ -135,7 +135,7 @@ class Composition:
             Emitter(stage.name, stage.source, self.plan.code, topics),
             self.clock,
             rows=rows,
-            measure=partial(stage_measure, stage.name, stage.source),
+            measure=StageMeasure(stage.name, stage.source, self.settings.batch_rows),
         )
         return Line(stage.name, stage.source, pump, warm, close)
 

@@ -1,0 +1,85 @@
+"""How many workers each stage needs, from what is measured anyway; see ``stages.scaling``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from ...log.interface import GroupState
+from ...models.decide import State
+from ...stages.scaling import Load, Partition, Window
+from ...telemetry import by_stage, metrics
+
+WINDOW = 15.0  # seconds
+
+
+class Scaling:
+    """What one gateway knows of the stages: of its own host's workers what they do, of the log how late they are."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._states: Sequence[GroupState] = ()
+        self._began: float | None = None
+        self._dealt_with: dict[str, float] = {}
+        self._windows: dict[str, Window] = {}
+        self._epochs: dict[tuple[str, str], int] = {}
+
+    def see(self, states: Sequence[GroupState]) -> None:
+        """How late every group is now."""
+        self._states = states
+
+    def decide(self, models: State) -> None:
+        """At the end of each window; in between nothing changes."""
+        now = self._now()
+        if self._began is not None and now < self._began + WINDOW:
+            return
+        dealt_with, able = by_stage("events_consumed_total"), by_stage("capacity_events_per_second")
+        rolling = self._rolling_out(models)
+        if self._began is not None:
+            for stage, capacity in able.items():
+                done = dealt_with.get(stage, 0.0) - self._dealt_with.get(stage, 0.0)
+                self._say(stage, done, now - self._began, capacity, stage in rolling)
+        self._began, self._dealt_with = now, dealt_with
+
+    def _say(self, stage: str, done: float, seconds: float, capacity: float, rolling: bool) -> None:
+        states = [state for state in self._states if state.group == stage]
+        owners = {state.owner for state in states if state.owner is not None}
+        hosts = max(len({owner.rpartition("@")[2] for owner in owners if "@" in owner}), 1)
+        partitions = {
+            (s.topic, s.partition): Partition(s.through, s.lag_events, s.lag_seconds, s.owner is None) for s in states
+        }
+        window = self._windows.setdefault(stage, Window())
+        load = window.load(partitions, done, seconds, capacity, hosts)
+        counted = metrics()
+        counted.wanted_workers.labels(stage).set(window.wanted(load, rolling_out=rolling))
+        workers = max(len(owners) / hosts, 1.0)
+        counted.capacity_used_ratio.labels(stage).set(load.rate / (capacity * workers) if capacity else 0.0)
+        for what, value in asdict(load).items():
+            counted.scale_load.labels(stage, what).set(value)
+
+    def _rolling_out(self, models: State) -> set[str]:
+        """Stages that have events to score and another version than their alias points to; and all of a model whose
+        alias has just moved: the next version may still be loading."""
+        late = {(state.group, state.topic, state.partition) for state in self._states if state.lag_events}
+        epochs = {key: alias.epoch for key, alias in models.aliases.items()}
+        moved = {key for key, epoch in epochs.items() if self._epochs.get(key, epoch) != epoch}
+        self._epochs = epochs
+        return {
+            active.stage
+            for place, active in models.activations.items()
+            if (key := (active.model, active.alias)) in moved
+            or (place in late and key in models.aliases and models.aliases[key].version != active.version)
+        }
+
+
+def load_of(said: dict[str, float]) -> Load:
+    """From the values of the metric ``scale_load``, by what they are."""
+    return Load(
+        said["rate"],
+        said["capacity"],
+        int(said["lag"]),
+        said["late"],
+        int(said["partitions"]),
+        int(said["held"]),
+    )
