@@ -30,7 +30,9 @@ from penstock.log.kafka.address import Address
 from penstock.log.kafka.heard import Heard
 from penstock.log.kafka.log import KafkaLog
 
-from ...brokers.cluster import SASL, SASL_TLS, TLS, Cluster
+from ...brokers import jars
+from ...brokers.cluster import SASL, SASL_TLS, TLS, Cluster, running
+from ...brokers.fixtures import or_skip
 from ...brokers.node import PASSWORD, USER
 from ...brokers.tls import Authority, authority
 
@@ -219,6 +221,34 @@ def test_a_certificate_for_another_name_is_refused(
         careless = replace(address, client={**address.client, "ssl.endpoint.identification.algorithm": "none"})
         with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
             refused(careless, caplog)
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -> Iterator[Cluster]:
+    """A broker that asks its clients for certificates of its own authority."""
+    directory = tmp_path_factory.mktemp("asking")
+    overrides = {
+        "ssl.client.auth": "required",
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(certificates.certificate),
+    }
+    with or_skip():
+        jars.classpath()
+    with running(directory, authority=certificates, overrides=overrides) as cluster:
+        yield cluster
+
+
+def test_a_client_shows_its_own_certificate(
+    asking: Cluster, certificates: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = certificates.keystore.parent
+    encrypted = tmp_path / "encrypted.key"
+    command = ["openssl", "pkey", "-in", str(own / "server.key"), "-out", str(encrypted), "-aes256", "-passout"]
+    subprocess.run([*command, f"pass:{PASSWORD}"], check=True, capture_output=True, timeout=60)
+    url = trusting(asking, certificates, TLS, f"&cert={own / 'server.pem'}&key={encrypted}")
+    reach(Address.parse(url, {"KAFKA_KEY_PASSWORD": PASSWORD}), SystemClock())
+    said = refused(Address.parse(trusting(asking, certificates, TLS, "&wait=600"), {}), caplog)
+    assert "are cert and key right?" in said
 
 
 # -- brokers that are not there -----------------------------------------------

@@ -14,6 +14,7 @@ from ...errors import AccessRefused, LogUnreachable
 from ...telemetry import logger
 from .address import Address
 from .client import configuration
+from .heard import OF_THE_CLIENT
 from .hubs import USER
 
 log = logger(__name__)
@@ -68,6 +69,8 @@ def _advice(address: Address) -> str:
 def _explained(address: Address, refusal: str) -> str:
     if _UNVERIFIED in refusal:
         return _certificate(address, refusal)
+    if OF_THE_CLIENT.search(refusal):
+        return f"{refusal}; the brokers ask this client for a certificate: are cert and key right?"
     if "handshake failed" in refusal:
         return f"{refusal}; is security={address.client['security.protocol']} what that listener expects?"
     return f"{refusal}; {_credentials(address)}"

@@ -19,6 +19,8 @@ _REFUSED = {KafkaError._AUTHENTICATION, KafkaError._SSL}
 _UNDECIDED = {KafkaError._ALL_BROKERS_DOWN}  # says how many, and no reason
 # A token's issuer that is away and a TLS connection that was cut may be well again the next time.
 _MAY_PASS = re.compile(r"(?i)failed to connect|could(n't| not) (connect|resolve)|timed? ?out|disconnected|\(5\d\d\)")
+# What a broker says of a client's certificate, and of there being none, comes as the end of a connection.
+OF_THE_CLIENT = re.compile(r"SSL alert number (4[2-9]|116)\b")
 _FAILED = re.compile(r"FAIL \[.*?\] \[thrd:.*?\]: (.*)", re.S)
 _AFTER = re.compile(r" \(after \d+ms in state (\w+).*", re.S)
 
@@ -37,7 +39,7 @@ class Heard:
         text = _plain(error.str())
         with self._mutex:
             self._reason = text
-            self._refused = error.code() in _REFUSED and _MAY_PASS.search(text) is None
+            self._refused = _certainly(text) or (error.code() in _REFUSED and _MAY_PASS.search(text) is None)
 
     def say(self, line: str) -> None:
         """A line of librdkafka's log. What has a code comes to ``note`` as well, at its own time."""
@@ -47,6 +49,7 @@ class Heard:
         with self._mutex:
             if not self._refused:
                 self._reason = _plain(found[1])
+                self._refused = _certainly(found[1])
 
     def clear(self) -> None:
         """A broker has answered."""
@@ -77,6 +80,10 @@ class Lines(logging.Handler):
         said = record.getMessage()
         self._heard.say(said)
         _log.debug("librdkafka", said=said)
+
+
+def _certainly(text: str) -> bool:
+    return OF_THE_CLIENT.search(text) is not None
 
 
 def _plain(text: str) -> str:
