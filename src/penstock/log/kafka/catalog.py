@@ -7,14 +7,11 @@ by which readers of events leave them out.
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import msgspec
-import pyarrow as pa
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
@@ -35,20 +32,18 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
 )
 
 from ...batch import SYSTEM, TopicSpec
-from ...errors import DeclarationError, LogError, LogUnreachable, NotFound, PartitionsChanged, SchemaChanged
-from ...schema.decode import Decoder
+from ...errors import LogError, LogUnreachable, NotFound, PartitionsChanged, SchemaChanged
 from ..fitting import grown
 from ..reading.holding import Place
-from .address import NAME, Address
+from .address import Address
 from .client import ANSWER, ask, configuration, translated
+from .declaration import check_form, check_limits, configured, decoded, encoded
 from .numbering import MANY_A_RECORD, ONE_A_RECORD, Numbering
 from .producing import Appender, Record
 from .records.interface import Outgoing
 
 RECEIVED = 10_000  # records taken at once
 DECLARATION = "penstock-topic"  # the header of a record that declares one
-LIMIT = 249  # characters of a topic's name, namespace included
-FOREVER = "-1"
 
 
 Which = Literal["earliest", "latest"] | int
@@ -113,7 +108,7 @@ class Catalog:
                     self._declared[name] = replace(spec, partitions=count)
 
     def create(self, topic: TopicSpec, *, grow: bool) -> None:
-        self._check_limits(topic)
+        check_limits(topic, self.name(topic.name), self._address.limits)
         with self._mutex:
             self.refresh()
             if self.name(SYSTEM) not in self._partitions:
@@ -132,7 +127,7 @@ class Catalog:
                 raise PartitionsChanged(
                     f"topic '{topic.name}' is there already, with {there} partitions, not {topic.partitions}"
                 )
-            _check_form(topic)
+            check_form(topic)
             if there is None:
                 self._make(topic)
             else:
@@ -162,18 +157,6 @@ class Catalog:
                 self._consumer = None
 
     # -- Kafka's side ---------------------------------------------------------
-
-    def _check_limits(self, topic: TopicSpec) -> None:
-        name, most = self.name(topic.name), self._address.limits.partitions
-        if not NAME.issuperset(name) or len(name) > LIMIT or name in (".", ".."):
-            raise DeclarationError(
-                f"topic '{topic.name}': on Kafka a name has up to {LIMIT} letters, digits, '.', '_' and '-'"
-            )
-        if most is not None and topic.partitions > most:
-            raise DeclarationError(
-                f"topic '{topic.name}': partitions={topic.partitions}, and an event hub of the Standard tier has "
-                f"{most} at most; on a higher one put transactions=yes into --log"
-            )
 
     def _count_partitions(self) -> dict[str, int]:
         try:
@@ -207,7 +190,7 @@ class Catalog:
     def _configure(self, topic: TopicSpec) -> None:
         entries = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-            for name, value in configured(topic).items()
+            for name, value in self._configured(topic).items()
         ]
         resource = ConfigResource(ResourceType.TOPIC, self.name(topic.name), incremental_configs=entries)
         ask(f"set the retention of topic '{topic.name}'", lambda: self._admin.incremental_alter_configs([resource]))
@@ -273,45 +256,6 @@ class Catalog:
             self._declared[topic.name] = topic if known is None else grown(known, topic, grow=True)
         except (SchemaChanged, PartitionsChanged):
             pass  # its process was told so when it looked for its own declaration
-
-
-def _check_form(topic: TopicSpec) -> None:
-    if topic.encoding == "json":
-        try:
-            Decoder(topic.schema)
-        except TypeError as error:
-            raise DeclarationError(f"topic '{topic.name}': {error}, so it needs encoding=\"arrow\"") from None
-
-
-def configured(topic: TopicSpec) -> dict[str, str]:
-    """A topic's settings on the brokers. Kafka's limit of bytes is one partition's, ours the topic's."""
-    return {
-        "cleanup.policy": "delete",
-        "retention.ms": FOREVER if topic.retain_us is None else str(max(topic.retain_us // 1_000, 1)),
-        "retention.bytes": FOREVER if topic.retain_bytes is None else str(topic.retain_bytes // topic.partitions),
-        # The broker's clock, not the publisher's: one host with a wrong clock could have everything expire.
-        "message.timestamp.type": "LogAppendTime",
-    }
-
-
-def encoded(topic: TopicSpec) -> bytes:
-    plain = {
-        "name": topic.name,
-        "schema": base64.b64encode(topic.schema.serialize()).decode(),
-        "partitions": topic.partitions,
-        "key": topic.key,
-        "retain_us": topic.retain_us,
-        "retain_bytes": topic.retain_bytes,
-        "dedupe_us": topic.dedupe_us,
-        "encoding": topic.encoding,
-    }
-    return msgspec.json.encode(plain)
-
-
-def decoded(value: bytes) -> TopicSpec:
-    plain = msgspec.json.decode(value)
-    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(plain.pop("schema"))))
-    return TopicSpec(schema=schema, **plain)
 
 
 def _spec(which: Which) -> Any:
