@@ -12,8 +12,9 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from penstock.errors import Busy
+from penstock.errors import Busy, Unavailable
 from penstock.models.interface import ModelVersion, Signature
+from penstock.stages.failures.patience import Sick
 from penstock.stages.scoring import answer
 from penstock.stages.scoring.answer import Answers, Question, Reply, ask
 
@@ -64,6 +65,16 @@ def test_a_full_worker_says_busy(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(answer.BoundedSemaphore, "acquire", lambda self, blocking=True: False)
     with pytest.raises(Busy, match=r"waiting already|no room"):
         asyncio.run(ask(path, "m", ROWS))
+
+
+def test_a_model_that_cannot_be_had_is_unavailable_and_says_why(tmp_path: Path) -> None:
+    def sick(rows: pa.RecordBatch, timeout: float) -> tuple[pa.RecordBatch, ModelVersion]:
+        raise Sick("model m/3: no artifact")
+
+    server = Answers(tmp_path / "a.sock", {"m": sick})
+    with pytest.raises(Unavailable, match="^model m/3: no artifact$"):
+        asyncio.run(ask(tmp_path / "a.sock", "m", ROWS))
+    server.close()
 
 
 def test_a_worker_that_is_away_is_busy(tmp_path: Path) -> None:

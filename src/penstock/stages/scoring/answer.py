@@ -18,9 +18,10 @@ import msgspec
 import pyarrow as pa
 
 from ... import errors
-from ...errors import Busy, InvalidEvent, NotFound, PenstockError, RunnerDied, TaskFailed, TooLarge
+from ...errors import Busy, InvalidEvent, NotFound, PenstockError, RunnerDied, TaskFailed, TooLarge, Unavailable
 from ...models.interface import ModelVersion
 from ...telemetry import logger
+from ..failures.patience import Sick
 
 log = logger(__name__)
 
@@ -102,6 +103,8 @@ class Answers:
             if scorer is None:
                 raise NotFound(f"no stage scores with model '{question.model}' (there are: {', '.join(self._scorers)})")
             rows, version = scorer(unpacked(body), question.timeout)
+        except Sick as error:  # the stream holds its rows meanwhile; a caller's are held by nobody
+            return _refusal(Unavailable(str(error))), b""
         except PenstockError as error:
             return _refusal(error), b""
         except OSError:
@@ -117,7 +120,7 @@ async def ask(path: Path, model: str, rows: pa.RecordBatch, *, timeout: float = 
     """The model's outputs for these rows, and the ``name/version`` that made them.
 
     Raises what the scorer raised (``NotFound``, ``InvalidEvent``, ``PredictionInvalid``, ``TaskFailed``,
-    ``RunnerDied``), ``TooLarge``, ``Busy`` when the worker is full or away, and ``TimeoutError``.
+    ``RunnerDied``), ``Unavailable`` while its model cannot be had, ``TooLarge``, ``Busy`` when the worker is full or away, and ``TimeoutError``.
     """
     body = packed(rows)
     if len(body) > BODY_LIMIT:
@@ -207,6 +210,14 @@ def _raised(reply: Reply) -> PenstockError:
         return TaskFailed(error, reason, "")
     if kind is Busy:
         return Busy(reply.reason, retry_after=reply.retry_after)
-    if kind in (NotFound, InvalidEvent, TooLarge, RunnerDied, errors.PredictionInvalid, errors.ArtifactDamaged):
+    if kind in (
+        NotFound,
+        InvalidEvent,
+        TooLarge,
+        RunnerDied,
+        Unavailable,
+        errors.PredictionInvalid,
+        errors.ArtifactDamaged,
+    ):
         return kind(reply.reason)  # type: ignore[no-any-return]
     return PenstockError(f"{reply.error}: {reply.reason}")
