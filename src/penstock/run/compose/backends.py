@@ -56,6 +56,11 @@ def open_artifacts(directory: DataDirectory, url: str = "", *, several_hosts: bo
 def open_objects(url: str) -> Objects:
     """``file:///FOLDER`` or a bucket. Asks nothing of it yet. Raises ``CannotStart``."""
     where = urlsplit(url)
+    if "@" in where.netloc or where.query or where.fragment:
+        raise CannotStart(
+            "--artifacts holds more than a place: everybody on this machine can read it; credentials come from the "
+            "environment, such as AWS_ACCESS_KEY_ID"
+        )
     if where.scheme == "file" and not where.netloc and where.path.startswith("/"):
         return Folder(Path(unquote(where.path)))
     if where.scheme not in BUCKETS or not where.netloc:
