@@ -72,7 +72,7 @@ def test_a_model_that_cannot_be_had_is_unavailable_and_says_why(tmp_path: Path) 
         raise Sick("model m/3: no artifact")
 
     server = Answers(tmp_path / "a.sock", {"m": sick})
-    with pytest.raises(Unavailable, match="^model m/3: no artifact$"):
+    with pytest.raises(Unavailable, match=r"^model m/3: no artifact$"):
         asyncio.run(ask(tmp_path / "a.sock", "m", ROWS))
     server.close()
 

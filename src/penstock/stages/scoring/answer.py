@@ -120,7 +120,8 @@ async def ask(path: Path, model: str, rows: pa.RecordBatch, *, timeout: float = 
     """The model's outputs for these rows, and the ``name/version`` that made them.
 
     Raises what the scorer raised (``NotFound``, ``InvalidEvent``, ``PredictionInvalid``, ``TaskFailed``,
-    ``RunnerDied``), ``Unavailable`` while its model cannot be had, ``TooLarge``, ``Busy`` when the worker is full or away, and ``TimeoutError``.
+    ``RunnerDied``), ``Unavailable`` while its model cannot be had, ``TooLarge``, ``Busy`` when the worker is full or
+    away, and ``TimeoutError``.
     """
     body = packed(rows)
     if len(body) > BODY_LIMIT:
