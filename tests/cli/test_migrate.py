@@ -13,9 +13,12 @@ from typer.testing import CliRunner
 from penstock.cli.main import app
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.interface import Advance
+from penstock.models.artifacts import Artifacts
 from penstock.run.directory import DataDirectory
 from penstock.run.migration import copying
 from penstock.testing.log_contract import drain, numbers, values, write
+
+from ..run.migration.a_log import fill
 
 cli = CliRunner()
 
@@ -55,6 +58,19 @@ def test_to_a_cluster_and_back(filled: Path, tmp_path: Path, kafka: str, prefix:
     assert all(line["same"] for line in found)
     assert migrate(cluster, f"sqlite:{tmp_path / 'new'}", tmp_path)[0] == 0
     assert read(tmp_path / "new") == list(range(12, 30))
+
+
+def test_models_go_to_the_storage_of_the_cluster(tmp_path: Path, kafka: str, prefix: str) -> None:
+    cluster, shared = f"kafka://{kafka}/{prefix}models", tmp_path / "bucket"
+    shared.mkdir()
+    with closing(EmbeddedLog(tmp_path / "old")) as log:
+        fill(log, Artifacts(tmp_path / "old" / "artifacts"))
+    code, _, errors = migrate(f"sqlite:{tmp_path / 'old'}", cluster, tmp_path, "--artifacts", shared.as_uri())
+    assert code == 0, errors
+    assert [path.read_bytes() for path in shared.rglob("*") if path.is_file()] == [b"a model"]
+    back = migrate(cluster, f"sqlite:{tmp_path / 'new'}", tmp_path / "elsewhere", "--artifacts", shared.as_uri())
+    assert back[0] == 0, back[2]
+    assert migrate(cluster, f"sqlite:{tmp_path / 'other'}", tmp_path / "nowhere")[0] == 1
 
 
 def test_what_differs_is_told_with_exit_code_1(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

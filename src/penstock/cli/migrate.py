@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import DATA, Data, Json
+from .serve import Artifacts
 
 if TYPE_CHECKING:
     from ..run.migration.comparing import Line
@@ -18,17 +19,17 @@ Source = Annotated[str, typer.Option("--from", help="sqlite:DIR or kafka://HOST:
 Goal = Annotated[str, typer.Option("--to", help="The same; an empty one, or one that was interrupted.")]
 
 
-def migrate(source: Source, target: Goal, data: Data = DATA, as_json: Json = False) -> None:
+def migrate(source: Source, target: Goal, data: Data = DATA, artifacts: Artifacts = "", as_json: Json = False) -> None:
     """Copy topics, events, groups' positions, models and dead letters to another log, and compare both.
 
-    Stop every run on both first. Interrupted and run again it goes on; nothing is copied twice. --data is where a
-    kafka:// run on this host keeps the models' files; sqlite:DIR has them itself. Afterwards: `penstock run APP --log`
+    Stop every run on both first. Interrupted and run again it goes on; nothing is copied twice. --artifacts and --data
+    are those of the runs on kafka://; sqlite:DIR has the models' files itself. Afterwards: `penstock run APP --log`
     with the URL given to --to. Exit code 1 when the two differ.
     """
     from ..run.migration.ends import migrate_urls
     from .show import rows
 
-    found = migrate_urls(source, target, data, _step)
+    found = migrate_urls(source, target, data, artifacts, _step)
     shown = [{n: getattr(line, n) for n in ("what", "name", "source", "target", "same")} for line in found]
     rows("comparison", ["what", "name", "source", "target", "same"], shown, as_json=as_json)
     if not as_json:

@@ -17,8 +17,8 @@ from .migrate import End, Step, migrate
 SQLITE = "sqlite:"
 
 
-def migrate_urls(source: str, target: str, data: Path, step: Step) -> list[Line]:
-    """``data``: where the artifacts of a cluster's app are on this host.
+def migrate_urls(source: str, target: str, data: Path, artifacts: str, step: Step) -> list[Line]:
+    """``artifacts``: the object storage of a cluster's app; else its artifacts are in ``data`` on this host.
 
     Raises ``CannotStart``, and ``LogUnusable`` for a directory that a `penstock run` uses.
     """
@@ -29,7 +29,7 @@ def migrate_urls(source: str, target: str, data: Path, step: Step) -> list[Line]
     with ExitStack() as stack:
         for directory in sorted({_directory(source, data), _directory(target, data)}):
             stack.enter_context(_claimed(directory))
-        ends = [stack.enter_context(_opened(url, data)) for url in (source, target)]
+        ends = [stack.enter_context(_opened(url, data, artifacts)) for url in (source, target)]
         try:
             return migrate(ends[0], ends[1], step)
         except Corrupt as error:
@@ -62,10 +62,11 @@ def _claimed(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(url: str, data: Path) -> Iterator[End]:
+def _opened(url: str, data: Path, artifacts: str) -> Iterator[End]:
     directory, local = DataDirectory(_directory(url, data)), url.startswith(SQLITE)
+    files = open_artifacts(directory, "" if local else artifacts)
     log = open_log(directory, SystemClock(), Settings.from_env(), "" if local else url)
     try:
-        yield End(url, log, open_artifacts(directory), owners=not local)
+        yield End(url, log, files, owners=not local)
     finally:
         log.close()
