@@ -23,7 +23,7 @@ import pytest
 
 from penstock.batch import TopicSpec, Write
 from penstock.clock import SystemClock
-from penstock.errors import AccessRefused, LogUnreachable
+from penstock.errors import AccessRefused, CannotStart, LogUnreachable
 from penstock.log.interface import Advance
 from penstock.log.kafka.access import reach
 from penstock.log.kafka.address import Address
@@ -249,6 +249,16 @@ def test_a_client_shows_its_own_certificate(
     reach(Address.parse(url, {"KAFKA_KEY_PASSWORD": PASSWORD}), SystemClock())
     said = refused(Address.parse(trusting(asking, certificates, TLS, "&wait=600"), {}), caplog)
     assert "are cert and key right?" in said
+    with pytest.raises(CannotStart, match="key") as error:
+        reach(Address.parse(url, {"KAFKA_KEY_PASSWORD": GUESS}), SystemClock())
+    assert not any(secret in str(error.value) for secret in SECRETS)
+
+
+def test_a_file_that_holds_no_certificates(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("nonsense")
+    with pytest.raises(CannotStart, match=r"ssl\.ca\.location"):
+        reach(Address.parse(f"kafka://127.0.0.1:1?security=ssl&ca={file}", {}), SystemClock())
 
 
 # -- brokers that are not there -----------------------------------------------
@@ -269,7 +279,8 @@ def test_no_broker_is_there() -> None:
 
 
 def test_a_name_that_nobody_knows() -> None:
-    assert "Failed to resolve 'nowhere.invalid:9092'" in away("kafka://nowhere.invalid?wait=1")
+    name = "n" * 64  # longer than a name's part may be, so no name server is asked, and none can be slow
+    assert f"Failed to resolve '{name}:9092'" in away(f"kafka://{name}?wait=1")
 
 
 def test_something_that_never_answers() -> None:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ...clock import Clock
-from ...errors import AccessRefused, LogUnreachable
+from ...errors import AccessRefused, CannotStart, LogUnreachable
 from ...telemetry import logger
 from .address import Address
 from .client import configuration
@@ -29,10 +29,11 @@ def reach(address: Address, clock: Clock) -> None:
     """Return once a broker answers.
 
     Raises ``AccessRefused`` as soon as one refuses this client, or this client the broker's certificate: to try again
-    would lock accounts and change nothing. Raises ``LogUnreachable`` when ``address.wait`` seconds have passed.
+    would lock accounts and change nothing. Raises ``LogUnreachable`` when ``address.wait`` seconds have passed, and
+    ``CannotStart`` for certificates and keys that cannot be used.
     """
     address.heard.clear()
-    asking = AdminClient(configuration(address))
+    asking = _client(address)
     began, told = clock.monotonic(), 0.0
     while not _answers(asking):
         if refusal := address.heard.refusal:
@@ -47,6 +48,13 @@ def reach(address: Address, clock: Clock) -> None:
             log.warning("the brokers do not answer yet", brokers=address.brokers, reason=reason, waited=round(waited))
             told = max(waited, 1.0)
     address.heard.clear()
+
+
+def _client(address: Address) -> AdminClient:
+    try:
+        return AdminClient(configuration(address))
+    except KafkaException as error:
+        raise CannotStart(f"the brokers at {address.brokers} cannot be asked: {error.args[0].str()}") from None
 
 
 def _answers(asking: AdminClient) -> bool:
