@@ -17,6 +17,7 @@ import pyarrow as pa
 from penstock.batch import TopicSpec, Write
 from penstock.errors import Fenced, LogUnreachable
 from penstock.log.interface import Advance, Seek
+from penstock.log.kafka import producing
 from penstock.log.kafka.address import Address
 from penstock.log.kafka.log import KafkaLog
 from penstock.log.kafka.membership import Membership
@@ -38,7 +39,7 @@ def rows(numbers: list[int]) -> pa.RecordBatch:
 
 
 def opened(brokers: str, namespace: str, encoding: str) -> KafkaLog:
-    log = KafkaLog(Address(brokers, namespace), settings=SETTINGS)
+    log = KafkaLog(Address(brokers, namespace), settings=SETTINGS, slot=os.environ.get("SLOT"))
     for name in ("in", "out"):
         log.create(TopicSpec(name, NUMBERS, PARTITIONS, encoding=cast(Any, encoding)))
     return log
@@ -65,14 +66,14 @@ def stand_still() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def stand_still_in_a_transaction() -> None:
+def in_a_transaction(act: Callable[[], None]) -> None:
     """Once the first one has outputs and positions, and is not yet committed."""
-    plain, answers = Transactions._insist, iter(range(1_000_000))
+    plain, acts = Transactions._insist, [act]
 
-    def insist(self: Transactions, act: Callable[[], None]) -> None:
-        plain(self, act)
-        if next(answers) == 1:  # after init_transactions comes send_offsets_to_transaction
-            stand_still()
+    def insist(self: Transactions, ask: Callable[[], None]) -> None:
+        plain(self, ask)
+        if acts and ask.__code__.co_names[0].startswith("send_offsets"):
+            acts.pop()()
 
     Transactions._insist = insist  # type: ignore[method-assign]
 
@@ -86,7 +87,10 @@ def without_generation(self: Membership) -> bytes:
 def move(log: KafkaLog, member: str, way: str = "", mutant: str = "") -> None:
     """A stage that copies ``in`` to ``out`` until it is killed."""
     if way == "still in a transaction":
-        stand_still_in_a_transaction()
+        in_a_transaction(stand_still)
+    if way == "killed in a long transaction":
+        producing.TRANSACTION = 600.0
+        in_a_transaction(lambda: os.kill(os.getpid(), signal.SIGKILL))
     if mutant == "no generation":
         Membership.identity = property(without_generation)  # type: ignore[method-assign, assignment]
     reader = log.reader("movers", ["in"], member)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import random
 import subprocess
@@ -95,9 +96,10 @@ class Moving:
         self._lives = self._parts = 0
         opened(brokers, namespace, encoding).close()
 
-    def start(self, role: str, *arguments: object) -> Process:
+    def start(self, role: str, *arguments: object, slot: str | None = None) -> Process:
         command = [sys.executable, str(CHILD), role, self.brokers, self.namespace, self.encoding]
-        popen = subprocess.Popen([*command, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+        environ = os.environ if slot is None else {**os.environ, "SLOT": slot}
+        popen = subprocess.Popen([*command, *map(str, arguments)], stdout=subprocess.PIPE, text=True, env=environ)
         self.children.append(Process(popen))
         return self.children[-1]
 

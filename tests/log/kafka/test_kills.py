@@ -89,3 +89,23 @@ def test_mutant_commits_without_the_groups_generation_is_caught(moving: Moving) 
     assert stopped_and_gone_on(moving, "still", "no generation").startswith("moved")
     with pytest.raises(AssertionError, match="lost, doubled or reordered"):
         moving.check_moved()
+
+
+def died_in_a_transaction(moving: Moving, slot: str) -> None:
+    """The transaction of a mover in slot "a" may last for ten minutes; another mover comes, in ``slot``."""
+    assert moving.write(0, 30).wait() == 0
+    dead = moving.start("move", "worker-1", "killed in a long transaction", slot="a")
+    assert dead.wait() == -signal.SIGKILL
+    moving.start("move", "worker-1", slot=slot)
+
+
+def test_the_heir_of_a_slot_ends_the_transaction_that_its_predecessor_left_open(moving: Moving) -> None:
+    died_in_a_transaction(moving, "a")
+    moving.finish()
+    moving.check_moved()
+
+
+def test_mutant_another_slot_waits_until_the_transaction_has_timed_out(moving: Moving) -> None:
+    died_in_a_transaction(moving, "b")
+    with pytest.raises(AssertionError, match="not within"):
+        moving.finish(20)

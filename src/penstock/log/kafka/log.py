@@ -36,7 +36,15 @@ class KafkaLog:
     Raises ``LogUnreachable`` when the brokers do not answer, here and in every call; ``AccessRefused`` is a kind of it.
     """
 
-    def __init__(self, address: Address, *, clock: Clock | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        clock: Clock | None = None,
+        settings: Settings | None = None,
+        slot: str | None = None,
+    ) -> None:
+        """``slot``: the name of the process that this one replaces, and of none that lives (see ``producing``)."""
         self._clock: Clock = clock or SystemClock()
         self._settings = settings or Settings()
         reach(address, self._clock)
@@ -47,8 +55,11 @@ class KafkaLog:
         self.catalog = Catalog(address, self._admin, self._appender)
         self._shared = Connection(address, self._settings, self._clock, self.catalog)
         self._states = States(address, self._admin, self.catalog, self._clock)
-        self._serial = secrets.token_hex(8)  # two handles never have the same transactions
+        self._slot = slot
+        self._serial = slot or secrets.token_hex(8)  # two handles never have the same transactions
         self._storing = storing(address, f"{address.namespace}append/{self._serial}", self._clock)
+        if slot is not None:
+            self._storing.settle()
         self._encodings = Encodings(address.limits.record)
         self._mutex = threading.RLock()
         self._readers: dict[tuple[str, str], KafkaReader] = {}
@@ -79,10 +90,10 @@ class KafkaLog:
         with self._mutex:
             self._check_open()
             self._count += 1
-            serial = f"{member}/{self._serial}-{self._count}"
+            serial = f"{member}/{self._serial}" + ("" if self._slot else f"-{self._count}")
             if group is not None and (earlier := self._readers.pop((group, member), None)) is not None:
                 earlier.displace()
-        reader = KafkaReader(self._shared, group, topics, member, serial, start)
+        reader = KafkaReader(self._shared, group, topics, member, serial, start, heir=self._slot is not None)
         with self._mutex:
             if group is None:
                 self._alone = [r for r in self._alone if not r.closed] + [reader]

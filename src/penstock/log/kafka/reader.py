@@ -41,8 +41,17 @@ class KafkaReader:
     """Implements ``Reader``."""
 
     def __init__(
-        self, connection: Connection, group: str | None, topics: Sequence[str], member: str, serial: str, start: Start
+        self,
+        connection: Connection,
+        group: str | None,
+        topics: Sequence[str],
+        member: str,
+        serial: str,
+        start: Start,
+        *,
+        heir: bool = False,
     ) -> None:
+        """``heir``: another may have died in the middle of a transaction of this ``serial``; it is ended first."""
         self._clock, self._settings, self._catalog = connection.clock, connection.settings, connection.catalog
         self._topics = tuple(dict.fromkeys(topics))
         self._mutex = threading.RLock()
@@ -65,6 +74,8 @@ class KafkaReader:
             if full is None:
                 self._own_all()
             else:
+                if heir:
+                    self._storing.settle()
                 if start == "latest":
                     self._start_latest()
                 self._join(full)
