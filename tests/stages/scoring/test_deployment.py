@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +15,19 @@ import pytest
 
 from penstock.batch import SYSTEM, Write
 from penstock.declare.plan import ModelSpec, ScoreSpec
-from penstock.errors import Busy, InvalidEvent, PenstockError, PredictionInvalid, RunnerDied
+from penstock.errors import (
+    ArtifactDamaged,
+    Busy,
+    InvalidEvent,
+    LogFull,
+    PenstockError,
+    PredictionInvalid,
+    RunnerDied,
+    StoreUnreachable,
+    StoreUnusable,
+)
 from penstock.models.artifacts import Artifacts
-from penstock.models.interface import ModelVersion, Signature
+from penstock.models.interface import Alias, ModelVersion, Signature
 from penstock.models.messages import Activated, Promoted, Registered, to_rows
 from penstock.models.registry import Registry
 from penstock.models.signature import to_json
@@ -320,6 +332,64 @@ def test_an_artifact_that_is_away_is_told_too(busy: Yard) -> None:
     busy.score()
     busy.load()
     assert busy.score() == {0: 2}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreUnreachable("no answer"), StoreUnusable("no bucket"), ArtifactDamaged("other bytes"), LogFull("full")],
+)
+def test_a_store_that_does_not_give_holds_the_rows(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, error: PenstockError
+) -> None:
+    """Nothing is dead-lettered; they are scored once it gives."""
+
+    def fails(digest: str, *, model: str) -> Path:
+        raise error
+
+    yard.promote(1)
+    with monkeypatch.context() as planted:
+        planted.setattr(yard.artifacts, "path", fails)
+        assert yard.score() == {}
+        assert str(error) in yard.pump.status.why
+    yard.rig.clock.advance(31)
+    yard.pump.step(0.0)
+    assert yard.made() == [(0, 1, 1_007)]
+
+
+def said_while_fetching(yard: Yard, monkeypatch: pytest.MonkeyPatch, patience: float) -> deployments.Standing | None:
+    """What the worker's heartbeat tells while the first version comes from far away; None: it is silent."""
+    asked, let, path = Event(), Event(), yard.artifacts.path
+
+    def slow(digest: str, *, model: str) -> Path:
+        asked.set()
+        assert let.wait(60)
+        return path(digest, model=model)
+
+    monkeypatch.setattr(yard.artifacts, "path", slow)
+    yard.promote(1)
+    with ThreadPoolExecutor(2) as threads:
+        scored = threads.submit(yard.score)
+        assert asked.wait(60)
+        heartbeat = threads.submit(lambda: yard.deployment.standing)
+        said = wait([heartbeat], patience).done
+        let.set()
+        assert scored.result(60) == {0: 1}
+    return heartbeat.result() if said else None
+
+
+def test_a_first_version_that_is_fetched_silences_nobody(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said_while_fetching(yard, monkeypatch, 60.0) == deployments.Standing()
+
+
+def test_mutant_it_is_fetched_under_the_guard(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = Deployment._artifact
+
+    def guarded(self: Deployment, alias: Alias) -> Artifact:
+        with self._guard:
+            return fetch(self, alias)
+
+    monkeypatch.setattr(Deployment, "_artifact", guarded)
+    assert said_while_fetching(yard, monkeypatch, 1.0) is None
 
 
 def test_a_later_promotion_does_not_wait_for_the_back_off(busy: Yard) -> None:
