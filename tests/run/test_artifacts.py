@@ -39,8 +39,9 @@ def scores(client: Client) -> float | None:
         return None
 
 
-def test_models_lie_in_the_bucket(bucket: str, tmp_path: Path) -> None:
-    store = Cloud.at(f"{bucket}/models")
+def test_models_lie_in_the_bucket(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is kept of them on the host is bounded at a start."""
+    store, cache = Cloud.at(f"{bucket}/models"), tmp_path / "data" / "cache" / "sha256"
     with Server(write_app(tmp_path), tmp_path / "data", *options(f"{bucket}/models")) as server:
         with server.ready().client() as client:
             wait_for(lambda: scores(client) == 2.0)
@@ -49,7 +50,16 @@ def test_models_lie_in_the_bucket(bucket: str, tmp_path: Path) -> None:
             wait_for(lambda: scores(client) == 3.0)
         assert f"sha256/{digest[:2]}/{digest}" in set(store.names(""))
         assert len(set(store.names(""))) == 2
-        assert not (server.data / "artifacts").exists() or not any((server.data / "artifacts" / "sha256").iterdir())
+        assert not any((server.data / "artifacts" / "sha256").iterdir())
+        assert len(list(cache.glob("??/*"))) == 2
+        assert server.stop() == 0
+    monkeypatch.setenv("PENSTOCK_ARTIFACT_CACHE", "1")
+    with (
+        Server(tmp_path / "app.py", tmp_path / "data", *options(f"{bucket}/models")) as server,
+        server.ready().client() as client,
+    ):
+        wait_for(lambda: scores(client) == 3.0)
+        assert [path.name for path in cache.glob("??/*")] == [digest]
 
 
 def test_while_the_store_is_away_what_is_here_goes_on(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import SYSTEM, Write
+from penstock.errors import ArtifactDamaged, LogFull, StoreUnreachable, StoreUnusable
 from penstock.models.interface import Signature
 from penstock.models.messages import MoveAlias, Promoted, Refused, Register, Registered, from_rows, to_rows
 from penstock.models.signature import to_json
@@ -75,6 +76,34 @@ def run(house: Any, work: Any, **options: Any) -> None:
 
 async def register(h: Any, query: str = "", body: bytes = b"model bytes") -> Any:
     return await h.http.post(f"/models/delay/versions{query}", content=body)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (StoreUnreachable("s3://models does not answer"), 503, "store_unreachable"),
+        (StoreUnusable("there is no bucket s3://models"), 502, "store_unusable"),
+        (ArtifactDamaged("s3://models/sha256/ab has other bytes"), 502, "artifact_damaged"),
+        (LogFull("no space left"), 507, "log_full"),
+    ],
+)
+def test_what_is_not_stored_is_not_registered(
+    house: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, code: str
+) -> None:
+    def fails(source: Any) -> str:
+        raise error
+
+    async def work(h: Any) -> None:
+        with monkeypatch.context() as planted:
+            planted.setattr(h.rooms.artifacts, "put", fails)
+            refused = await register(h)
+        assert refused.status_code == status
+        assert refused.json()["error"] == {"code": code, "message": str(error)}
+        assert ("retry-after" in refused.headers) == (status == 503)
+        assert (await h.http.get("/models")).json() == []
+        assert (await register(h)).json()["version"] == 1
+
+    run(house, work)
 
 
 def test_register_promote_and_look(house: Any) -> None:
