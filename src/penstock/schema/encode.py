@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -36,13 +37,18 @@ def to_dicts(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
 
 
 def data_objects(rows: pa.RecordBatch) -> list[Any]:
-    """Each row's own columns, ready for msgspec's JSON encoder."""
+    """Each row's own columns, as an object that msgspec's encoder knows."""
     rows = data_columns(rows)
     if is_json(rows.schema):
         return [msgspec.Raw(text) for text in rows.column(0).to_pylist()]
-    names = rows.schema.names
-    values = zip(*(c.to_pylist() for c in rows.columns), strict=True)
-    return [dict(zip(names, row, strict=True)) for row in values]
+    return list(map(_row_type(tuple(rows.schema.names)), *(c.to_pylist() for c in rows.columns)))
+
+
+@lru_cache(maxsize=64)
+def _row_type(names: tuple[str, ...]) -> type[msgspec.Struct]:
+    """A struct is made and encoded in half of a dict's time. A column may have any name, a field may not."""
+    fields = [f"c{n}" for n in range(len(names))]
+    return msgspec.defstruct("Row", fields, rename=dict(zip(fields, names, strict=True)), gc=False)
 
 
 def keys(rows: pa.RecordBatch, topic: TopicSpec) -> pa.Array:

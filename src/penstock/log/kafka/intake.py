@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Literal
 
 from confluent_kafka import IsolationLevel, KafkaError, Message, TopicPartition
@@ -20,7 +21,7 @@ from .lanes import Lane
 from .membership import Committed, Membership, is_end, refusal
 from .ownership import Ownership
 from .records.encodings import Encodings
-from .records.interface import Incoming
+from .records.interface import Headers, Incoming
 
 TURN = 0.25  # seconds of one wait: how long a close from another thread may have to wait
 ENDING = 0.5  # seconds that a transaction may take to end; what one that was given up holds back is not waited for
@@ -47,12 +48,14 @@ class Intake:
         self._sort_all()
         full = self._own.rows >= ENOUGH
         messages = self._membership.receive(timeout, 1) if full else self._membership.receive(timeout)
-        for (name, partition), run in groupby(messages, key=lambda m: (m.topic(), m.partition())):
+        places = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+        for (name, partition), run in groupby(zip(places, messages, strict=True), key=itemgetter(0)):
             lane = self._own.lanes.get((self._catalog.own(name or ""), -1 if partition is None else partition))
+            found = [message for _, message in run]
             if lane is not None:
-                self._arrived.append((lane, list(run)))
+                self._arrived.append((lane, found))
             else:  # lost in between, or no partition's
-                self._refused(name, list(run))
+                self._refused(name, found)
         self._sort_all()
         self._membership.take_up()
 
@@ -98,14 +101,14 @@ class Intake:
         place = lane.place
         if self._own.lanes.get(place) is not lane:
             return  # lost, or another place was sought
-        records: list[Incoming] = []
-        reached = 0
-        for message in messages:
+        sound = [message for message in messages if message.error() is None]
+        records = _incoming(sound)
+        reached = records[-1].offset + 1 if records else 0
+        for message in messages if len(sound) < len(messages) else ():
             if (error := message.error()) is None:
-                records.append(_incoming(message))
-                reached = records[-1].offset + 1
-            elif is_end(error):
-                reached = message.offset() or 0
+                continue
+            if is_end(error):
+                reached = max(reached, message.offset() or 0)
             elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 self._out_of_range(place)
                 return
@@ -156,8 +159,16 @@ def _made_anew(place: Place, cursor: int, earliest: int) -> Overtaken:
     )
 
 
-def _incoming(message: Message) -> Incoming:
-    milliseconds = message.timestamp()[1]
-    named: list[Any] = list(message.headers() or ())
-    headers = [(str(name), value) for name, value in named if isinstance(value, bytes)]
-    return Incoming(message.offset() or 0, milliseconds * 1_000, message.value(), headers, message.key())
+def _incoming(messages: list[Message]) -> list[Incoming]:
+    """There are as many as events: each attribute of all of them is asked for at once."""
+    offsets: Any = map(Message.offset, messages)
+    times = [milliseconds * 1_000 for _, milliseconds in map(Message.timestamp, messages)]
+    headers = [_named(found) if found else _NONE for found in map(Message.headers, messages)]
+    return list(map(Incoming, offsets, times, map(Message.value, messages), headers, map(Message.key, messages)))
+
+
+_NONE: Headers = []
+
+
+def _named(headers: Any) -> Headers:
+    return [(str(name), value) for name, value in headers if isinstance(value, bytes)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from ...clock import Clock
@@ -29,8 +29,7 @@ NO_TRANSACTIONS = {
 GROUP_REFUSED = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID}
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record on its way to one partition. ``topic``: its name on the cluster."""
 
     topic: str
@@ -106,18 +105,19 @@ class Transactions:
     def run(
         self, records: Sequence[Record], positions: Sequence[TopicPartition] = (), group: bytes | None = None
     ) -> list[int]:
-        """Store the records and the group's positions, all or nothing; the records' offsets.
+        """Store the records and the group's positions, all or nothing. Without positions, the records' offsets.
 
+        A stage, which has positions, asks for no offsets: to be told of each record costs as much as sending it.
         ``group``: what ``Consumer.consumer_group_metadata`` said of the member. Raises ``Refused``; ``Unknown``; and
         ``LogUnreachable`` or another ``LogError``, after which nothing was stored.
         """
         with self._mutex:
             producer = self._started()
-            deliveries = Deliveries(len(records))
+            deliveries = Deliveries(0 if positions else len(records))
             try:
                 producer.begin_transaction()
                 for place, record in enumerate(records):
-                    produce(producer, record, deliveries.expect(place))
+                    produce(producer, record, None if positions else deliveries.expect(place))
                 if positions:
                     self._insist(lambda: producer.send_offsets_to_transaction(list(positions), group, TRANSACTION))
             except (KafkaException, LogError) as error:
@@ -208,11 +208,12 @@ def durable(address: Address, **settings: Any) -> dict[str, Any]:
     return configuration(address, **{**sending, **address.limits.producer, **settings})
 
 
-def produce(producer: Producer, record: Record, delivered: Callable[[KafkaError | None, Any], None]) -> None:
+def produce(producer: Producer, record: Record, delivered: Callable[[KafkaError | None, Any], None] | None) -> None:
     out = record.out
+    headers: Any = out.headers  # a list's type would have to be that of the signature, to the letter
     while True:
         try:
-            producer.produce(record.topic, out.value, out.key, record.partition, delivered, headers=[*out.headers])
+            producer.produce(record.topic, out.value, out.key, record.partition, delivered, headers=headers)
         except BufferError:
             producer.poll(TURN)
         except KafkaException as error:

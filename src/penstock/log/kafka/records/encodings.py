@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from ....batch import TopicSpec, Write
 from ....errors import SchemaChanged
@@ -27,7 +28,8 @@ class Encodings:
         catalog.partition(write.topic, write.partition)
         spec = self._fitting(catalog, write)
         name = catalog.name(write.topic)
-        return [Record(name, write.partition, out) for out in self._by_name[spec.encoding].encode(spec, write)]
+        made = self._by_name[spec.encoding].encode(spec, write)
+        return list(map(Record, repeat(name), repeat(write.partition), made))
 
     def decode(self, catalog: Catalog, topic: str, records: Sequence[Incoming]) -> list[Chunk]:
         encoding = self._by_name[(spec := catalog.topic(topic)).encoding]

@@ -16,8 +16,7 @@ Headers = list[tuple[str, bytes]]
 ORIGIN = "penstock-origin"  # what made the rows: absent for published ones
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, gc=False):  # one an event: made in a tenth of a dataclass's time
     """One record to send, of ``rows`` events."""
 
     value: bytes
@@ -26,8 +25,7 @@ class Outgoing:
     key: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, gc=False):
     """One record as it was received. ``time``: microseconds since the epoch."""
 
     offset: int

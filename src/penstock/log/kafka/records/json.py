@@ -9,19 +9,21 @@ topic's name as type. The last two are absent again when they are read.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ....batch import ENVELOPE, Batch, Rejected, TopicSpec, Write, column, event_ids
 from ....errors import InvalidEvent, LogError, PenstockError
 from ....partition import key_text
-from ....schema.cloudevents import Attributes, check_data, decode_events, envelope
+from ....schema import cloudevents
+from ....schema.cloudevents import Attributes, check_data, decode_events
 from ....schema.decode import Decoder
 from ....schema.encode import data_objects, keys
 from ....schema.rows import rules_of, with_rules
@@ -51,18 +53,14 @@ class JsonRecords:
         values = [_ENCODER.encode(data) for data in data_objects(write.rows)]
         if values and (longest := max(map(len, values))) > self._limit:
             raise LogError(f"an event of {longest} bytes does not fit a record of {self._limit}")
-        common = [*COMMON, *origin_header(write.origin)]
-        names = keys(write.rows, spec).to_pylist()
-        return [
-            Outgoing(value, 1, common + own, None if key is None else key.encode())
-            for value, own, key in zip(values, _headers(spec, write), names, strict=True)
-        ]
+        names = keys(write.rows, spec).cast(pa.binary()).to_pylist()
+        return list(map(Outgoing, values, repeat(1), _headers(spec, write), names))
 
     # -- reading --------------------------------------------------------------
 
     def decode(self, spec: TopicSpec, records: Sequence[Incoming]) -> list[Chunk]:
         decoder = self._decoder(spec)
-        runs = groupby(records, key=lambda record: (_is_structured(record), origin_of(record.headers)))
+        runs = groupby(records, key=_kind)
         return [chunk for _, run in runs for chunk in _chunks(spec, decoder, list(run))]
 
     def _decoder(self, spec: TopicSpec) -> Decoder:
@@ -79,55 +77,60 @@ def _as_stored(schema: pa.Schema) -> pa.Schema:
     return pa.schema(fields, schema.metadata)
 
 
-def _headers(spec: TopicSpec, write: Write) -> Iterator[Headers]:
-    """What is each row's own of its record's headers."""
+def _headers(spec: TopicSpec, write: Write) -> list[Headers]:
+    """Of each row's record. What all rows have in common is one object, made once."""
     rows = write.rows
-    source, kind = f"/penstock/{spec.name}", spec.name
-    columns = {
-        "ce_id": _ids(write),
-        "ce_source": [source if v is None else v for v in column(rows, "_source").to_pylist()],
-        "ce_type": [kind if v is None else v for v in column(rows, "_type").to_pylist()],
-    }
-    optional = {"ce_time": _times(rows), "ce_subject": column(rows, "_subject").to_pylist()}
-    columns |= {name: values for name, values in optional.items() if any(v is not None for v in values)}
-    if rows.schema.get_field_index("_parent") >= 0:
-        columns[PARENT] = _parents(rows)
+    common = [*COMMON, *origin_header(write.origin)]
+    columns: dict[str, list[bytes | None]] = {"ce_id": _ids(write)}
+    for name, given, otherwise in (("ce_source", "_source", f"/penstock/{spec.name}"), ("ce_type", "_type", spec.name)):
+        if (values := column(rows, given)).null_count == len(values):
+            common.append((name, otherwise.encode()))
+        else:
+            columns[name] = _bytes(values.fill_null(otherwise))
+    optional = {"ce_time": _times(rows), "ce_subject": column(rows, "_subject"), PARENT: _parents(rows)}
+    columns |= {name: _bytes(values) for name, values in optional.items() if values.null_count < len(values)}
+    named = [zip(repeat(name), values) for name, values in columns.items()]  # as many as values
+    found: list[Any] = [[*common, *own] for own in zip(*named, strict=True)]
+    if any(None in values for values in columns.values()):
+        found = [[header for header in headers if header[1] is not None] for headers in found]
     extensions = column(rows, "_extensions")
-    others = extensions.to_pylist() if extensions.null_count < len(extensions) else [None] * len(rows)
-    names = list(columns)
-    for row, text in zip(zip(*columns.values(), strict=True), others, strict=True):
-        found = [(name, value.encode()) for name, value in zip(names, row, strict=True) if value is not None]
-        if text is not None:
-            found += [(f"ce_{name}", _text(value).encode()) for name, value in msgspec.json.decode(text).items()]
-        yield found
+    if extensions.null_count < len(extensions):
+        for headers, text in zip(found, extensions.to_pylist(), strict=True):
+            headers += [(f"ce_{name}", _text(value).encode()) for name, value in _decoded(text).items()]
+    return found
 
 
-def _ids(write: Write) -> list[str]:
+def _bytes(values: pa.Array) -> list[bytes | None]:
+    found: list[bytes | None] = values.cast(pa.binary()).to_pylist()
+    return found
+
+
+def _decoded(text: str | None) -> dict[str, str | int | bool]:
+    return {} if text is None else msgspec.json.decode(text)
+
+
+def _ids(write: Write) -> list[bytes | None]:
     """The publisher's; the derived one of what a stage made; else a random one, since there is no position yet."""
     count = write.rows.num_rows
     if write.origin is not None:
         places = np.arange(count, dtype=np.int64)
-        return event_ids(Batch(write.topic, write.partition, places, places, write.rows, write.origin))
+        ids = event_ids(Batch(write.topic, write.partition, places, places, write.rows, write.origin))
+        return [i.encode() for i in ids]
     given = column(write.rows, "_id")
     if not given.null_count:
-        ids: list[str] = given.to_pylist()
-        return ids
-    random = secrets.token_hex(16 * count)
-    return [i if i is not None else random[32 * n : 32 * n + 32] for n, i in enumerate(given.to_pylist())]
+        return _bytes(given)
+    random = secrets.token_hex(16 * count).encode()
+    return [i if i is not None else random[32 * n : 32 * n + 32] for n, i in enumerate(_bytes(given))]
 
 
-def _times(rows: pa.RecordBatch) -> list[str | None]:
+def _times(rows: pa.RecordBatch) -> pa.Array:
     times: list[datetime | None] = column(rows, "_time").to_pylist()
-    return [None if t is None else t.isoformat().replace("+00:00", "Z") for t in times]
+    return pa.array([None if t is None else t.isoformat().replace("+00:00", "Z") for t in times], pa.string())
 
 
-def _parents(rows: pa.RecordBatch) -> list[str | None]:
-    columns = (column(rows, name).to_pylist() for name in ("_parent_partition", "_parent", "_ordinal"))
-    return [None if at is None else f"{_or_none(p)}/{at}/{n or 0}" for p, at, n in zip(*columns, strict=True)]
-
-
-def _or_none(partition: int | None) -> int | str:
-    return "-" if partition is None else partition
+def _parents(rows: pa.RecordBatch) -> pa.Array:
+    partition, at, ordinal = (column(rows, n).cast(pa.string()) for n in ("_parent_partition", "_parent", "_ordinal"))
+    return pc.binary_join_element_wise(partition.fill_null("-"), at, ordinal.fill_null("0"), "/")
 
 
 def _text(value: str | int | bool) -> str:
@@ -136,6 +139,14 @@ def _text(value: str | int | bool) -> str:
 
 
 # -- reading ------------------------------------------------------------------
+
+
+_PLAIN: tuple[bool, bytes | None] = (False, None)
+
+
+def _kind(record: Incoming) -> tuple[bool, bytes | None]:
+    """Records of one kind are read together: whether they are in structured mode, and the header of their origin."""
+    return (_is_structured(record), origin_of(record.headers)) if record.headers else _PLAIN
 
 
 def _is_structured(record: Incoming) -> bool:
@@ -166,13 +177,14 @@ def _chunk(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> Chunk:
     columns |= _lineage(records)
     _absent(columns, "_source", f"/penstock/{spec.name}")
     _absent(columns, "_type", spec.name)
-    columns["_key"] = _keys(spec, data, records)
-    present = {name: values for name, values in columns.items() if any(v is not None for v in values)}
+    envelope = {name: pa.array(values, ENVELOPE[name]) for name, values in columns.items()}
+    envelope["_key"] = _keys(spec, data, records)
+    present = {name: values for name, values in envelope.items() if values.null_count < len(values)}
     schema = pa.schema([*spec.schema, *(pa.field(name, ENVELOPE[name]) for name in present)], spec.schema.metadata)
-    arrays = [*data.columns, *(pa.array(values, ENVELOPE[name]) for name, values in present.items())]
+    arrays = [*data.columns, *present.values()]
     return Chunk(
-        np.fromiter((r.offset for r in records), np.int64, len(records)),
-        np.fromiter((r.time for r in records), np.int64, len(records)),
+        np.array([record.offset for record in records], np.int64),
+        np.array([record.time for record in records], np.int64),
         pa.RecordBatch.from_arrays(arrays, schema=schema),
         origin,
         records[-1].offset,
@@ -180,12 +192,14 @@ def _chunk(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> Chunk:
 
 
 def _binary(decoder: Decoder, records: list[Incoming]) -> tuple[list[Any], _Columns]:
+    if not any(record.headers for record in records):
+        return decoder.decode_each([record.value or b"" for record in records]), {}
     marked = [_attributes(record) for record in records]
     values = [
         (record.value or b"") if attributes is None else check_data(attributes, record.value or b"", decoder)
         for record, attributes in zip(records, marked, strict=True)
     ]
-    return decoder.decode_each(values), envelope([attributes or {} for attributes in marked])
+    return decoder.decode_each(values), cloudevents.envelope([attributes or {} for attributes in marked])
 
 
 def _structured(decoder: Decoder, records: list[Incoming]) -> tuple[list[Any], _Columns]:
@@ -205,17 +219,22 @@ def _attributes(record: Incoming) -> Attributes | None:
     return found
 
 
-def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[Incoming]) -> list[str | None]:
-    """The records' keys, but for those that the topic's key column says already."""
-    given = [None if record.key is None else record.key.decode() for record in records]
+def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[Incoming]) -> pa.Array:
+    """The records' keys, but for those that the topic's key column says already. Raises ``ValueError``."""
+    try:
+        given = pa.array([record.key for record in records], pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        raise ValueError("its key is not text in utf-8") from None
     if spec.key is None:
         return given
-    declared = key_text(data.column(spec.key)).to_pylist()
-    return [None if key == known else key for key, known in zip(given, declared, strict=True)]
+    known = pc.equal(given, key_text(data.column(spec.key))).fill_null(False)
+    return pc.if_else(known, pa.nulls(len(given), pa.string()), given)
 
 
 def _lineage(records: list[Incoming]) -> _Columns:
     """Where each came from. Raises ``ValueError`` for a header that is not ours."""
+    if not any(record.headers for record in records):
+        return {}
     texts = [next((v.decode() for name, v in r.headers if name == PARENT), None) for r in records]
     if not any(texts):
         return {}
