@@ -132,7 +132,11 @@ def _register(log: AppLog, artifacts: Artifacts, parents: Positions) -> None:
         model="delay", version=1, digest=digest, runtime="onnx", signature=nothing, created=1, causationid="seed"
     )
     moved = Promoted(model="delay", alias="champion", from_version=None, to_version=1, epoch=1, causationid="seed")
-    lineage = {"_parent_partition": pa.array([0, 0], pa.int32()), "_parent": pa.array([asked.last] * 2)}
+    lineage = {
+        "_parent_partition": pa.array([0, 0], pa.int32()),
+        "_parent": pa.array([asked.last] * 2),
+        "_ordinal": pa.array([0, 1], pa.int32()),
+    }
     registry = Origin("penstock.registry", SYSTEM, "c0de")
     log.append([Write(SYSTEM, 0, with_lineage(to_rows([made, moved]), lineage), registry)])
     at = int(parents[5])

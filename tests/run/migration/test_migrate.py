@@ -46,9 +46,9 @@ def make(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Make]:
         def made(kind: str) -> End:
             nonlocal count
             count += 1
-            log = _opened(kind, tmp_path / f"{kind}-{count}", request)
+            log = _opened(kind, tmp_path / f"{kind.split()[0]}-{count}", request)
             stack.callback(log.close)
-            return End(kind, log, Artifacts(tmp_path / f"artifacts-{count}"), owners=kind == "kafka")
+            return End(kind, log, Artifacts(tmp_path / f"artifacts-{count}"), owners=kind.startswith("kafka"))
 
         yield made
 
@@ -59,12 +59,20 @@ def _opened(kind: str, directory: Path, request: pytest.FixtureRequest) -> AppLo
     if kind == "sqlite":
         return EmbeddedLog(directory)
     brokers, prefix = request.getfixturevalue("kafka"), request.getfixturevalue("prefix")
-    return KafkaLog(Address(brokers, f"{prefix}{directory.name}."))
+    return KafkaLog(Address(brokers, f"{prefix}{directory.name}.", transactional=kind == "kafka"))
 
 
 @pytest.mark.parametrize(
     ("source", "target"),
-    [("sqlite", "kafka"), ("kafka", "sqlite"), ("memory", "sqlite"), ("sqlite", "memory"), ("kafka", "kafka")],
+    [
+        ("sqlite", "kafka"),
+        ("kafka", "sqlite"),
+        ("memory", "sqlite"),
+        ("sqlite", "memory"),
+        ("kafka", "kafka"),
+        ("sqlite", "kafka without transactions"),
+        ("kafka without transactions", "sqlite"),
+    ],
 )
 def test_everything_arrives(make: Make, source: str, target: str) -> None:
     here, there = make(source), make(target)
