@@ -8,7 +8,14 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from .moving import Moving, encoding, eventually, kill_at_random
+from penstock.batch import Write
+from penstock.errors import Fenced, LogError
+from penstock.log.interface import Advance
+from penstock.log.kafka.producing import Transactions, Unknown
+from penstock.log.kafka.reader import KafkaReader
+
+from .child import PARTITIONS, opened, rows
+from .moving import PATIENCE, Moving, encoding, eventually, kill_at_random
 
 __all__ = ["encoding"]
 
@@ -109,3 +116,59 @@ def test_mutant_another_slot_waits_until_the_transaction_has_timed_out(moving: M
     died_in_a_transaction(moving, "b")
     with pytest.raises(AssertionError, match="not within"):
         moving.finish(20)
+
+
+def with_a_lost_answer(moving: Moving, stored: bool, monkeypatch: pytest.MonkeyPatch, within: float = PATIENCE) -> None:
+    """A mover whose first transaction ends without a word, and who goes on."""
+    log = opened(moving.brokers, moving.namespace, moving.encoding)
+    try:
+        log.append([Write("in", p, rows([p])) for p in range(PARTITIONS)])
+        reader = log.reader("movers", ["in"], "m")
+        plain = Transactions._insist
+        asked: list[str] = []
+
+        def lost(self: Transactions, act: object) -> None:
+            asked.append("")
+            if len(asked) == 3 and not stored:  # init_transactions, send_offsets_to_transaction, commit_transaction
+                self._drop()
+                raise Unknown("the request was lost")
+            plain(self, act)  # type: ignore[arg-type]
+            if len(asked) == 3:
+                self._drop()
+                raise Unknown("the answer was lost")
+
+        monkeypatch.setattr(Transactions, "_insist", lost)
+        fenced = []
+
+        def moved() -> bool:
+            try:
+                batches = reader.read(100, 0.5)
+                done = [Advance(b.topic, b.partition, b.through) for b in batches]
+                reader.commit(done, [Write("out", b.partition, b.rows) for b in batches])
+            except Fenced as error:
+                fenced.append(error)
+            except LogError as error:
+                raise AssertionError("it is told as fenced: the work is dropped") from error
+            return sum(map(len, moving.stored("out").values())) >= PARTITIONS
+
+        eventually(moved, "all has been moved", within)
+        assert len(fenced) == 1
+        moving.check_moved()
+    finally:
+        log.close()
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["it was stored", "it was not"])
+def test_a_transaction_of_which_nobody_knows_the_outcome(
+    moving: Moving, stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The positions are read anew, and what was stored is not stored again."""
+    with_a_lost_answer(moving, stored, monkeypatch)
+
+
+def test_mutant_goes_on_behind_a_transaction_of_unknown_outcome_is_caught(
+    moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KafkaReader, "_put_out", lambda self, named, error: Fenced(named))
+    with pytest.raises(AssertionError, match="not within"):
+        with_a_lost_answer(moving, False, monkeypatch, 15)
