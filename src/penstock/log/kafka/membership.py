@@ -19,7 +19,7 @@ from .producing import GROUP_REFUSED, Refused
 
 log = logger(__name__)
 
-RECEIVED = 1_000  # records taken at once; what librdkafka holds beyond them is bounded in bytes
+RECEIVED = 4_096  # records taken at once, as many as a stage takes; what librdkafka holds beyond them is bounded in bytes
 HELD_KIB = 16_384  # that one consumer may have received and not yet been asked for
 PATIENCE = 24 * 3_600 * 1_000  # milliseconds between two looks: a call may take long, and the runner has its own limits
 ASSIGNMENT = "cooperative-sticky"
@@ -46,6 +46,10 @@ class Committed:
 
 Gained = Callable[[list[tuple[str, int, Committed | None]]], list[TopicPartition]]
 Lost = Callable[[list[tuple[str, int]]], None]
+
+
+class Rebalancing(Exception):
+    """The group takes no positions until its members have what they are to own; that takes their polling."""
 
 
 class Membership:
@@ -156,13 +160,15 @@ class Membership:
         return found
 
     def commit(self, positions: list[TopicPartition]) -> None:
-        """Without outputs. Raises ``Refused``."""
+        """Without outputs. Raises ``Refused``, and ``Rebalancing`` while the group settles who owns what."""
         _ = self.identity
         try:
             self._consumer.commit(offsets=positions, asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() in GROUP_REFUSED:
                 raise Refused from None
+            if error.args[0].code() == KafkaError.REBALANCE_IN_PROGRESS:
+                raise Rebalancing from None
             raise translated(error, f"commit positions of group '{self.group}'") from None
 
     def begin(self, positions: list[TopicPartition]) -> None:

@@ -17,7 +17,7 @@ from ..reading.holding import Place
 from .address import Address
 from .catalog import Catalog
 from .intake import TURN, Intake
-from .membership import Committed, Membership
+from .membership import Committed, Membership, Rebalancing
 from .ownership import Ownership
 from .producing import Record, Refused, Unknown
 from .records.encodings import Encodings
@@ -25,6 +25,7 @@ from .seeking import last_committed, target
 from .storing import storing
 
 AT_ONCE = 0.05  # seconds; a shorter wait asks the brokers what there is, since records are still on their way
+SETTLING = 30.0  # seconds that a group may take to rebalance before a commit of positions is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class KafkaReader:
             connection.address, self._settings, self._clock, full, names, member, self._own.gained, self._own.dropped
         )
         self._intake = Intake(self._catalog, self._clock, self._membership, self._own, self._encodings)
-        self._storing = storing(connection.address, f"{full}/{serial}", self._clock, self._membership.commit)
+        self._storing = storing(connection.address, f"{full}/{serial}", self._clock, self._move)
         try:
             if full is None:
                 self._own_all()
@@ -230,7 +231,20 @@ class KafkaReader:
         if records:
             self._storing.run(records, positions, self._membership.identity)
         else:
-            self._membership.commit(positions)
+            self._move(positions)
+
+    def _move(self, positions: list[TopicPartition]) -> None:
+        """The group's positions, once it takes any. Raises ``Fenced`` for what was given to others meanwhile."""
+        places = [(self._catalog.own(p.topic), p.partition) for p in positions]
+        deadline = self._clock.monotonic() + SETTLING
+        while True:
+            try:
+                return self._membership.commit(positions)
+            except Rebalancing:
+                if self._clock.monotonic() > deadline:
+                    raise LogUnreachable("the group does not settle who owns what, and takes no positions") from None
+                self._intake.receive(TURN)
+                self._own.check_held(places)
 
     def _pass_repeats(self) -> None:
         """What is never handed out cannot be committed by the caller, and is no lag."""
@@ -238,7 +252,7 @@ class KafkaReader:
             return
         try:
             self._membership.commit([to.at(self._catalog.name(topic), p) for (topic, p), to in passed.items()])
-        except Refused:
+        except (Refused, Rebalancing):
             return  # nothing is in hand of these; what is, is told at its own commit
         for place, to in passed.items():
             self._own.set(place, to)
@@ -248,7 +262,7 @@ class KafkaReader:
         if not targets or self._membership.group is None:
             return
         try:
-            self._membership.commit([to.at(self._catalog.name(topic), p) for (topic, p), to in targets.items()])
+            self._move([to.at(self._catalog.name(topic), p) for (topic, p), to in targets.items()])
         except Refused as error:
             raise self._put_out(list(targets), error) from None
         for place, to in targets.items():
