@@ -114,7 +114,8 @@ class Looks:
         consumer.assign([TopicPartition(name, p, starts[place]) for (name, p), place in names.items()])
         while unread and self._clock.monotonic() < deadline:
             enough: list[TopicPartition] = []
-            for message in consumer.consume(RECORDS, TURN):
+            first = consumer.poll(TURN)
+            for message in [] if first is None else [first, *consumer.consume(RECORDS, 0)]:
                 place = names.get((message.topic() or "", message.partition() or 0))
                 if place is not None and place in unread and self._take(unread[place], message, place):
                     self._known[place, starts[place]] = unread.pop(place)
@@ -151,7 +152,8 @@ class Looks:
                 "auto.offset.reset": "earliest",
                 "queued.min.messages": 1,  # it is for a look: nothing is fetched ahead
                 "fetch.message.max.bytes": BYTES,
-                "fetch.wait.max.ms": 50,
+                "fetch.wait.max.ms": 5,
+                "fetch.queue.backoff.ms": 10,  # else a partition that is done makes the others wait for a second
             }
             self._consumer = Consumer(configuration(self._address, **settings))
         return self._consumer
