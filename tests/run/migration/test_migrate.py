@@ -207,9 +207,9 @@ def _advance(log: AppLog) -> None:
         reader.commit([Advance(batch.topic, batch.partition, batch.through)], [])
 
 
-@pytest.mark.parametrize("used", ["source", "target"])
-def test_what_is_in_use_is_refused(make: Make, used: str) -> None:
-    here, there = (replace(make("memory"), owners=True) for _ in range(2))
+@pytest.mark.parametrize(("used", "kind"), [("source", "memory"), ("target", "memory"), ("target", "kafka")])
+def test_what_is_in_use_is_refused(make: Make, used: str, kind: str) -> None:
+    here, there = replace(make("memory"), owners=True), replace(make(kind), owners=True)
     fill(here.log, here.artifacts)
     there.log.create(TOPICS[-1])
     reader = (here if used == "source" else there).log.reader("busy", ["loop"], "m")
