@@ -15,7 +15,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from penstock.batch import TopicSpec, Write
-from penstock.errors import Fenced, LogUnreachable
+from penstock.errors import Fenced, LogError, LogUnreachable
 from penstock.log.interface import Advance, Seek
 from penstock.log.kafka import producing
 from penstock.log.kafka.address import Address
@@ -118,8 +118,8 @@ def move(log: KafkaLog, member: str, way: str = "", mutant: str = "") -> None:
                 say(f"moved {sorted({b.partition for b in batches})}")
         except Fenced as error:
             say(f"fenced {sorted(error.lost)}")
-        except LogUnreachable:
-            say("away")
+        except LogError as error:  # brokers that come back may first say that they know no such topic
+            say("away" if isinstance(error, LogUnreachable) else f"held {error}")
             rewind = True
 
 

@@ -15,11 +15,12 @@ from ...settings import Settings
 from ...telemetry import logger
 from .address import Address
 from .client import ANSWER, configuration, translated
+from .numbering import ROWS
 from .producing import GROUP_REFUSED, Refused
 
 log = logger(__name__)
 
-RECEIVED = 4_096  # records taken at once, as many as a stage takes; what librdkafka holds beyond them is bounded in bytes
+RECEIVED = 4_096  # records taken at once, as a stage takes them; what librdkafka holds beyond is bounded in bytes
 HELD_KIB = 16_384  # that one consumer may have received and not yet been asked for
 PATIENCE = 24 * 3_600 * 1_000  # milliseconds between two looks: a call may take long, and the runner has its own limits
 ASSIGNMENT = "cooperative-sticky"
@@ -38,7 +39,9 @@ class Committed:
         if found.offset < 0:
             return None
         key, _, value = (found.metadata or "").partition("=")
-        return cls(found.offset, int(value) if key == "row" and value.isdecimal() else 0)
+        readable = key == "row" and value.isdecimal() and len(value) <= len(str(ROWS))
+        row = int(value) if readable else 0
+        return cls(found.offset, row if row < ROWS else 0)  # another client may write there what it likes
 
     def at(self, topic: str, partition: int) -> TopicPartition:
         return TopicPartition(topic, partition, self.offset, f"row={self.row}" if self.row else "")

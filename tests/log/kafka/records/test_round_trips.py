@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,3 +97,10 @@ class _Chosen:
 
     def draw(self, strategy: st.SearchStrategy[int]) -> int:
         return 0
+
+
+@pytest.mark.parametrize(
+    "metadata", ["", "row=", "row=-1", "row=65536", "row=" + "9" * 5_000, "row=x", "line=3", "\u0663"]
+)
+def test_metadata_of_another_client_begins_with_the_whole_record(metadata: str) -> None:
+    assert Committed.of(TopicPartition("t", 0, 5, metadata)) == Committed(5)
