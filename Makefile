@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: demo test lint types unit bench soak wheel lock clean help
+.PHONY: demo test lint types unit bench bench-kafka soak wheel lock clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -40,6 +40,9 @@ unit: $(VENV)/.dev ## the tests
 
 bench: $(VENV)/.dev ## every figure of docs/performance.md, in one run
 	$(BIN)/python -m bench
+
+bench-kafka: $(VENV)/.dev ## the flights job on Kafka, beside its peers; into docs/performance.md
+	$(BIN)/python -m bench.kafka
 
 soak: $(VENV)/.dev ## the long fault runs
 	$(BIN)/python -m pytest -m soak
