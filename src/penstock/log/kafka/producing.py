@@ -1,4 +1,14 @@
-"""Writing: records that stand alone, and transactions."""
+"""Writing: records that stand alone, and transactions.
+
+The transaction of a killed process holds all ``read_committed`` readers back until it is ended: by the broker when its
+time is up (``TRANSACTION``, and up to 10 s more until the broker looks, which is the broker's setting), or at once by
+the next producer of its name. A name must never be two living processes': each would end the other's transactions for
+ever. Members are called worker-1 to N on every host, so their names alone do not do, and a host's name does not either:
+containers share it, and a new one has another. So a name ends in a *slot*, which a supervisor makes for each process
+that it keeps alive: random once a run, and handed on to the process that replaces a killed one. What dies with its
+supervisor is left to the time-out. That is not made shorter: a broker that fails over takes up to 9 s to be replaced,
+and every transaction under way would be given up and done again.
+"""
 
 from __future__ import annotations
 
