@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from functools import partial
@@ -39,6 +40,9 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "") -> None:
     log.close()
 
 
+YOUNG = 20_000  # objects made before the collector looks: a pass makes several an event, and no circles of them
+
+
 def work(process: Process, composition: Composition) -> None:
     """Until told to stop; then every stage finishes and commits what it has in hand.
 
@@ -47,6 +51,8 @@ def work(process: Process, composition: Composition) -> None:
     """
     from .compose.warming import keep_warm
 
+    gc.freeze()  # plan, libraries and the log's clients stay
+    gc.set_threshold(YOUNG, 10, 10)
     threads = [Thread(target=line.run, args=(process.stop,), name=line.name) for line in composition.lines]
     threads.append(Thread(target=keep_warm, args=(composition.models, process.stop), name="warm"))
     for thread in threads:

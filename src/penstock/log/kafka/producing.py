@@ -30,6 +30,7 @@ TRANSACTION = 10.0  # seconds after which the broker ends a transaction whose pr
 TURN = 0.1  # seconds of one wait
 # After a transaction the coordinator is busy for a millisecond with ending it, and refuses the next one for so long.
 # librdkafka would ask again after 100 ms, which is then what every transaction takes; so it asks after 1 ms.
+LINGER = 5  # milliseconds for records to gather: none is ever waited for, since the commit sends what there is
 RETRY = {"retry.backoff.ms": 1, "retry.backoff.max.ms": 10}
 NO_TRANSACTIONS = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
@@ -156,6 +157,7 @@ class Transactions:
                 "transactional.id": self._name,
                 "transaction.timeout.ms": int(TRANSACTION * 1_000),
                 "delivery.timeout.ms": int(TRANSACTION * 1_000),
+                "linger.ms": LINGER,
                 **RETRY,
             }
             producer = Producer(durable(self._address, **settings))
