@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -158,7 +159,12 @@ class Moving:
         """Every number that went in came out, once, in order."""
         came, left = self.stored("in"), self.stored("out")
         for partition in came:
-            assert left[partition] == came[partition], f"partition {partition}: lost, doubled or reordered"
+            went, arrived = Counter(came[partition]), Counter(left[partition])
+            lost, more = went - arrived, arrived - went
+            assert left[partition] == came[partition], (
+                f"partition {partition}: lost, doubled or reordered: {len(lost)} of {len(came[partition])} lost, "
+                f"{sum(more.values())} doubled, such as {[*lost][:3]}, {[*more][:3]}"
+            )
 
 
 def kill_at_random(moving: Moving, kills: int, movers: int, pause: tuple[float, float], seed: int) -> None:
