@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
 
-.PHONY: demo test lint types unit bench bench-kafka soak wheel lock clean help
+.PHONY: demo test lint types unit e2e-kafka bench bench-kafka soak wheel lock clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -36,6 +36,8 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 
 unit: $(VENV)/.dev ## the tests
 	$(BIN)/python -m pytest -m 'not soak'
+
+e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker
 	$(BIN)/python -m pytest -m 'not soak' tests/e2e --log kafka
 
 bench: $(VENV)/.dev ## every figure of docs/performance.md, in one run

@@ -17,6 +17,8 @@ from ...brokers.cluster import Cluster
 from .child import PARTITIONS, opened, rows
 from .moving import A_LIFE, Moving, encoding, eventually
 
+pytestmark = pytest.mark.soak  # three brokers take more of a machine than `make test` may ask for
+
 __all__ = ["encoding"]
 
 BOUND = 120.0  # seconds after which a call has raised, whatever the brokers do
