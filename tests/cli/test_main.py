@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from penstock.cli.main import app
@@ -26,6 +29,20 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
     for command in ("run", "dev", "check", "publish", "tail", "topics", "groups", "models", "dead"):
         assert command in done.stdout
+
+
+def commands(group: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield (*above, name)
+        if hasattr(command, "commands"):
+            yield from commands(command, (*above, name))
+
+
+@pytest.mark.parametrize("command", commands(get_command(app)), ids=" ".join)
+def test_every_command_has_a_help_that_can_be_shown(command: tuple[str, ...]) -> None:
+    """A bracket in a help text can pass for markup that is never closed."""
+    done = run.invoke(app, [*command, "--help"])
+    assert done.exit_code == 0 and "Usage: " in done.stdout, done.exception
 
 
 def test_the_supervisor_loads_neither_arrow_nor_polars() -> None:

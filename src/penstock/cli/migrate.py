@@ -15,7 +15,7 @@ from .serve import Artifacts
 if TYPE_CHECKING:
     from ..run.migration.comparing import Line
 
-Source = Annotated[str, typer.Option("--from", help="sqlite:DIR or kafka://HOST:PORT[,HOST:PORT…][/NAMESPACE].")]
+Source = Annotated[str, typer.Option("--from", help="sqlite:DIR or kafka://HOST:PORT[,HOST:PORT…]\\[/NAMESPACE].")]
 Goal = Annotated[str, typer.Option("--to", help="The same; an empty one, or one that was interrupted.")]
 
 

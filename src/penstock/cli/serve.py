@@ -20,7 +20,7 @@ Log = Annotated[
     str | None,
     typer.Option(
         help="Where events are kept: sqlite:DIR, which is the same as --data DIR; or kafka://HOST:PORT[,HOST:PORT…]"
-        "[/NAMESPACE], shared by every host that is told so. Then --data holds only what this host needs."
+        "\\[/NAMESPACE], shared by every host that is told so. Then --data holds only what this host needs."
     ),
 ]
 
@@ -29,7 +29,7 @@ Artifacts = Annotated[
     typer.Option(
         envvar="PENSTOCK_ARTIFACTS",
         show_default="the data directory",
-        help="Where models' artifacts are kept for every host: s3://, gs:// or az://BUCKET[/FOLDER], or file:///FOLDER"
+        help="Where models' artifacts are kept for every host: s3://, gs:// or az://BUCKET\\[/FOLDER], or file:///FOLDER"
         " that all of them mount. Then --data holds copies of those that this host used.",
     ),
 ]
