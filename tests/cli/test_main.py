@@ -38,7 +38,7 @@ def commands(group: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
             yield from commands(command, (*above, name))
 
 
-@pytest.mark.parametrize("command", commands(get_command(app)), ids=" ".join)
+@pytest.mark.parametrize("command", list(commands(get_command(app))), ids=" ".join)
 def test_every_command_has_a_help_that_can_be_shown(command: tuple[str, ...]) -> None:
     """A bracket in a help text can pass for markup that is never closed."""
     done = run.invoke(app, [*command, "--help"])
