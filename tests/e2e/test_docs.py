@@ -61,6 +61,7 @@ def test_the_look_at_an_answer_notices_a_name_that_is_not_there() -> None:
 
 def test_every_example_works_as_it_is_written(tmp_path: Path) -> None:
     with rig.running(APP, tmp_path, workers=1) as running:
+        assert rig.eventually(lambda: httpx.get(f"{running.url}/models/risk").json().get("scorers")), "nobody scores"
         doors = httpx.get(f"{running.url}/openapi.json", timeout=rig.PATIENCE).json()["paths"]
         tried = 0
         for path, methods in doors.items():
