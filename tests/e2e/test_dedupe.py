@@ -154,7 +154,7 @@ def test_without_dedupe_the_same_stores_them_more_than_once(tmp_path: Path) -> N
 
 
 FORGETFUL = """
-from penstock.stages import intake
+from penstock.stages.ingest import intake
 intake.restore = lambda *_: None
 """
 
