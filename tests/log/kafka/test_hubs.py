@@ -33,6 +33,8 @@ from ...brokers.tls import Authority
 from . import hub_child
 from .hub_child import SETTINGS, copy, made
 
+pytestmark = pytest.mark.soak  # minutes, which groups and transactions spend on waiting
+
 NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 PATIENCE = 90.0
 

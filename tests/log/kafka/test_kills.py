@@ -17,6 +17,8 @@ from penstock.log.kafka.reader import KafkaReader
 from .child import PARTITIONS, opened, rows
 from .moving import PATIENCE, Moving, encoding, eventually, kill_at_random
 
+pytestmark = pytest.mark.soak  # minutes, which groups and transactions spend on waiting
+
 __all__ = ["encoding"]
 
 

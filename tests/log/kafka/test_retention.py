@@ -27,6 +27,8 @@ from penstock.settings import Settings
 from .child import NUMBERS, rows
 from .moving import encoding, eventually
 
+pytestmark = pytest.mark.soak  # minutes, which groups and transactions spend on waiting
+
 __all__ = ["encoding"]
 
 SECOND = 1_000_000

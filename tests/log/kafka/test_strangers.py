@@ -29,6 +29,8 @@ from penstock.settings import Settings
 from .child import NUMBERS, rows
 from .moving import PATIENCE, encoding, eventually
 
+pytestmark = pytest.mark.soak  # minutes, which groups and transactions spend on waiting
+
 __all__ = ["encoding"]
 
 
