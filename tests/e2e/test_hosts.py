@@ -9,12 +9,15 @@ from pathlib import Path
 
 import httpx
 import polars as pl
+import pytest
 
 from penstock.client.connection import Client
 from penstock.errors import PenstockError
 
 from ..run.server import MODEL, Server, write_app
 from .rig import eventually
+
+pytestmark = pytest.mark.soak  # two whole runs on a cluster
 
 START = 120.0  # seconds: two runs at once, on a machine with other work
 
