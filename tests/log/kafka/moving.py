@@ -135,8 +135,17 @@ class Moving:
         eventually(lambda: all(last in ns for ns in self.stored("out").values()), "all has been moved", within)
 
     def stored(self, topic: str) -> dict[int, list[int]]:
-        """All numbers of a topic by partition, as a ``read_committed`` reader of its own finds them."""
-        found: dict[int, list[int]] = {p: [] for p in range(PARTITIONS)}
+        """All numbers of a topic by partition, as a ``read_committed`` reader of its own finds them.
+
+        Brokers that are on their way back are waited for: nothing is never taken for their answer.
+        """
+        found: dict[int, list[int]] = {}
+        eventually(lambda: self._read(topic, found), f"'{topic}' can be read")
+        return found
+
+    def _read(self, topic: str, found: dict[int, list[int]]) -> bool:
+        found.clear()
+        found.update({p: [] for p in range(PARTITIONS)})
         log = KafkaLog(Address(self.brokers, self.namespace), settings=SETTINGS)
         try:
             reader = log.reader(None, [topic], "check")
@@ -144,10 +153,10 @@ class Moving:
                 for batch in batches:
                     found[batch.partition] += pa.array(batch.rows.column("n")).to_pylist()
         except LogError:
-            return {p: [] for p in range(PARTITIONS)}  # the brokers are on their way back
+            return False
         finally:
             log.close()
-        return found
+        return True
 
     def check_acknowledged(self) -> None:
         for partition, numbers in self.stored("in").items():
