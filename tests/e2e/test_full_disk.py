@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from penstock.run.directory import DataDirectory
 
 from . import rig, steps
 
@@ -33,15 +36,22 @@ def full_disk(tmp_path: Path, env: Mapping[str, str]) -> None:
                 assert fill(running.url, acknowledged).status_code in (503, 507)
             (disk / "rest").unlink()
             ballast.unlink()
+            freed = time.time()
             with steps.load(running.url, 1) as publishers:
                 assert rig.eventually(lambda: publishers[0].done > 5), "space came back, and appends did not"
             assert steps.drained(running.url)
-            assert rig.eventually(lambda: ready(running.url), 20), "it never said again that it is ready"
+            assert rig.eventually(lambda: oldest_report(disk / "data") > freed, 20), "one never said again how it is"
+            assert rig.eventually(lambda: ready(running.url), 20), "it is not ready again"
             assert {p.pid for p in running.family()} == family, "a process was lost to a full disk"
             assert running.stop() == 0
         stored = rig.frame(rig.read_all(disk / "data", "steps"))
         rig.assert_acknowledged_are_stored(publishers[0].acknowledged + acknowledged, stored)
         steps.assert_whole(stored, publishers)
+
+
+def oldest_report(directory: Path) -> float:
+    """When the process longest silent said how it is. /readyz bears silence for a while; this does not."""
+    return min(json.loads(file.read_text())["at"] for file in DataDirectory(directory).status.glob("*.json"))
 
 
 def ready(url: str) -> bool:
