@@ -27,7 +27,7 @@ class Settings:
 
     # the stages
     batch_time: float = 0.025  # seconds that one call to a model or function may take; caps the batch
-    batch_rows: int = 4_096  # rows of one call, whatever the time
+    batch_rows: int = 16_384  # rows of one call, whatever the time
     poison_after: float = 600.0  # seconds after which a row that fails alone is poison
     drain_timeout: float = 20.0  # seconds that a clean shutdown may take
 

@@ -98,7 +98,7 @@ class Bench:
                 before = running.count("delays")
                 sent = load.pace(url, [load.request(url, body) for body in bodies], rate=rate)
                 running.wait_for("delays", before + len(bodies))
-                scored = _appended(running.url, "delays", len(bodies))
+                scored = _appended(running.client, "delays", len(bodies))
                 runs.append([(scored[event] - at) / 1e3 for event, at in enumerate(sent)])
         return runs[1:]  # the first warms up
 
@@ -109,7 +109,7 @@ class Bench:
             with self.stack() as running:
                 starts.append(running.started)
                 if turn == self.runs - 1:
-                    httpx.get(f"{running.url}/readyz")
+                    running.client.get("/readyz")
                     time.sleep(3.0)  # let the runners load
                     before = running.cpu()
                     time.sleep(seconds)
@@ -117,14 +117,14 @@ class Bench:
         raise AssertionError("no runs")
 
 
-def _appended(url: str, topic: str, newest: int) -> dict[int, float]:
+def _appended(client: httpx.Client, topic: str, newest: int) -> dict[int, float]:
     """Append time, microseconds since the epoch, of the ``newest`` last events of a topic, by their ``flight``."""
     found: dict[int, float] = {}
-    for state in httpx.get(f"{url}/topics/{topic}").json()["partitions"]:
+    for state in client.get(f"/topics/{topic}").json()["partitions"]:
         offset = max(0, state["end"] - newest)
         while offset < state["end"]:
             query = {"partition": state["partition"], "offset": offset, "limit": 10_000}
-            rows = httpx.get(f"{url}/topics/{topic}/events", params=query).json()
+            rows = client.get(f"/topics/{topic}/events", params=query).json()
             for row in rows:
                 found[row["data"]["flight"]] = _microseconds(row["time"])
             offset = rows[-1]["offset"] + 1 if rows else state["end"]
