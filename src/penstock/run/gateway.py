@@ -1,4 +1,4 @@
-"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS``: the doors, on the listening socket of the supervisor."""
+"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS SLOT``: the doors, on the supervisor's socket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GAUGES = 5.0  # seconds between two looks at what is not counted but looked up
 SHARE = 0.01  # of a core that those looks may cost
 
 
-def main(data: Path, fd: int, url: str = "", artifacts: str = "") -> None:
+def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = "") -> None:
     process = Process("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
     from ..batch import SYSTEM
@@ -36,7 +36,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "") -> None:
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
-    log = open_log(directory, clock, settings, url)
+    log = open_log(directory, clock, settings, url, slot)
     rooms = Rooms(
         plan,
         log,

@@ -1,4 +1,4 @@
-"""``python -m penstock.run.worker DATA NAME LOG ARTIFACTS``: one thread a stage, on the partitions that it holds."""
+"""``python -m penstock.run.worker DATA NAME LOG ARTIFACTS SLOT``: one thread a stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .compose.stages import Composition, Line
 
 
-def main(data: Path, name: str, url: str = "", artifacts: str = "") -> None:
+def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = "") -> None:
     process = Process(name, DataDirectory(data))  # before the heavy imports: nothing must outlive its parent meanwhile
     do_without_pandas()
     from ..clock import SystemClock
@@ -29,7 +29,7 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "") -> None:
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
-    log = open_log(directory, clock, settings, url)
+    log = open_log(directory, clock, settings, url, slot)
     runner = partial(child_runner, plan, settings)
     models = open_artifacts(directory, artifacts, several_hosts=bool(url))
     composition = Composition(plan, log, models, clock, settings, name, runner)

@@ -34,8 +34,11 @@ class AppLog(Log, Inspect, Protocol):
     """What an app stands on: a log that an operator can look into."""
 
 
-def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: str = "") -> AppLog:
-    """``url``: of a cluster; else the log is in the directory. Raises ``LogUnusable``, ``CannotStart``."""
+def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: str = "", slot: str = "") -> AppLog:
+    """``url``: of a cluster; else the log is in the directory. Raises ``LogUnusable``, ``CannotStart``.
+
+    ``slot``: of a child of the supervisor, who starts the next one in it only when the one before is dead.
+    """
     if not url:
         return EmbeddedLog(directory.root, clock=clock, settings=settings)
     try:
@@ -43,7 +46,7 @@ def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: st
         from ...log.kafka.log import KafkaLog
     except ImportError as error:
         raise CannotStart(f"--log {url} needs the Kafka client: pip install 'penstock[kafka]' ({error})") from None
-    return KafkaLog(Address.parse(url), clock=clock, settings=settings)
+    return KafkaLog(Address.parse(url), clock=clock, settings=settings, slot=slot or None)
 
 
 def open_artifacts(directory: DataDirectory, url: str = "", *, several_hosts: bool = False) -> Artifacts:

@@ -7,6 +7,7 @@ listening socket, so that a gateway killed and started again refuses nobody in b
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -63,6 +64,7 @@ class Supervisor:
         self.settings = Settings.from_env()
         self.directory = DataDirectory(options.data)
         self._where = [options.log, options.artifacts]
+        self._run = secrets.token_hex(8)  # with a child's name its slot on a cluster, which other hosts share
         self._plans = 0
         self._plan: Path | None = None
         self._ready = False
@@ -91,12 +93,12 @@ class Supervisor:
     # -- start ----------------------------------------------------------------
 
     def _gateway(self) -> Child:
-        arguments = [str(self.directory.root), str(self.listener.fileno()), *self._where]
+        arguments = [str(self.directory.root), str(self.listener.fileno()), *self._where, f"gateway-{self._run}"]
         return Child("gateway", "penstock.run.gateway", arguments, [self.listener.fileno()])
 
     def _workers(self) -> Iterator[Child]:
         for n in range(1, self.options.workers + 1):
-            arguments = [str(self.directory.root), f"worker-{n}", *self._where]
+            arguments = [str(self.directory.root), f"worker-{n}", *self._where, f"worker-{n}-{self._run}"]
             yield Child(f"worker-{n}", "penstock.run.worker", arguments)
 
     def _start(self) -> None:
