@@ -42,7 +42,7 @@ def served(directory: Path, *, port: int, workers: int) -> Iterator[tuple[str, s
 
 @dataclass
 class Takeover:
-    """Registers and promotes a model on a thread of its own, while events go on flowing."""
+    """Registers and promotes a model on a thread of its own, while events go on flowing, until every worker has it."""
 
     url: str
     file: Path
@@ -56,7 +56,9 @@ class Takeover:
     def _run(self) -> None:
         try:
             with Client(self.url, timeout=PATIENCE, patience=PATIENCE) as client:
-                client.promote("delay", client.register_model("delay", self.file))
+                version = client.register_model("delay", self.file)
+                client.promote("delay", version)
+                wait_until_at_work(client, version)
         except PenstockError as error:
             self.error = error
 
@@ -86,6 +88,15 @@ def wait_until_ready(client: Client) -> None:
     while not (answer := client.ready()):
         if time.monotonic() > deadline:
             raise PenstockError(f"not ready after {PATIENCE:.0f} s: {'; '.join(r['reason'] for r in answer.reasons)}")
+        time.sleep(0.05)
+
+
+def wait_until_at_work(client: Client, version: int) -> None:
+    """Until every worker scores with it: it is loaded beside the one before, which goes on until then."""
+    deadline = time.monotonic() + PATIENCE
+    while {scorer["version"] for scorer in client.model("delay")["scorers"]} != {version}:
+        if time.monotonic() > deadline:
+            raise PenstockError(f"delay/{version} is not at work after {PATIENCE:.0f} s; GET /models/delay says why")
         time.sleep(0.05)
 
 
