@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Positions = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int64]
@@ -159,23 +159,19 @@ def column(rows: pa.RecordBatch, name: str) -> pa.Array:
     return rows.column(index) if index >= 0 else pa.nulls(rows.num_rows, ENVELOPE[name])
 
 
-def event_ids(batch: Batch) -> list[str]:
-    """Each event's id: the publisher's, else derived.
+def event_ids(batch: Batch) -> pa.Array:
+    """Each event's id: the publisher's; else its place ``TOPIC/PARTITION/POSITION``; else, of what a stage made, how it
+    came to be: ``STAGE/TOPIC/PARTITION/POSITION/ORDINAL``, with the place of its parent.
 
-    Derived ids are a 128-bit BLAKE2b of (stage, parent topic, partition, position, ordinal) for what a stage made, so
-    they are equal whatever the batch boundaries were, and ``TOPIC/PARTITION/POSITION`` for what was published.
-    For doors and deliveries, where rows become objects anyway; not for the path between stages.
+    So ids are equal whatever the batch boundaries were, and no two are: names have no ``/``.
     """
-    given: list[str | None] = column(batch.rows, "_id").to_pylist()
-    origin = batch.origin
+    given, origin = column(batch.rows, "_id"), batch.origin
+    if len(given) and not given.null_count:
+        return given
     if origin is None:
-        place = f"{batch.topic}/{batch.partition}/"
-        return [i if i is not None else f"{place}{p}" for i, p in zip(given, batch.positions.tolist(), strict=True)]
-    parents: list[Any] = list(
-        zip(*(column(batch.rows, n).to_pylist() for n in ("_parent_partition", "_parent", "_ordinal")), strict=True)
-    )
-    stem = f"{origin.stage}\0{origin.topic}\0"
-    return [
-        i if i is not None else blake2b(f"{stem}{p}\0{at}\0{n or 0}".encode(), digest_size=16).hexdigest()
-        for i, (p, at, n) in zip(given, parents, strict=True)
-    ]
+        places = pa.array(batch.positions).cast(pa.string())
+        return pc.coalesce(given, pc.binary_join_element_wise(f"{batch.topic}/{batch.partition}", places, "/"))
+    parents = (column(batch.rows, name).cast(pa.string()) for name in ("_parent_partition", "_parent", "_ordinal"))
+    place = (found.fill_null(nothing) for found, nothing in zip(parents, ("-", "-", "0"), strict=True))
+    derived = pc.binary_join_element_wise(f"{origin.stage}/{origin.topic}", *place, "/")
+    return pc.coalesce(given, derived)

@@ -19,8 +19,7 @@ def run(self, records, positions=(), group=None):
     if positions and records and not killed.exists():
         producer = self._started()
         producer.begin_transaction()
-        for record in records:
-            producing.produce(producer, record, None)
+        producing.produce(producer, records)
         producer.flush()
         killed.touch()
         os.kill(os.getpid(), signal.SIGKILL)

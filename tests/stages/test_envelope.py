@@ -119,7 +119,7 @@ def test_rows_of_several_partitions_keep_their_places(new_rig: Any) -> None:
     rig.publish(range(20))
     batches = rig.log.reader(None, ["in"], "look").read(100, 0.0)
     work = Work.of(batches)
-    assert envelope.ids(work) == [i for b in batches for i in event_ids(b)]
+    assert envelope.ids(work) == [i for b in batches for i in event_ids(b).to_pylist()]
     mixed = np.array([19, 0, 7, 12, 3], np.int64)
     everything = envelope.ids(work)
     assert envelope.ids(work.take(mixed)) == [everything[i] for i in mixed]

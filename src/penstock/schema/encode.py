@@ -65,7 +65,7 @@ def _objects(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
         "topic": [batch.topic] * len(batch),
         "partition": [batch.partition] * len(batch),
         "offset": batch.positions.tolist(),
-        "id": event_ids(batch),
+        "id": event_ids(batch).to_pylist(),
         "time": _times(batch),
         "key": keys(batch.rows, topic).to_pylist(),
         "source": column(batch.rows, "_source").fill_null(f"/{app}/{batch.topic}").to_pylist(),

@@ -19,7 +19,7 @@ def ids(work: Work) -> list[str]:
         rows = np.flatnonzero(work.partitions == partition)
         mine = work.take(rows)
         batch = Batch(work.topic, partition, mine.positions, mine.appended, mine.rows, work.origins.get(partition))
-        for row, id in zip(rows.tolist(), event_ids(batch), strict=True):
+        for row, id in zip(rows.tolist(), event_ids(batch).to_pylist(), strict=True):
             found[row] = id
     return found
 

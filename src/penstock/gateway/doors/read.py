@@ -135,7 +135,7 @@ def _arrow(batches: list[Batch], topic: TopicSpec) -> bytes:
 
 def _placed(batch: Batch) -> pa.RecordBatch:
     columns = {
-        "_id": pa.array(event_ids(batch), pa.string()),
+        "_id": event_ids(batch),
         "_partition": pa.array([batch.partition] * len(batch), pa.int32()),
         "_offset": pa.array(batch.positions),
         "_appended": pa.array(batch.appended).cast(pa.timestamp("us", tz="UTC")),

@@ -89,7 +89,7 @@ class Appender:
     def send(self, record: Record) -> int:
         """Its offset. Raises ``LogUnreachable`` when no acknowledgement came: it may be stored or not."""
         delivery = Deliveries(1)
-        produce(self._producer, record, delivery.expect(0))
+        produce(self._producer, [record], delivery)
         while not delivery.complete:
             self._producer.poll(TURN)
         if delivery.error is not None:
@@ -127,8 +127,7 @@ class Transactions:
             deliveries = Deliveries(0 if positions else len(records))
             try:
                 producer.begin_transaction()
-                for place, record in enumerate(records):
-                    produce(producer, record, None if positions else deliveries.expect(place))
+                produce(producer, records, None if positions else deliveries)
                 if positions:
                     self._insist(lambda: producer.send_offsets_to_transaction(list(positions), group, TRANSACTION))
             except (KafkaException, LogError) as error:
@@ -220,15 +219,16 @@ def durable(address: Address, **settings: Any) -> dict[str, Any]:
     return configuration(address, **{**sending, **address.limits.producer, **settings})
 
 
-def produce(producer: Producer, record: Record, delivered: Callable[[KafkaError | None, Any], None] | None) -> None:
-    out = record.out
-    headers: Any = out.headers  # a list's type would have to be that of the signature, to the letter
-    while True:
-        try:
-            producer.produce(record.topic, out.value, out.key, record.partition, delivered, headers=headers)
-        except BufferError:
-            producer.poll(TURN)
-        except KafkaException as error:
-            raise translated(error, f"append to '{record.topic}'") from None
-        else:
-            return
+def produce(producer: Producer, records: Sequence[Record], deliveries: Deliveries | None = None) -> None:
+    """Hand them over, in order; there are as many as events. Raises what ``translated`` makes of a refusal."""
+    send: Any = producer.produce  # a headers' list would have to be of the signature's type, to the letter
+    for place, record in enumerate(records):
+        out, delivered = record.out, None if deliveries is None else deliveries.expect(place)
+        while True:
+            try:
+                send(record.topic, out.value, out.key, record.partition, delivered, headers=out.headers)
+                break
+            except BufferError:
+                producer.poll(TURN)
+            except KafkaException as error:
+                raise translated(error, f"append to '{record.topic}'") from None

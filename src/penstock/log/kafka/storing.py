@@ -66,8 +66,7 @@ class AtLeastOnce:
             self._producer = Producer(durable(self._address, **settings))
         deliveries = Deliveries(len(records))
         try:
-            for place, record in enumerate(records):
-                produce(self._producer, record, deliveries.expect(place))
+            produce(self._producer, records, deliveries)
             while not deliveries.complete and deliveries.error is None:
                 self._producer.poll(TURN)
             if deliveries.error is not None:

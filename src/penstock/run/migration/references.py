@@ -37,7 +37,7 @@ def moved(source: Mapping[Place, Runs], target: Mapping[Place, Runs]) -> Find:
 def translated(batch: Batch, find: Find) -> pa.RecordBatch:
     """The rows with their positions translated, and with what readers saw though it was not stored: ids and times that
     came of where a row was and when."""
-    found: dict[str, pa.Array] = {"_id": pa.array(event_ids(batch), pa.string()), "_time": _times(batch)}
+    found: dict[str, pa.Array] = {"_id": event_ids(batch), "_time": _times(batch)}
     if batch.origin is not None:
         partitions, parents = (column(batch.rows, n) for n in ("_parent_partition", "_parent"))
         found["_parent"] = _translated(find, [batch.origin.topic] * len(batch), partitions, parents)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pytest
 from confluent_kafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.batch import TopicSpec, Write
+from penstock.batch import Batch, Origin, TopicSpec, Write, column, event_ids
 from penstock.log.kafka.lanes import Lane
 from penstock.log.kafka.membership import Committed
 from penstock.log.kafka.records.arrow import ArrowRecords
 from penstock.log.kafka.records.interface import Encoding
-from penstock.log.kafka.records.json import JsonRecords
+from penstock.log.kafka.records.json import PARENT, JsonRecords
 
-from .samples import LIMIT, SCHEMA, batch, plain, read, received, writes
+from .samples import LIMIT, SCHEMA, batch, lineage, origin, plain, read, received, writes
 
 KEYED = TopicSpec("t", SCHEMA, 1, "name")
 
@@ -34,6 +36,9 @@ def same(encoding: Encoding, spec: TopicSpec, write: Write, most: int = 1 << 30)
     for row in [*expected, *(found := plain(batches))]:
         if spec.key is not None and row.get("_key") == row[spec.key]:
             del row["_key"]  # an absent one says the same
+        for name, otherwise in (("_type", spec.name), ("_source", f"/penstock/{spec.name}")):
+            if row.get(name) == otherwise:
+                del row[name]  # so does this
     assert found == expected
     assert all(each.origin == write.origin for each in batches)
     positions = [int(p) for each in batches for p in each.positions]
@@ -50,6 +55,19 @@ def test_rows_come_back_equal(write: Write, most: int) -> None:
 def test_rows_of_a_keyed_topic_come_back_equal(write: Write) -> None:
     for encoding in encodings():
         same(encoding, KEYED, write)
+
+
+@given(st.lists(lineage.filter(lambda parent: parent["_parent_partition"] is not None), min_size=1), origin)
+def test_ids_that_are_derived_say_the_parents(parents: list[dict[str, Any]], made: Origin) -> None:
+    rows = batch([{"name": "a", "n": 1} | parent for parent in parents])
+    records = JsonRecords(LIMIT).encode(KEYED, write := Write("t", 0, rows, made))
+    assert PARENT not in {name for record in records for name, _ in record.headers}
+    (found,) = read(JsonRecords(LIMIT), KEYED, received(records), 1 << 30)
+    assert found.origin == made
+    for name in ("_parent_partition", "_parent", "_ordinal"):
+        assert column(found.rows, name).to_pylist() == column(rows, name).to_pylist()
+    places = np.arange(len(parents))
+    assert event_ids(found).equals(event_ids(Batch("t", 0, places, places, rows, write.origin)))
 
 
 @given(writes(), st.data())

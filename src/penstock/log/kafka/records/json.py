@@ -8,6 +8,7 @@ topic's name as type. The last two are absent again when they are read.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ....batch import ENVELOPE, Batch, Rejected, TopicSpec, Write, column, event_ids
+from ....batch import ENVELOPE, Batch, Origin, Rejected, TopicSpec, Write, column, event_ids
 from ....errors import InvalidEvent, LogError, PenstockError
 from ....partition import key_text
 from ....schema import cloudevents
@@ -30,11 +31,14 @@ from ....schema.rows import rules_of, with_rules
 from ..numbering import ONE_A_RECORD
 from .interface import Chunk, Headers, Incoming, Outgoing, origin_header, origin_of, parse_origin
 
-PARENT = "penstock-parent"  # PARTITION/POSITION/ORDINAL, in the topic that the origin names
+PARENT = (
+    "penstock-parent"  # PARTITION/POSITION/ORDINAL, in the topic that the origin names; left out where the id ends so
+)
 COMMON: Headers = [("ce_specversion", b"1.0"), ("content-type", b"application/json")]
 STRUCTURED = b"application/cloudevents"
 SLACK = 4_096  # bytes of a record beside its value: the headers
 _ENCODER = msgspec.json.Encoder()
+_PLACE = re.compile(r"\d+/\d+/\d+", re.ASCII)
 _Columns = dict[str, list[Any]]
 
 
@@ -81,13 +85,16 @@ def _headers(spec: TopicSpec, write: Write) -> list[Headers]:
     """Of each row's record. What all rows have in common is one object, made once."""
     rows = write.rows
     common = [*COMMON, *origin_header(write.origin)]
-    columns: dict[str, list[bytes | None]] = {"ce_id": _ids(write)}
+    ids, derived = _ids(write)
+    columns: dict[str, list[bytes | None]] = {"ce_id": ids}
     for name, given, otherwise in (("ce_source", "_source", f"/penstock/{spec.name}"), ("ce_type", "_type", spec.name)):
         if (values := column(rows, given)).null_count == len(values):
             common.append((name, otherwise.encode()))
         else:
             columns[name] = _bytes(values.fill_null(otherwise))
-    optional = {"ce_time": _times(rows), "ce_subject": column(rows, "_subject"), PARENT: _parents(rows)}
+    optional = {"ce_time": _times(rows), "ce_subject": column(rows, "_subject")}
+    if not derived:
+        optional[PARENT] = _parents(rows)
     columns |= {name: _bytes(values) for name, values in optional.items() if values.null_count < len(values)}
     named = [zip(repeat(name), values) for name, values in columns.items()]  # as many as values
     found: list[Any] = [[*common, *own] for own in zip(*named, strict=True)]
@@ -109,18 +116,20 @@ def _decoded(text: str | None) -> dict[str, str | int | bool]:
     return {} if text is None else msgspec.json.decode(text)
 
 
-def _ids(write: Write) -> list[bytes | None]:
-    """The publisher's; the derived one of what a stage made; else a random one, since there is no position yet."""
-    count = write.rows.num_rows
+def _ids(write: Write) -> tuple[list[bytes | None], bool]:
+    """The publisher's; the derived one of what a stage made; else a random one, since there is no position yet.
+
+    And whether all are derived: then they say the parents too.
+    """
+    count, given = write.rows.num_rows, column(write.rows, "_id")
     if write.origin is not None:
         places = np.arange(count, dtype=np.int64)
         ids = event_ids(Batch(write.topic, write.partition, places, places, write.rows, write.origin))
-        return [i.encode() for i in ids]
-    given = column(write.rows, "_id")
+        return _bytes(ids), given.null_count == count
     if not given.null_count:
-        return _bytes(given)
+        return _bytes(given), False
     random = secrets.token_hex(16 * count).encode()
-    return [i if i is not None else random[32 * n : 32 * n + 32] for n, i in enumerate(_bytes(given))]
+    return [i if i is not None else random[32 * n : 32 * n + 32] for n, i in enumerate(_bytes(given))], False
 
 
 def _times(rows: pa.RecordBatch) -> pa.Array:
@@ -174,7 +183,7 @@ def _chunk(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> Chunk:
     if data.num_rows != len(records):
         raise InvalidEvent(f"{data.num_rows} events in {len(records)} records")
     origin = parse_origin(origin_of(records[0].headers))
-    columns |= _lineage(records)
+    columns |= _lineage(records, origin)
     _absent(columns, "_source", f"/penstock/{spec.name}")
     _absent(columns, "_type", spec.name)
     envelope = {name: pa.array(values, ENVELOPE[name]) for name, values in columns.items()}
@@ -231,11 +240,12 @@ def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[Incoming]) -> pa.
     return pc.if_else(known, pa.nulls(len(given), pa.string()), given)
 
 
-def _lineage(records: list[Incoming]) -> _Columns:
+def _lineage(records: list[Incoming], origin: Origin | None) -> _Columns:
     """Where each came from. Raises ``ValueError`` for a header that is not ours."""
     if not any(record.headers for record in records):
         return {}
-    texts = [next((v.decode() for name, v in r.headers if name == PARENT), None) for r in records]
+    stem = None if origin is None else f"{origin.stage}/{origin.topic}/".encode()
+    texts = [_parent(record.headers, stem) for record in records]
     if not any(texts):
         return {}
     parts = [("-", None, 0) if t is None else t.split("/") for t in texts]
@@ -245,6 +255,17 @@ def _lineage(records: list[Incoming]) -> _Columns:
         "_parent": [None if at is None else int(at) for at in positions],
         "_ordinal": [int(n) or None for n in ordinals],
     }
+
+
+def _parent(headers: Headers, stem: bytes | None) -> str | None:
+    """``stem``: how derived ids of the records' origin begin."""
+    found = dict(headers)
+    if PARENT in found:
+        return found[PARENT].decode()
+    given = found.get("ce_id", b"")
+    if stem is None or not given.startswith(stem) or not _PLACE.fullmatch(place := given[len(stem) :].decode()):
+        return None
+    return place
 
 
 def _absent(columns: _Columns, name: str, filled_in: str) -> None:
