@@ -14,6 +14,7 @@ from ...errors import Corrupt, LogError, UnsupportedMediaType
 from ...log.interface import Reader, Seek
 from ...schema.encode import to_json, to_ndjson
 from ...stages.emit import with_columns
+from ..drain import drained, ends
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest
 from ..wire.parameters import INT64_MAX, duration, whole
@@ -73,11 +74,12 @@ def accepted(header: str) -> str:
 
 
 def _read(rooms: Rooms, topic: TopicSpec, offsets: dict[int, int], limit: int, wait: float, kind: str) -> Response:
+    there = ends(rooms.log, topic.name)
     reader = rooms.log.reader(None, [topic.name], "door")
     try:
         for partition in range(topic.partitions):
             _place(reader, topic.name, partition, offsets.get(partition))
-        batches = _batches(reader, limit, wait)
+        batches = _batches(reader, there, limit, wait)
     finally:
         reader.close()
     after = dict(offsets)
@@ -97,21 +99,14 @@ def _place(reader: Reader, topic: str, partition: int, offset: int | None) -> No
         reader.seek(Seek(topic, partition, "pause"))
 
 
-def _batches(reader: Reader, limit: int, wait: float) -> list[Batch]:
+def _batches(reader: Reader, there: dict[int, int], limit: int, wait: float) -> list[Batch]:
     found: list[Batch] = []
-    left = limit
-    while left > 0:
-        try:
-            batches = reader.read(left, wait)
-        except Corrupt:
-            if not found:  # what lies before the damage is still given out, the damage itself is never passed over
-                raise
-            break
-        if not batches:
-            break
-        found += batches
-        left -= sum(len(b) for b in batches)
-        wait = 0.0
+    try:
+        for batches in drained(reader, there, wait, at_once=MOST, limit=limit):
+            found += batches
+    except Corrupt:
+        if not found:  # what lies before the damage is still given out, the damage itself is never passed over
+            raise
     return sorted(found, key=lambda b: b.partition)
 
 

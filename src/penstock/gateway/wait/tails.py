@@ -16,6 +16,7 @@ from ...errors import PenstockError
 from ...log.interface import Reader, Seek
 from ...stages.ingest.intake import Receipt
 from ...telemetry import logger
+from ..drain import drained, ends
 from ..rooms import ObservedLog, Rooms, unknown
 from ..wire.answers import BadRequest
 from .follow import Hop, Waiter, way
@@ -116,18 +117,11 @@ class Tail:
     def _read(self, wait: float) -> list[Batch]:
         """All there is, parents before children."""
         found: list[Batch] = []
-        for reader in self._readers.values():
-            found[:0] = _drained(reader, wait)
+        for topic, reader in self._readers.items():
+            there = ends(self._log, topic)
+            found[:0] = [b for batches in drained(reader, there, wait, at_once=READ_ROWS) for b in batches]
             wait = 0.0
         return found
-
-
-def _drained(reader: Reader, wait: float) -> list[Batch]:
-    found: list[Batch] = []
-    while batches := reader.read(READ_ROWS, wait):
-        found += batches
-        wait = 0.0
-    return found
 
 
 class LookBack(Tail):
@@ -149,7 +143,9 @@ class LookBack(Tail):
         for topic in reversed(self._readers):  # parents before children
             with closing(self._log.reader(None, [topic], "look-back", start="latest")) as reader:
                 reader.seek(Seek(topic, None, since))
-                while (waiters := self._present()) and (batches := reader.read(READ_ROWS, 0.0)):
+                for batches in drained(reader, ends(self._log, topic), 0.0, at_once=READ_ROWS):
+                    if not (waiters := self._present()):
+                        return
                     for waiter in waiters:
                         waiter.see(batches, None)
 

@@ -1,0 +1,31 @@
+"""Reading what is there, of topics that others write all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..batch import Batch
+from ..log.interface import Inspect, Reader
+
+
+def ends(log: Inspect, topic: str) -> dict[int, int]:
+    """Behind the last position of each partition, as of now."""
+    return {state.partition: state.end for state in log.partitions(topic)}
+
+
+def drained(
+    reader: Reader, ends: dict[int, int], wait: float, *, at_once: int, limit: int | None = None
+) -> Iterator[Sequence[Batch]]:
+    """What a reader of one topic had before it when its partitions ended at ``ends``: rows at once, and in all.
+
+    What comes meanwhile is given as far as it comes along, and never run after: there would be no end to a topic that
+    is written faster than a look at it takes, which on a cluster is some milliseconds. ``wait``: seconds for the first.
+    """
+    left = at_once if limit is None else limit
+    while left > 0 and (batches := reader.read(min(left, at_once), wait)):
+        yield batches
+        if limit is not None:
+            left -= sum(map(len, batches))
+        if all(batch.through >= ends.get(batch.partition, 0) for batch in batches):
+            return
+        wait = 0.0
