@@ -77,7 +77,8 @@ class Membership:
         self._assigned = False
         self._offered: list[TopicPartition] = []  # assigned by the group, and not begun
         self.group, self.open = group, True
-        self._consumer = Consumer(configuration(address, **_settings(address, settings, group, member)))
+        self._configuration = configuration(address, **_settings(address, settings, group, member))
+        self._consumer = Consumer(self._configuration)
 
     # -- coming and going -----------------------------------------------------
 
@@ -97,10 +98,14 @@ class Membership:
         self._consumer.incremental_assign(places)
 
     def rejoin(self) -> None:
-        """Give up everything, and come back as a new member: positions are read anew."""
+        """Give up everything, and come back as a new member: positions are read anew.
+
+        With a consumer of its own: one that unsubscribed and subscribed while the group was just rebalancing was given
+        partitions that it then never fetched from.
+        """
+        self._consumer.close()
         self._offered.clear()
-        self._consumer.unsubscribe()
-        self._consumer.poll(0)
+        self._consumer = Consumer(self._configuration)
         self.join()
 
     def close(self) -> None:
