@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
+# The end-to-end tests that also run on a real broker in `make test`; `make e2e-kafka` runs all of them there.
+ON_KAFKA := $(addprefix tests/e2e/, test_flights.py::test_each_departure_is_predicted_once \
+  test_faults.py::test_a_worker_that_stood_still_is_fenced test_order.py::test_a_slow_group_holds_up_no_other \
+  test_wait.py::test_the_answer_carries_what_every_worker_made_of_these_events_and_no_others)
 
 .PHONY: demo test lint types unit e2e-kafka bench bench-kafka soak wheel lock clean help
 .DEFAULT_GOAL := help
@@ -36,6 +40,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 
 unit: $(VENV)/.dev ## the tests
 	$(BIN)/python -m pytest -m 'not soak'
+	$(BIN)/python -m pytest $(ON_KAFKA) --log kafka
 
 e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker
 	$(BIN)/python -m pytest -m 'not soak' tests/e2e --log kafka
