@@ -39,7 +39,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev ## the tests
-	$(BIN)/python -m pytest -m 'not soak'
+	$(BIN)/python -m pytest -m 'not soak' --durations=30
 	$(BIN)/python -m pytest $(ON_KAFKA) --log kafka
 
 e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker

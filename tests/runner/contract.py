@@ -227,7 +227,7 @@ class RunnerContract:
             answer = runner.predict(artifact, features(), timeout=LIMIT)
             assert answer.to_pydict() == {"y": [0.0, 1.0 * factor, 2.0 * factor]}
 
-    def test_without_rows_a_model_is_loaded_and_not_asked(self, runner: Runner, tmp_path: Path) -> None:
+    def test_without_rows_a_model_is_loaded(self, runner: Runner, tmp_path: Path) -> None:
         artifact = model(tmp_path, 2, TWICE.replace("return", "assert rows.height\n        return"))
         assert runner.predict(artifact, features(0), timeout=LIMIT).schema == SIGNATURE.outputs
         artifact.path.unlink()

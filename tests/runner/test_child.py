@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pytest
 
 from penstock.errors import RunnerDied, TaskFailed
@@ -340,8 +341,8 @@ def test_an_app_whose_import_hangs(tmp_path: Path) -> None:
 
 
 def test_a_model_that_hangs_or_crashes(scorer: ChildRunner, tmp_path: Path) -> None:
-    hang = TWICE.replace("return", "while True: pass\n        return")
-    crash = TWICE.replace("return", "import ctypes; ctypes.string_at(0)\n        return")
+    hang = TWICE.replace("return", "while rows.height > 1: pass\n        return")
+    crash = TWICE.replace("return", "import ctypes; rows.height > 1 and ctypes.string_at(0)\n        return")
     good = model(tmp_path, 2)
     for bad, timeout, said in (
         (model(tmp_path, 3, hang), SHORT, "over its"),
@@ -351,6 +352,33 @@ def test_a_model_that_hangs_or_crashes(scorer: ChildRunner, tmp_path: Path) -> N
         with pytest.raises(RunnerDied, match=said):
             scorer.predict(bad, features(), timeout=timeout)
     assert scorer.predict(good, features(2), timeout=LIMIT).to_pydict() == {"y": [0.0, 2.0]}
+
+
+SLOW_AT_FIRST = """
+import time
+import polars as pl
+
+class Model:
+    inputs = ["x"]
+    asked = 0
+
+    def predict(self, rows):
+        self.asked += rows.height
+        time.sleep(self.asked == 1)
+        assert not (rows["x"] == 0).any(), "no answer for zeros"
+        return rows.select(y=pl.col("x") * 2)
+"""
+
+
+def test_the_time_limit_of_a_call_is_for_its_rows(scorer: ChildRunner, tmp_path: Path) -> None:
+    """A library's first answer takes longer than all after it: it is had before anybody waits, also after a death."""
+    crash = TWICE.replace("return", "import os; rows.height > 1 and os._exit(3)\n        return")
+    slow, crashing = model(tmp_path, 1, SLOW_AT_FIRST), model(tmp_path, 2, crash)
+    one = pa.record_batch({"x": [1.0]})
+    assert scorer.predict(slow, one, timeout=SHORT).to_pydict() == {"y": [2.0]}
+    with pytest.raises(RunnerDied, match="status 3"):
+        scorer.predict(crashing, features(2), timeout=LIMIT)
+    assert scorer.predict(slow, one, timeout=SHORT).to_pydict() == {"y": [2.0]}
 
 
 def test_a_model_that_hangs_while_it_is_loaded(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Runner(Protocol):
         ...
 
     def predict(self, model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
-        """Score with that version, loading it beside the others when it is new.
+        """Score with that version, loading it beside the others when it is new: without rows, that is all.
 
         The answer is checked against the signature (``PredictionInvalid``), and the artifact's bytes against the
         digest when it is loaded (``ArtifactDamaged``).

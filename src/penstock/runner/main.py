@@ -5,6 +5,7 @@ What is imported here, every runner holds in memory. Only a runner of functions 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..models.packing import zeros
 from . import wire
 from .interface import Applied, Artifact
 from .printing import Prefixed
@@ -154,7 +156,13 @@ class Serving:
         return self._result(self._of_functions().apply(request.stage, rows, self, self._at))
 
     def _load(self, request: wire.Load) -> wire.Reply:
-        self._scoring.load(wire.from_wire(request.artifact))
+        """Load, and ask for one row: the first answer of a library takes longer than those after it, and a call's time
+        limit is for its rows. A model need not have an answer for zeros. It must survive them."""
+        artifact = wire.from_wire(request.artifact)
+        self._scoring.load(artifact)
+        version = artifact.version
+        with contextlib.suppress(BaseException):  # as in ``_answer``
+            self._scoring.predict(version.name, version.version, zeros(version.signature.inputs, 1))
         return wire.Loaded(self._scoring.held())
 
     def _predict(self, request: wire.Predict) -> wire.Reply:

@@ -21,7 +21,6 @@ from penstock.errors import (
     InvalidEvent,
     LogFull,
     PenstockError,
-    PredictionInvalid,
     RunnerDied,
     StoreUnreachable,
     StoreUnusable,
@@ -41,11 +40,10 @@ SIGNATURE = Signature(pa.schema([pa.field("n", pa.int64())]), pa.schema([pa.fiel
 
 @dataclass
 class Shelf:
-    """What the artifacts hold, for both runners: which versions fail to load or to answer, and who loaded what."""
+    """What the artifacts hold, for both runners: which versions fail to load, and who loaded what."""
 
     broken: dict[int, PenstockError] = field(default_factory=dict)
     loads: list[tuple[int, int]] = field(default_factory=list)  # (runner, version)
-    answers: list[tuple[int, int, int]] = field(default_factory=list)  # (runner, version, rows)
 
 
 class Remembers:
@@ -72,9 +70,6 @@ class Remembers:
                     self.held = set()
                 raise error
             self.held.add(version)
-        self.shelf.answers.append((self.number, version, rows.num_rows))
-        if rows.num_rows == 1 and 0 in rows.column("n").to_pylist():
-            raise PredictionInvalid("NaN for a row of zeros")
         n = rows.column("n").to_numpy()
         return pa.RecordBatch.from_arrays([pa.array(n + 1_000 * version)], schema=SIGNATURE.outputs)
 
@@ -219,14 +214,6 @@ def test_the_old_version_goes_on_until_the_new_one_is_warm(busy: Yard) -> None:
     assert busy.records() == [(1, 1), (2, 2)]
     assert busy.shelf.loads == [(0, 1), (1, 2)], "what scores loads nothing"
     assert busy.deployment.standing == deployments.Standing("m/2")
-
-
-def test_it_is_warm_after_an_answer_also_if_it_has_none_for_zeros(busy: Yard) -> None:
-    busy.promote(2)
-    busy.score()
-    busy.load()
-    assert [(version, rows) for runner, version, rows in busy.shelf.answers if runner == 1] == [(2, 0), (2, 1)]
-    assert busy.score() == {0: 2}
 
 
 def test_a_pass_keeps_the_version_that_it_began_with(busy: Yard) -> None:
@@ -444,7 +431,6 @@ def test_a_promotion_while_another_version_is_loaded(busy: Yard) -> None:
     busy.load()
     assert busy.score() == {0: 3}
     assert busy.records() == [(1, 1), (3, 3)]
-    assert (1, 2, 1) not in busy.shelf.answers, "version 2 is not warmed"
 
 
 def test_a_roll_back_before_the_new_version_was_warm(busy: Yard) -> None:

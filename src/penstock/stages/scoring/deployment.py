@@ -17,6 +17,7 @@ from ...clock import Clock
 from ...errors import ArtifactDamaged, LogFull, NotFound, RunnerDied, StoreError
 from ...models.artifacts import Artifacts
 from ...models.interface import Alias, ModelVersion
+from ...models.packing import zeros
 from ...models.registry import Registry
 from ...runner.interface import Artifact, Runner
 from ...settings import Settings
@@ -24,7 +25,7 @@ from ...telemetry import logger
 from ..failures.backoff import Backoff
 from ..failures.patience import Sick
 from .combine import Combiner, Observe
-from .loading import Background, Load, Side, Trouble, feel, in_thread, in_use, ref_of, warm
+from .loading import Background, Load, Side, Trouble, feel, in_thread, in_use, ref_of
 
 log = logger(__name__)
 
@@ -235,7 +236,8 @@ class Deployment:
         version = self._registry.versions(load.target.model)[load.target.version - 1]
         reason = ""
         try:
-            warm(load, self._artifact(load.target), self._settings.runner_start)
+            artifact, nothing = self._artifact(load.target), zeros(version.signature.inputs, 0)
+            load.side.runner.predict(artifact, nothing, timeout=self._settings.runner_start)
         except Exception as error:  # whatever it is, the version before goes on
             reason = str(error)
         with self._guard:

@@ -6,17 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Thread
 
-from ...errors import ModelRefused, PredictionInvalid, TaskFailed
 from ...models.interface import Alias
 from ...models.packing import zeros
 from ...runner.interface import Artifact, Runner
-from ...telemetry import logger
 from ..failures.backoff import Backoff
 from .combine import Combiner
 
 PULSE = 1.0  # seconds in which a runner that is about to take over must show that it lives
-
-log = logger(__name__)
 
 Background = Callable[[Callable[[], None]], None]
 """Runs what it is given, and need not wait for its end."""
@@ -55,21 +51,6 @@ class Trouble:
     target: Alias
     reason: str
     backoff: Backoff
-
-
-def warm(load: Load, artifact: Artifact, limit: float) -> None:
-    """Load, and ask for one row: the first answer of a library takes longer than those after it.
-
-    A model need not have an answer for zeros. It must survive them.
-    """
-    runner, version = load.side.runner, artifact.version
-    runner.predict(artifact, zeros(version.signature.inputs, 0), timeout=limit)
-    if load.superseded:
-        return
-    try:
-        runner.predict(artifact, zeros(version.signature.inputs, 1), timeout=limit)
-    except (TaskFailed, PredictionInvalid, ModelRefused) as error:
-        log.info("no answer for a row of zeros", version=version.ref, reason=str(error))
 
 
 def feel(side: Side, artifact: Artifact) -> None:
