@@ -38,8 +38,9 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev ## the tests
-	$(BIN)/python -m pytest -m 'not soak' --durations=30
+unit: $(VENV)/.dev ## the tests; those with a system of their own one after the other, the rest in three processes
+	$(BIN)/python -m pytest -m 'not soak' -n 3 --dist loadfile --ignore tests/e2e
+	$(BIN)/python -m pytest -m 'not soak' tests/e2e
 	$(BIN)/python -m pytest $(ON_KAFKA) --log kafka
 
 e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker
