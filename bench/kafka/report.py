@@ -24,7 +24,7 @@ from . import events
 from .measure import WARM, Job, Run
 from .programs import AT_LEAST, ONCE, Program, Unavailable
 
-MANY, SOME, FEW = 100_000, 20_000, 10_000  # events of one run, of the fast and of the slow
+MANY, SOME, FEW = 400_000, 40_000, 10_000  # events of one run, of the fast and of the slow
 
 OURS = Program("json", "Penstock, `json` topics, 1 worker", ONCE, MANY, workers=1)
 TWO = Program("two", "Penstock, `json` topics, 2 workers", ONCE, MANY, workers=2)

@@ -40,8 +40,9 @@ class Rig:
     process: subprocess.Popen[str]
 
     def children(self, role: str) -> list[psutil.Process]:
+        """A worker's child that is not yet a runner looks like a worker: so only runners are looked for deep."""
         found = []
-        for process in psutil.Process(self.process.pid).children(recursive=True):
+        for process in psutil.Process(self.process.pid).children(recursive=role == "runner"):
             try:
                 if any(part.endswith(f".{role}") or part.endswith(f".{role}.main") for part in process.cmdline()):
                     found.append(process)

@@ -294,10 +294,13 @@ def pour(wire: socket.socket, piece: bytes) -> tuple[int, bytes]:
             sent += len(piece)
     except OSError:
         pass  # closed while we were sending: the answer was on its way before
+    said = b""
     try:
-        return sent, wire.recv(4_096)
+        while more := wire.recv(4_096):  # head and body may come apart
+            said += more
     except ConnectionResetError:
-        return sent, b""
+        pass
+    return sent, said
 
 
 def peak(proc: Path) -> int:
