@@ -68,14 +68,14 @@ def stand_still() -> None:
 
 def in_a_transaction(act: Callable[[], None]) -> None:
     """Once the first one has outputs and positions, and is not yet committed."""
-    plain, acts = Transactions._insist, [act]
+    plain, acts = Transactions._send_positions, [act]
 
-    def insist(self: Transactions, ask: Callable[[], None]) -> None:
-        plain(self, ask)
-        if acts and ask.__code__.co_names[0].startswith("send_offsets"):
+    def send(self: Transactions, *arguments: Any) -> None:
+        plain(self, *arguments)
+        if acts:
             acts.pop()()
 
-    Transactions._insist = insist  # type: ignore[method-assign]
+    Transactions._send_positions = send  # type: ignore[method-assign]
 
 
 def without_generation(self: Membership) -> bytes:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from .records.interface import Outgoing
 
 DELIVERY = 20.0  # seconds within which a record must be acknowledged
 TRANSACTION = 10.0  # seconds after which the broker ends a transaction whose process was killed
+GRACE = 2.0  # seconds beyond its own limit after which a call is taken for stuck
 TURN = 0.1  # seconds of one wait
 # After a transaction the coordinator is busy for a millisecond with ending it, and refuses the next one for so long.
 # librdkafka would ask again after 100 ms, which is then what every transaction takes; so it asks after 1 ms.
@@ -129,7 +131,7 @@ class Transactions:
                 producer.begin_transaction()
                 produce(producer, records, None if positions else deliveries)
                 if positions:
-                    self._insist(lambda: producer.send_offsets_to_transaction(list(positions), group, TRANSACTION))
+                    self._insist(lambda: self._send_positions(producer, positions, group))
             except (KafkaException, LogError) as error:
                 self._undo(producer, error)
             try:
@@ -172,6 +174,28 @@ class Transactions:
                 raise translated(error, "start a transaction", self._address.heard) from None
             self._producer = producer
         return self._producer
+
+    def _send_positions(self, producer: Producer, positions: Sequence[TopicPartition], group: bytes | None) -> None:
+        """librdkafka may wait for ever for a group's coordinator that went away (its issues 5456 and 5511): then the
+        producer is left to the thread that waits, and the next of its name ends the transaction."""
+        answer: SimpleQueue[Exception | None] = SimpleQueue()
+
+        def send() -> None:
+            try:
+                producer.send_offsets_to_transaction(list(positions), group, TRANSACTION)
+            except Exception as error:
+                answer.put(error)
+            else:
+                answer.put(None)
+
+        threading.Thread(target=send, name="positions", daemon=True).start()
+        try:
+            error = answer.get(timeout=TRANSACTION + GRACE)
+        except Empty:
+            self._drop()
+            raise Unknown("the group's coordinator went away and was waited for without end") from None
+        if error is not None:
+            raise error
 
     def _insist(self, act: Callable[[], None]) -> None:
         """Ask again while the answer may still come; a broker that is gone for long ends it with the last error."""
