@@ -9,6 +9,7 @@ import os
 import signal
 import struct
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -39,10 +40,15 @@ def rows(numbers: list[int]) -> pa.RecordBatch:
 
 
 def opened(brokers: str, namespace: str, encoding: str) -> KafkaLog:
+    """Brokers that are just being started again are waited for, as ``penstock run`` does."""
     log = KafkaLog(Address(brokers, namespace), settings=SETTINGS, slot=os.environ.get("SLOT"))
-    for name in ("in", "out"):
-        log.create(TopicSpec(name, NUMBERS, PARTITIONS, encoding=cast(Any, encoding)))
-    return log
+    while True:
+        try:
+            for name in ("in", "out"):
+                log.create(TopicSpec(name, NUMBERS, PARTITIONS, encoding=cast(Any, encoding)))
+            return log
+        except LogUnreachable:
+            time.sleep(1.0)
 
 
 def write(log: KafkaLog, partition: str, first: str, limit: str, most: str = "7") -> None:
@@ -101,7 +107,7 @@ def move(log: KafkaLog, member: str, way: str = "", mutant: str = "") -> None:
             if rewind:
                 reader.seek(Seek("in", None, "committed"))
                 rewind = False
-            batches = reader.read(500, 1.0)
+            batches = reader.read(5_000, 1.0)
             done = [Advance(b.topic, b.partition, b.through) for b in batches]
             outputs = [Write("out", b.partition, b.rows) for b in batches]
             if way == "still" and batches:

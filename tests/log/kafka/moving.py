@@ -140,7 +140,7 @@ class Moving:
         Brokers that are on their way back are waited for: nothing is never taken for their answer.
         """
         found: dict[int, list[int]] = {}
-        eventually(lambda: self._read(topic, found), f"'{topic}' can be read")
+        eventually(lambda: self._read(topic, found), f"'{topic}' can be read", 3 * PATIENCE)
         return found
 
     def _read(self, topic: str, found: dict[int, list[int]]) -> bool:

@@ -18,7 +18,7 @@ from ..reading.seeking import overtaken
 from .catalog import DECLARATION, Catalog
 from .client import ANSWER, translated
 from .lanes import Lane
-from .membership import Committed, Membership, is_end, refusal
+from .membership import RECEIVED, Committed, Membership, is_end, refusal
 from .ownership import Ownership
 from .records.encodings import Encodings
 from .records.interface import Headers, Incoming
@@ -45,9 +45,11 @@ class Intake:
 
     def receive(self, timeout: float) -> None:
         """Take in what has arrived. Partitions are gained and lost here."""
+        self._receive(timeout, RECEIVED if self._own.rows < ENOUGH else 1)
+
+    def _receive(self, timeout: float, limit: int) -> None:
         self._sort_all()
-        full = self._own.rows >= ENOUGH
-        messages = self._membership.receive(timeout, 1) if full else self._membership.receive(timeout)
+        messages = self._membership.receive(timeout, limit)
         places = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
         for (name, partition), run in groupby(zip(places, messages, strict=True), key=itemgetter(0)):
             lane = self._own.lanes.get((self._catalog.own(name or ""), -1 if partition is None else partition))
@@ -73,7 +75,8 @@ class Intake:
                 isolation, ends = IsolationLevel.READ_COMMITTED, {}
             elif now() > began + ANSWER:
                 raise LogUnreachable("the brokers have records and do not send them")
-            self.receive(TURN)
+            # However much there is of others: a partition's records may be behind all of theirs.
+            self._receive(TURN, RECEIVED)
 
     def go_to(self, place: Place, target: Committed) -> None:
         """Read on there; what had been received of the partition is dropped."""

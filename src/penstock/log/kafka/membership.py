@@ -115,7 +115,7 @@ class Membership:
 
     # -- records --------------------------------------------------------------
 
-    def receive(self, timeout: float, limit: int = RECEIVED) -> list[Message]:
+    def receive(self, timeout: float, limit: int) -> list[Message]:
         """What has arrived; waits up to ``timeout`` seconds for the first record, and for no other."""
         first = self._consumer.poll(timeout)
         return [] if first is None else [first, *self._consumer.consume(limit - 1, 0)] if limit > 1 else [first]
