@@ -14,9 +14,9 @@ def ends(log: Inspect, topic: str) -> dict[int, int]:
 
 
 def drained(
-    reader: Reader, ends: dict[int, int], wait: float, *, at_once: int, limit: int | None = None
+    reader: Reader, there: dict[int, int], wait: float, *, at_once: int, limit: int | None = None
 ) -> Iterator[Sequence[Batch]]:
-    """What a reader of one topic had before it when its partitions ended at ``ends``: rows at once, and in all.
+    """What a reader of one topic had before it when its partitions ended ``there``: rows at once, and in all.
 
     What comes meanwhile is given as far as it comes along, and never run after: there would be no end to a topic that
     is written faster than a look at it takes, which on a cluster is some milliseconds. ``wait``: seconds for the first.
@@ -26,6 +26,6 @@ def drained(
         yield batches
         if limit is not None:
             left -= sum(map(len, batches))
-        if all(batch.through >= ends.get(batch.partition, 0) for batch in batches):
+        if all(batch.through >= there.get(batch.partition, 0) for batch in batches):
             return
         wait = 0.0

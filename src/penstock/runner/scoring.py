@@ -23,7 +23,7 @@ def from_artifact(artifact: Artifact) -> Model:
 class Scoring:
     """Every version that was loaded lately, by model. The one used longest ago goes when a fourth comes.
 
-    ``make`` loads and warms a model whose answers are checked.
+    ``make`` loads a model whose answers are checked.
     """
 
     def __init__(self, make: Callable[[Artifact], Model] = from_artifact) -> None:

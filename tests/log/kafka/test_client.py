@@ -19,7 +19,15 @@ def test_positions_that_no_broker_takes_are_told_as_unreachable() -> None:
     assert isinstance(translated(said.value, "commit"), LogUnreachable)
 
 
-@pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError.NOT_COORDINATOR, KafkaError.UNSTABLE_OFFSET_COMMIT])
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError._TIMED_OUT,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.FENCED_LEADER_EPOCH,
+    ],
+)
 def test_what_passes_by_itself_is_told_as_unreachable(code: int) -> None:
     assert isinstance(translated(KafkaError(code), "ask"), LogUnreachable)
 

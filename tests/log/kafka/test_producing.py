@@ -29,9 +29,8 @@ class Stuck(Producer):
     until = threading.Event()
 
     def send_offsets_to_transaction(self, *arguments: Any) -> None:
-        if self.until.is_set():
-            super().send_offsets_to_transaction(*arguments)
         self.until.wait()
+        super().send_offsets_to_transaction(*arguments)
 
 
 @pytest.fixture
