@@ -3,10 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
-# The end-to-end tests that also run on a real broker in `make test`; `make e2e-kafka` runs all of them there.
-ON_KAFKA := $(addprefix tests/e2e/, test_flights.py::test_each_departure_is_predicted_once \
-  test_faults.py::test_a_worker_that_stood_still_is_fenced test_order.py::test_a_slow_group_holds_up_no_other \
-  test_wait.py::test_the_answer_carries_what_every_worker_made_of_these_events_and_no_others)
+PYTEST := $(BIN)/python -m pytest -m 'not soak' --dist loadgroup --no-loadscope-reorder
+# Often set in containers. The tests start a thousand processes, and each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint types unit e2e-kafka bench bench-kafka soak wheel lock clean help
 .DEFAULT_GOAL := help
@@ -38,10 +37,9 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev ## the tests; those with a system of their own one after the other, the rest in three processes
-	$(BIN)/python -m pytest -m 'not soak' -n 3 --dist loadfile --ignore tests/e2e
-	$(BIN)/python -m pytest -m 'not soak' tests/e2e
-	$(BIN)/python -m pytest $(ON_KAFKA) --log kafka
+unit: $(VENV)/.dev ## the tests; fewer at once of those end to end, which are several processes each
+	$(PYTEST) -n 4 --ignore tests/e2e
+	$(PYTEST) -n 3 tests/e2e
 
 e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker
 	$(BIN)/python -m pytest -m 'not soak' tests/e2e --log kafka

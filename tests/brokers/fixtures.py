@@ -15,6 +15,12 @@ from .hub import running_hub
 from .jars import Missing
 from .tls import Authority, authority
 
+BROKERS = frozenset({"kafka", "secured", "hub", "three"})
+"""The fixtures that start some. An idle one takes a twentieth of a core, so those of few modules end with each."""
+
+UNDER_LOGS, UNDER_SYSTEMS = "brokers under logs", "brokers under systems"
+"""Groups of tests; each stays in one process, and so has one ``kafka``."""
+
 
 @contextmanager
 def or_skip() -> Iterator[None]:
@@ -56,7 +62,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Authority:
         return authority(tmp_path_factory.mktemp("tls") / "own")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -> Iterator[Cluster]:
     """A single broker of our own with all four kinds of listener, whatever ``KAFKA_BOOTSTRAP`` says."""
     with or_skip():
@@ -65,7 +71,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -> Iterator[Cluster]:
     """A single broker of our own that refuses transactions, as Event Hubs Standard does."""
     with or_skip():
@@ -74,7 +80,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -> It
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with or_skip():
         jars.classpath()

@@ -1,4 +1,7 @@
-"""With ``--log kafka`` every run keeps its log on a real broker; what is about the embedded log's file is left out."""
+"""With ``--log kafka`` every run keeps its log on a real broker; what is about the embedded log's file is left out.
+
+Without it, what is marked ``also_on_kafka`` runs on both.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from ..brokers.fixtures import UNDER_SYSTEMS
 from . import rig
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.config.getoption("--log") == "sqlite" and metafunc.definition.get_closest_marker("also_on_kafka"):
+        on_kafka = pytest.param("kafka", marks=pytest.mark.xdist_group(UNDER_SYSTEMS))
+        metafunc.parametrize("_its_log", ["sqlite", on_kafka], indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -22,3 +32,9 @@ def _log(request: pytest.FixtureRequest) -> Iterator[None]:
         rig.brokers = request.getfixturevalue("kafka")
     yield
     rig.brokers = None
+
+
+@pytest.fixture(autouse=True)
+def _its_log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if getattr(request, "param", "sqlite") == "kafka":
+        monkeypatch.setattr(rig, "brokers", request.getfixturevalue("kafka"))

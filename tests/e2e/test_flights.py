@@ -129,6 +129,7 @@ def run(
     return scored
 
 
+@pytest.mark.also_on_kafka
 def test_each_departure_is_predicted_once(tmp_path: Path, departures: pl.DataFrame, models: Models) -> None:
     scored = run(tmp_path, departures, models, events=100_000, size=1_000, kills=0, promotions=3)
     assert scored.height == 100_000

@@ -95,6 +95,7 @@ def a_slow_group(tmp_path: Path, env: Mapping[str, str]) -> None:
     steps.judge(tmp_path / "data", publishers, ["copies", "late"])
 
 
+@pytest.mark.also_on_kafka
 def test_a_slow_group_holds_up_no_other(tmp_path: Path) -> None:
     a_slow_group(tmp_path, {})
 

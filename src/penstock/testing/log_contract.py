@@ -504,20 +504,8 @@ class LogContract:
         log.create(numbers("out", partitions=4))
         log.append([write(range(p * 100, p * 100 + 100), partition=p) for p in range(4)])
 
-        def stage(member: int) -> None:
-            reader = (log if member % 2 else twin).reader("g", ["t"], f"m{member}")
-            idle = 0
-            while idle < 15:
-                batches = reader.read(7, 0.03)
-                idle = 0 if batches else idle + 1
-                outputs = [Write("out", b.partition, b.rows) for b in batches]
-                try:
-                    reader.commit(through(batches), outputs)
-                except Fenced:
-                    continue
-            reader.close()
-
-        run([partial(stage, member) for member in range(3)])
+        readers = [(log, twin)[member % 2].reader("g", ["t"], f"m{member}") for member in range(3)]
+        pass_on(readers, lambda batches: [Write("out", b.partition, b.rows) for b in batches], enough=400)
         assert by_partition(drain(log.reader(None, ["out"], "m"))) == {
             p: list(range(p * 100, p * 100 + 100)) for p in range(4)
         }
@@ -785,6 +773,25 @@ def until(read: Callable[[], Sequence[Batch]], *, enough: int, within: float) ->
         assert time.monotonic() < deadline, f"only {sum(map(len, got))} rows after {within} s"
         got += read()
     return got
+
+
+def pass_on(readers: Sequence[Reader], outputs: Callable[[Sequence[Batch]], Sequence[Write]], *, enough: int) -> None:
+    """All members of a group at once, each in its thread, until ``enough`` different numbers were passed on."""
+    passed: set[int] = set()
+    deadline = time.monotonic() + 45
+
+    def member(reader: Reader) -> None:
+        while len(passed) < enough:
+            assert time.monotonic() < deadline, f"only {len(passed)} of {enough} were passed on"
+            batches = reader.read(7, 0.03)
+            try:
+                reader.commit(through(batches), outputs(batches))
+            except Fenced:
+                continue
+            passed.update(values(batches))
+        reader.close()
+
+    run([partial(member, reader) for reader in readers])
 
 
 def settle(readers: Sequence[Reader], seconds: float, rounds: int = 6) -> None:

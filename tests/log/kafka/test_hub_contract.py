@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from penstock.log.interface import Log
 from penstock.log.kafka.address import Address
 from penstock.log.kafka.log import KafkaLog
 from penstock.settings import Settings
-from penstock.testing.log_contract import by_partition, drain, numbers, run, through, until, values, write
+from penstock.testing.log_contract import by_partition, drain, numbers, pass_on, through, until, values, write
 
 from ...brokers.cluster import SASL_TLS, Cluster
 from ...brokers.node import CONNECTION_STRING
@@ -56,19 +55,8 @@ class TestHub(Kafka):
         log.create(numbers("out", partitions=4))
         log.append([write(range(p * 100, p * 100 + 100), partition=p) for p in range(4)])
 
-        def stage(member: int) -> None:
-            reader = (log if member % 2 else twin).reader("g", ["t"], f"m{member}")
-            idle = 0
-            while idle < 15:
-                batches = reader.read(7, 0.03)
-                idle = 0 if batches else idle + 1
-                try:
-                    reader.commit(through(batches), outputs(batches))
-                except Fenced:
-                    continue
-            reader.close()
-
-        run([partial(stage, member) for member in range(3)])
+        readers = [(log, twin)[member % 2].reader("g", ["t"], f"m{member}") for member in range(3)]
+        pass_on(readers, outputs, enough=400)
         assert by_partition(drain(log.reader(None, ["out"], "m"))) == {
             p: list(range(p * 100, p * 100 + 100)) for p in range(4)
         }

@@ -27,7 +27,10 @@ from penstock.run.migration import migrate as migrating
 from penstock.run.migration.migrate import End, migrate
 from penstock.testing.log_contract import drain
 
+from ...brokers.fixtures import UNDER_SYSTEMS
 from .a_log import TOPICS, declared, fill, next_of_groups, seen
+
+pytestmark = pytest.mark.xdist_group(UNDER_SYSTEMS)  # of which some ask for ``kafka`` only as they run
 
 Make = Callable[[str], End]
 
