@@ -1,23 +1,11 @@
 """What holds for all tests."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from .brokers.fixtures import (
-    BROKERS,
-    UNDER_LOGS,
-    UNDER_SYSTEMS,
-    _three,
-    certificates,
-    hub,
-    kafka,
-    prefix,
-    secured,
-    three,
-)
+from .brokers.fixtures import BROKERS, GROUP, _three, certificates, hub, kafka, prefix, secured, three
 from .buckets.fixtures import bucket, moto
 
 __all__ = ["_three", "bucket", "certificates", "hub", "kafka", "moto", "prefix", "secured", "three"]
@@ -35,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For ``--dist loadgroup``: a file stays in one process, but what shares brokers is where they are.
+    """For ``--dist loadgroup``: a file stays in one process, and so does what needs a broker in a folder.
 
     That comes first: these groups take longest, and mostly wait.
     """
@@ -46,11 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str:
-    if not BROKERS.intersection(getattr(item, "fixturenames", ())):
-        return item.path.stem
-    room = item.path.relative_to(Path(__file__).parent).parts[0]
-    return UNDER_LOGS if room in ("brokers", "log") else UNDER_SYSTEMS
+    shares = BROKERS.intersection(getattr(item, "fixturenames", ()))
+    return GROUP + item.path.parent.name if shares else item.path.stem
 
 
 def _shares_brokers(item: pytest.Item) -> bool:
-    return any(mark.args[0] in (UNDER_LOGS, UNDER_SYSTEMS) for mark in item.iter_markers("xdist_group"))
+    return any(mark.args[0].startswith(GROUP) for mark in item.iter_markers("xdist_group"))

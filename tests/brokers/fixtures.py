@@ -18,8 +18,8 @@ from .tls import Authority, authority
 BROKERS = frozenset({"kafka", "secured", "hub", "three"})
 """The fixtures that start some. An idle one takes a twentieth of a core, so those of few modules end with each."""
 
-UNDER_LOGS, UNDER_SYSTEMS = "brokers under logs", "brokers under systems"
-"""Groups of tests; each stays in one process, and so has one ``kafka``."""
+GROUP = "brokers of "
+"""Before a folder's name: the group of its tests that stay in one process, and so share one ``kafka``."""
 
 
 @contextmanager

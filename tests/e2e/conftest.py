@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..brokers.fixtures import UNDER_SYSTEMS
+from ..brokers.fixtures import GROUP
 from . import rig
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.config.getoption("--log") == "sqlite" and metafunc.definition.get_closest_marker("also_on_kafka"):
-        on_kafka = pytest.param("kafka", marks=pytest.mark.xdist_group(UNDER_SYSTEMS))
+        on_kafka = pytest.param("kafka", marks=pytest.mark.xdist_group(GROUP + "e2e"))
         metafunc.parametrize("_its_log", ["sqlite", on_kafka], indirect=True)
 
 

@@ -27,10 +27,10 @@ from penstock.run.migration import migrate as migrating
 from penstock.run.migration.migrate import End, migrate
 from penstock.testing.log_contract import drain
 
-from ...brokers.fixtures import UNDER_SYSTEMS
+from ...brokers.fixtures import GROUP
 from .a_log import TOPICS, declared, fill, next_of_groups, seen
 
-pytestmark = pytest.mark.xdist_group(UNDER_SYSTEMS)  # of which some ask for ``kafka`` only as they run
+pytestmark = pytest.mark.xdist_group(GROUP + "migration")  # of which some ask for ``kafka`` only as they run
 
 Make = Callable[[str], End]
 
