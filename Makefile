@@ -42,7 +42,7 @@ unit: $(VENV)/.dev ## the tests; fewer at once of those end to end, which are se
 	$(PYTEST) -n 3 tests/e2e
 
 e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker
-	$(BIN)/python -m pytest -m 'not soak' tests/e2e --log kafka
+	$(PYTEST) -n 3 tests/e2e --log kafka
 
 bench: $(VENV)/.dev ## every figure of docs/performance.md, in one run
 	$(BIN)/python -m bench
