@@ -125,14 +125,14 @@ Reader._check_held = lambda *_: None
 """
 
 
-def stop_and_go(tmp_path: Path, seconds: float, plant: str, rounds: int = 2) -> None:
+def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
     """A worker stands still for longer than its neighbours wait, with rows in hand, and then goes on."""
     env = rig.planted(tmp_path / "plant", plant, "penstock.run.worker")
     env |= {"PENSTOCK_MEMBER_TIMEOUT": "1", "PENSTOCK_HOLDER_TIMEOUT": str(seconds + 60)}
     data, rng = tmp_path / "data", random.Random(9)
     with rig.running(steps.APP, data, workers=2, env=env) as running:
         with steps.load(running.url) as publishers:
-            for _ in range(rounds):
+            for _ in range(2):
                 steps.probe(running.url, 0)
                 stood_still(running, rng.choice(running.children("worker")), seconds)
         assert rig.eventually(lambda: lag(running.url) == 0)
@@ -163,8 +163,9 @@ def test_a_worker_that_stood_still_for_a_minute_is_fenced(tmp_path: Path) -> Non
 
 @pytest.mark.embedded
 def test_mutant_without_fencing_is_caught(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="handled more than once"):
-        stop_and_go(tmp_path, 2.0, IN_HAND + UNFENCED, rounds=1)  # what it does after the first harm is anybody's guess
+    # On a busy machine the first harm may be that two workers hinder each other until nothing moves.
+    with pytest.raises(AssertionError, match=r"handled more than once|nothing came through"):
+        stop_and_go(tmp_path, 2.0, IN_HAND + UNFENCED)
 
 
 # -- the disk -----------------------------------------------------------------
