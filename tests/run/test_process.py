@@ -38,6 +38,27 @@ print(child.pid, flush=True)
 child.wait()
 """
 
+REPORTS = """
+import os, sys
+from pathlib import Path
+from penstock.run.directory import DataDirectory
+from penstock.run.process import Process, StageStatus
+me = Process("worker-1", DataDirectory(Path(sys.argv[1])))
+file = me.directory.status / "worker-1.json"
+ready = {"prepare": StageStatus(True)}
+me.report(ready)
+first = file.stat().st_ino
+os.utime(file, (0, 0))
+me.report(dict(ready))
+print(file.stat().st_ino == first, file.stat().st_mtime > 0)
+me.report({"prepare": StageStatus(False, "no version yet")})
+print("no version yet" in file.read_text())
+file.unlink()
+me.report({"prepare": StageStatus(False, "no version yet")})
+me.report({"prepare": StageStatus(False, "no version yet")})
+print("no version yet" in file.read_text())
+"""
+
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
@@ -91,4 +112,13 @@ def test_a_status_is_this_processs_own(tmp_path: Path) -> None:
     assert not reporting(directory, "worker-1", os.getpid() + 1)
     written = json.loads((directory.status / "worker-1.json").read_text())
     assert written["role"] == "worker-1" and written["stages"]["prepare"]["reason"] == "no version yet"
+    directory.release()
+
+
+def test_a_report_is_written_when_it_is_new_and_otherwise_only_its_time(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.claim()
+    command = [sys.executable, "-c", REPORTS, str(tmp_path)]
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert told.split() == ["True", "True", "True", "True"]
     directory.release()

@@ -102,8 +102,8 @@ class Bench:
                 runs.append([(scored[event] - at) / 1e3 for event, at in enumerate(sent)])
         return runs[1:]  # the first warms up
 
-    def start_and_idle(self, seconds: float = 10.0) -> tuple[list[float], float]:
-        """Seconds from the command to ``ready``, and the share of a core that an idle system takes."""
+    def start_and_idle(self, seconds: float = 10.0) -> tuple[list[float], list[float]]:
+        """Seconds from the command to ``ready``, and the shares of a core that an idle system takes."""
         starts: list[float] = []
         for turn in range(self.runs):
             with self.stack() as running:
@@ -111,10 +111,14 @@ class Bench:
                 if turn == self.runs - 1:
                     running.client.get("/readyz")
                     time.sleep(3.0)  # let the runners load
-                    before = running.cpu()
-                    time.sleep(seconds)
-                    return starts, (running.cpu() - before) / seconds
+                    return starts, [_idle(running, seconds) for _ in range(self.runs)]
         raise AssertionError("no runs")
+
+
+def _idle(running: Stack, seconds: float) -> float:
+    before = running.cpu()
+    time.sleep(seconds)
+    return (running.cpu() - before) / seconds
 
 
 def _appended(client: httpx.Client, topic: str, newest: int) -> dict[int, float]:

@@ -129,7 +129,7 @@ def start_and_idle(bench: Bench) -> list[Figure]:
     starts, idle = bench.start_and_idle()
     return [
         at_most("start to ready", starts, 3.0, 1.0, " s"),
-        at_most("idle", [idle * 100], 1.0, 1.0, " % of a core"),
+        at_most("idle", [share * 100 for share in idle], 1.0, 1.0, " % of a core"),
     ]
 
 

@@ -7,10 +7,12 @@ import gc
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 import uvloop
 
+from ..settings import Settings
 from .app import Gateway
 from .hosts import check_bind
 from .rooms import Rooms
@@ -31,18 +33,39 @@ def serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, ready: 
     uvloop.run(_serve(rooms, listening, stop, ready))
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's, told when to end instead of looking ten times a second: that was a fifth of an idle system's CPU."""
+
+    def __init__(self, settings: Settings, gateway: Gateway, stopped: asyncio.Event) -> None:
+        super().__init__(uvicorn.Config(**config(gateway, settings)))
+        self._stopped = stopped
+
+    async def main_loop(self) -> None:
+        while not self._stopped.is_set():
+            await self.on_tick(0)  # the Date of the answers
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), 1.0)
+
+
 async def _serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, ready: Callable[[], None]) -> None:
-    gateway = Gateway(rooms)
-    server = uvicorn.Server(uvicorn.Config(**config(gateway, rooms.settings)))
+    gateway, stopped = Gateway(rooms), asyncio.Event()
+    threading.Thread(target=_tell, args=(stop, asyncio.get_running_loop(), stopped), name="stop", daemon=True).start()
+    server = _Server(rooms.settings, gateway, stopped)
     serving = asyncio.create_task(server._serve([listening]))  # serve() would take the process's signals
     while not server.started and not serving.done():
         await asyncio.sleep(0.001)
     if server.started:
         ready()
-    while not stop.is_set() and not serving.done():
-        await asyncio.sleep(0.1)
-    server.should_exit = True
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait((stopping, serving), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
     hurry = asyncio.get_running_loop().call_later(rooms.settings.drain_timeout * PATIENCE, gateway.hurry)
     await serving
     hurry.cancel()
     await gateway.close()
+
+
+def _tell(stop: threading.Event, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    stop.wait()
+    with suppress(RuntimeError):  # the loop has ended before
+        loop.call_soon_threadsafe(stopped.set)

@@ -39,7 +39,7 @@ def reasons(rooms: Rooms) -> list[dict[str, str]]:
     running: set[str] = set()
     for status in statuses(rooms.status):
         role = str(status.get("role", "?"))
-        if time.time() - float(status.get("at", 0.0)) > STALE:
+        if time.time() - status["at"] > STALE:
             found.append({"process": role, "reason": f"has said nothing for {STALE:g} s"})
             continue
         for stage, said in dict(status.get("stages", {})).items():
@@ -61,10 +61,11 @@ def warnings(rooms: Rooms) -> list[dict[str, str]]:
 
 
 def statuses(folder: Path) -> list[dict[str, Any]]:
+    """What each process said of itself, and ``at``, when it said so last: seconds since the epoch."""
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            found.append(dict(json.loads(path.read_text())))
+            found.append(dict(json.loads(path.read_text()), at=path.stat().st_mtime))
         except (OSError, ValueError):  # replaced or removed under our eyes
             continue
     return found
