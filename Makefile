@@ -39,7 +39,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 
 unit: $(VENV)/.dev ## the tests; fewer at once of those end to end, which are several processes each
 	$(PYTEST) -n 4 --ignore tests/e2e
-	$(PYTEST) -n 2 tests/e2e
+	$(PYTEST) -n 3 tests/e2e
 
 e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker
 	$(PYTEST) -n 3 tests/e2e --log kafka

@@ -55,7 +55,7 @@ def meet(values: list[int]) -> None:
     if found & EAT:
         eaten = []
         while True:
-            eaten.append(np.ones(1 << 21))  # 16 MiB
+            eaten.append(np.ones(1 << 23))  # 64 MiB
     if found & REJECT:
         raise ps.Reject("refused")
 

@@ -408,13 +408,14 @@ def test_a_scorers_runner_imports_neither_polars_nor_a_model_library() -> None:
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "memory_maps"), reason="this system does not tell what is loaded")
-def test_the_first_event_does_not_wait_for_imports_of_ours() -> None:
+@pytest.mark.parametrize("stage", ["one", "listed", "frame", "arrow"])
+def test_the_first_event_does_not_wait_for_imports_of_ours(stage: str) -> None:
     runner = ChildRunner(PLAN, settings=SETTINGS, name="fresh")
     try:
-        runner.apply("one", given(), timeout=LIMIT)
+        runner.apply(stage, given(), timeout=LIMIT)
         (process,) = (p for p in psutil.Process().children() if p.cmdline()[-1] == "fresh")
         before = {library.path for library in process.memory_maps() if library.path.endswith(".so")}
-        assert made(runner.apply("one", given(5), timeout=LIMIT)) == [(0, 5)]
+        assert made(runner.apply(stage, given(5), timeout=LIMIT)) == [(0, 5)]
         assert {library.path for library in process.memory_maps() if library.path.endswith(".so")} == before
     finally:
         runner.close()

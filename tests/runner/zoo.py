@@ -105,7 +105,7 @@ def thinned(rows: pl.DataFrame) -> pl.DataFrame:
 
 @app.on(source, to=target)
 def arrow(rows: pa.RecordBatch) -> pa.RecordBatch:
-    return rows.append_column("double", rows.column("x").cast(pa.float64()))
+    return rows.append_column("double", pa.array(rows.column("x").to_pylist(), pa.float64()))
 
 
 @app.on(source, to=target)

@@ -19,6 +19,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 Checker = Callable[[Path, Path], set[tuple[str, int]]]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What mypy found in the libraries; it compares a file's content, so the planted package is read again."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 def mypy(folder: Path, cache: Path) -> set[tuple[str, int]]:
     """The (file, line) pairs at which it reports an error."""
     options = ["--strict", "--config-file=", f"--cache-dir={cache}", "--show-column-numbers", "--no-error-summary"]
@@ -58,17 +64,17 @@ def marked(file: Path) -> set[tuple[str, int]]:
     return {(file.name, number) for number, line in enumerate(lines, 1) if line.endswith("# E")}
 
 
-def test_exactly_the_planted_mistakes_are_errors(checker: Checker, tmp_path: Path) -> None:
+def test_exactly_the_planted_mistakes_are_errors(checker: Checker, tmp_path: Path, cache: Path) -> None:
     folder = tmp_path / "cases"
     shutil.copytree(CASES, folder)
     for name in ("flights", "fraud"):
         shutil.copy(EXAMPLES / name / "app.py", folder / f"{name}.py")
     expected = {place for file in folder.glob("*.py") for place in marked(file)}
     assert len(expected) == 3
-    assert checker(folder, tmp_path / "cache") == expected
+    assert checker(folder, cache) == expected
 
 
-def test_shapes_that_take_anything_would_be_seen(tmp_path: Path) -> None:
+def test_shapes_that_take_anything_would_be_seen(tmp_path: Path, cache: Path) -> None:
     """The mutant: one overload that accepts every function, in a copy of the package."""
     shutil.copytree(PACKAGE, tmp_path / "penstock", ignore=shutil.ignore_patterns("__pycache__"))
     shapes = tmp_path / "penstock" / "declare" / "shapes.py"
@@ -77,6 +83,6 @@ def test_shapes_that_take_anything_would_be_seen(tmp_path: Path) -> None:
     assert shapes.read_text().count(first) == 1
     shapes.write_text(shapes.read_text().replace(first, anything + first))
     shutil.copy(CASES / "must_not_type_check.py", tmp_path)
-    found = mypy(tmp_path, tmp_path / "cache")
+    found = mypy(tmp_path, cache)
     planted = marked(CASES / "must_not_type_check.py")
     assert len(planted & found) == 1  # the misspelt field; the two functions that do not fit are let through

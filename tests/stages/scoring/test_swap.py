@@ -51,7 +51,7 @@ class Times:
     def predict(self, rows):
         return rows.select(y=pl.col("x") * {version}.0)
 """
-CRASHES, HANGS, EATS = "ctypes.string_at(0)", "while True: pass", "time.sleep(60 * bool(bytearray(1 << 30)))"
+CRASHES, HANGS, EATS = "ctypes.string_at(0)", "time.sleep(3_600)", "time.sleep(60 * bool(bytearray(1 << 30)))"
 
 
 class House:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ...batch import Indices
@@ -42,8 +44,10 @@ def _column(rows: pa.RecordBatch, field: pa.Field, stage: str) -> pa.Array:
     if index >= 0:
         return _cast(rows.column(index), field, stage)
     if field.nullable or "default" in rules_of(field):
-        default = msgspec.convert(rules_of(field).get("default"), value_type(field))
-        return pa.array([default], field.type).take(pa.array(np.zeros(rows.num_rows, np.int64)))
+        if (given := rules_of(field).get("default")) is None:
+            return pa.nulls(rows.num_rows, field.type)
+        default = msgspec.convert(given, value_type(field))
+        return pa.array([default], field.type).take(as_column(np.zeros(rows.num_rows, np.int64)))
     raise ResultInvalid(
         f"{stage} returned no column '{field.name}' ({field.type}); it returned {', '.join(rows.schema.names)}"
     )
@@ -64,8 +68,14 @@ def without(applied: Applied, lost: Mapping[int, str]) -> Applied:
         return applied
     stays = np.flatnonzero(~np.isin(applied.parents, list(lost)))
     failures = [*applied.failures, *(RowFailure(row, "ResultInvalid", reason) for row, reason in lost.items())]
-    rows = None if applied.rows is None else applied.rows.take(pa.array(stays))
+    rows = None if applied.rows is None else applied.rows.take(as_column(stays))
     return Applied(rows, applied.parents[stays], failures, applied.commands)
+
+
+def as_column(numbers: npt.NDArray[Any]) -> pa.Array:
+    """Not by ``pa.array``: that imports pandas, where it is installed, and the first events would wait for it."""
+    kind = pa.from_numpy_dtype(numbers.dtype)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
 def repeated(made: Sequence[Sequence[object]]) -> Indices:

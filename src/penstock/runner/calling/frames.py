@@ -15,7 +15,7 @@ from ...batch import Indices, data_columns
 from ...errors import Reject, ResultInvalid
 from ..interface import Applied, RowFailure
 from ..raised import row_failed
-from .answers import fitted, without
+from .answers import as_column, fitted, without
 from .callee import Callee
 from .desk import one_batch
 
@@ -66,15 +66,10 @@ def rejected_rows(reject: Reject, count: int) -> npt.NDArray[np.bool_]:
 
 
 def _given(callee: Callee, data: pa.RecordBatch, kept: Indices) -> Any:
-    chosen = data if len(kept) == data.num_rows else data.take(pa.array(kept))
-    columns = [*chosen.columns, _numbers(kept)]
+    chosen = data if len(kept) == data.num_rows else data.take(as_column(kept))
+    columns = [*chosen.columns, as_column(kept.astype(np.uint32))]
     batch = pa.RecordBatch.from_arrays(columns, schema=chosen.schema.append(pa.field(ROW, pa.uint32())))
     return pl.from_arrow(batch) if callee.spec.takes == "frame" else batch
-
-
-def _numbers(kept: Indices) -> pa.UInt32Array:
-    """Not by ``pa.array``: that imports pandas, where it is installed, and the first events would wait for it."""
-    return pa.Array.from_buffers(pa.uint32(), len(kept), [None, pa.py_buffer(kept.astype(np.uint32))])
 
 
 def _answer(callee: Callee, result: Any, kept: Indices, failures: list[RowFailure]) -> Applied:

@@ -48,9 +48,9 @@ class Functions:
         if stage in self._arguments:
             return
         callee = self._callee(stage)
-        if callee.spec.takes not in ("frame", "arrow"):
-            # What it returns is gathered in lists, and at the first one pyarrow imports pandas where it is installed:
-            # here, and not within the time that the first event has.
+        if callee.spec.takes != "frame":
+            # What it returns is gathered in lists, by us or by itself, and at the first one pyarrow imports pandas
+            # where it is installed: here, and not within the time that the first event has.
             pa.array([])
         resources = Asked({n: t for n, t in callee.types.items() if t is not Models}, callee.refs)
         try:
