@@ -31,7 +31,7 @@ def full_disk(tmp_path: Path, env: Mapping[str, str]) -> None:
                 assert httpx.get(f"{running.url}/{path}", timeout=10).status_code == 200, path
             take_the_rest(disk / "rest")
             for _ in range(3):
-                time.sleep(1.0)  # each process says once a second how it is, and cannot
+                time.sleep(1.0)  # each process says once a second what is new of it, and cannot
                 assert fill(running.url, acknowledged).status_code in (503, 507)
             (disk / "rest").unlink()
             ballast.unlink()

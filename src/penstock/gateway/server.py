@@ -34,7 +34,7 @@ def serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, ready: 
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, told when to end instead of looking ten times a second: that was a fifth of an idle system's CPU."""
+    """uvicorn's, told when to end instead of looking ten times a second."""
 
     def __init__(self, settings: Settings, gateway: Gateway, stopped: asyncio.Event) -> None:
         super().__init__(uvicorn.Config(**config(gateway, settings)))

@@ -68,8 +68,7 @@ class Process:
     def report(self, stages: Mapping[str, StageStatus]) -> None:
         """Say how this process is; at every ``HEARTBEAT``. What cannot be written, on a full disk, is left unsaid.
 
-        Where nothing is new the file's time alone is: a file written anew each second, by each process, was a tenth
-        of what an idle system takes.
+        Where nothing is new the file's time alone is: an idle system would write files all the time.
         """
         try:
             if self._said == stages:
