@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,18 +55,33 @@ def bodies(departures: pl.DataFrame, events: int, size: int) -> list[bytes]:
     return [msgspec.json.encode(rows[at : at + size].to_dicts()) for at in range(0, events, size)]
 
 
+def held(bodies: Sequence[bytes], until: threading.Event) -> Iterator[bytes]:
+    """The last quarter comes when ``until`` is set."""
+    most = len(bodies) * 3 // 4
+    yield from bodies[:most]
+    until.wait()
+    yield from bodies[most:]
+
+
 def storm(running: rig.Rig, publisher: rig.Publisher, *, kills: int, promotions: int, rng: random.Random) -> None:
-    """Kill processes and move the alias between the versions, at random moments of the publishing."""
+    """Kill processes and move the alias between the versions, at random moments of the publishing.
+
+    They begin when the first version scores, and the publisher hurries on when the last move has reached every
+    worker: on a slow machine the moves between may come to nothing, as a version that is no longer wanted when it
+    is loaded never scores.
+    """
     acts = ["gateway", "worker", "runner"] * (kills // 3 + 1)
     todo = [*acts[:kills], *["promote"] * promotions]
     rng.shuffle(todo)
     version, thread = 2, publisher.start()
+    assert rig.eventually(lambda: rig.count(running.url, "delays") > 0)
     for act in todo:
         time.sleep(rng.uniform(0.05, 0.6))
         if act != "promote":
             running.kill(act, rng)
         elif rig.eventually(partial(promote, running.url, version)):
             version = 3 - version
+    assert rig.eventually(partial(all_score_with, running.url, 3 - version)), "the last promotion was not followed"
     publisher.hurry.set()
     thread.join(300)
     assert not thread.is_alive() and publisher.error is None, publisher.error
@@ -77,6 +93,14 @@ def promote(url: str, version: int) -> bool:
         return httpx.post(f"{url}/models/delay/promote", json={"version": version}, timeout=5).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def all_score_with(url: str, version: int) -> bool:
+    try:
+        scorers = httpx.get(f"{url}/models/delay", timeout=10).json().get("scorers", ())
+    except httpx.TransportError:
+        return False
+    return {scorer["version"] for scorer in scorers} == {version}
 
 
 def register(url: str, files: Sequence[Path]) -> None:
@@ -117,7 +141,9 @@ def run(
     with rig.running(APP, data) as running:
         register(running.url, models.files)
         pause = 0.35 * (kills + promotions) / (events / size)
-        publisher = rig.Publisher(running.url, "departures", bodies(departures, events, size), pause)
+        hurry = threading.Event()
+        paced = held(bodies(departures, events, size), hurry)
+        publisher = rig.Publisher(running.url, "departures", paced, pause, hurry)
         storm(running, publisher, kills=kills, promotions=promotions, rng=random.Random(seed))
         assert rig.eventually(
             lambda: rig.count(running.url, "departures") == rig.count(running.url, "delays") >= events
