@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -11,10 +11,12 @@ from confluent_kafka import TopicPartition
 from penstock.batch import Batch, TopicSpec, Write
 from penstock.errors import Fenced, LogUnreachable
 from penstock.log.interface import Advance
+from penstock.log.kafka import membership, producing
 from penstock.log.kafka.address import Address
 from penstock.log.kafka.log import KafkaLog
 from penstock.log.kafka.membership import Membership
 from penstock.log.kafka.ownership import Ownership
+from penstock.log.kafka.producing import Transactions
 from penstock.log.kafka.reader import KafkaReader
 from penstock.settings import Settings
 
@@ -107,39 +109,104 @@ def test_what_was_put_out_of_its_group_is_told_of_all_that_it_had_in_hand(
         twin.close()
 
 
-def test_partitions_given_while_the_brokers_do_not_answer_are_begun_later(
-    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """librdkafka would begin them by itself, with nobody to take the records."""
+def shared(log: KafkaLog) -> tuple[KafkaReader, KafkaReader, list[Batch]]:
+    """Two readers with a partition each; the second has this in hand, and the first has dealt with its own."""
     one, two = (log.reader("g", ["in"], name) for name in ("one", "two"))
     log.append([Write("in", p, rows([p])) for p in range(2)])
-    kept: set[int] = set()
-    left: set[int] = set()
+    mine: list[Batch] = []
+    hand: list[Batch] = []
     eventually(
-        lambda: kept.update(values(one.read(9, 0.1))) or left.update(values(two.read(9, 0.1))) or (kept and left),
+        lambda: [mine.extend(one.read(9, 0.1)), hand.extend(two.read(9, 0.1))] and mine and hand,
         "each has its share",
     )
+    move(one, mine)
+    return one, two, hand
+
+
+@pytest.mark.parametrize(
+    ("wait", "patience", "times"), [(0.0, 25.0, 1), (0.2, 0.0, 2), (0.2, 25.0, 0)], ids=["at once", "for long", "yet"]
+)
+def test_partitions_given_while_the_brokers_do_not_answer_are_begun_later(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch, wait: float, patience: float, times: int
+) -> None:
+    """librdkafka would begin them by itself, with nobody to take the records."""
+    one, two, hand = shared(log)
     plain, failures = Membership.committed, iter(range(2))
 
-    def away(self: Membership, places: list[TopicPartition]) -> list[TopicPartition]:
+    def away(self: Membership, places: list[TopicPartition], within: float) -> list[TopicPartition]:
         if next(failures, None) is not None:
             raise LogUnreachable("away")
-        return plain(self, places)
+        return plain(self, places, within)
 
     monkeypatch.setattr(Membership, "committed", away)
+    monkeypatch.setattr(membership, "UNSETTLED", patience)
     two.close()
     told: list[LogUnreachable] = []
-    got: set[int] = set()
+    got: list[int] = []
 
     def goes_on() -> bool:
         try:
-            got.update(values(one.read(9, 0.2)))
+            got.extend(values(one.read(9, wait)))
         except LogUnreachable as error:
             told.append(error)
-        return got >= left
+        return bool(got)
 
     eventually(goes_on, "the share of the one that left")
-    assert len(told) == 2
+    assert got == values(hand)
+    assert len(told) == times
+
+
+def go_on_beside_what_a_dead_member_holds(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two dies in the middle of a transaction, which lasts a minute unless its heir ends it."""
+    monkeypatch.setattr(producing, "TRANSACTION", 60.0)
+    one, two, hand = shared(log)
+    with monkeypatch.context() as dying:
+        plain, acts = Transactions._insist, iter(("init_transactions", "send_offsets_to_transaction"))
+
+        def insist(self: Transactions, act: Callable[[], None]) -> None:
+            if next(acts, None) is None:
+                raise SystemExit
+            plain(self, act)
+
+        dying.setattr(Transactions, "_insist", insist)
+        with pytest.raises(SystemExit):
+            move(two, hand)
+    asked: list[float] = []
+    ask = Membership.committed
+
+    def committed(self: Membership, places: list[TopicPartition], within: float) -> list[TopicPartition]:
+        asked.append(within)
+        return ask(self, places, within)
+
+    monkeypatch.setattr(Membership, "committed", committed)
+    two.close()
+    got: list[int] = []
+
+    def read() -> list[int]:
+        got.extend(values(one.read(9, 0.2)))
+        return got
+
+    eventually(lambda: not read() and asked, "it is given the share of the one that died")
+    for n in (100, 101, 102):
+        log.append([Write("in", 1 - hand[0].partition, rows([n]))])
+        eventually(lambda last=n: last in read(), "its own partition goes on")
+    assert got == [100, 101, 102]
+    two._storing.settle()  # as its heir does
+    eventually(lambda: len(read()) > 3, "it takes up the share of the one that died")
+    assert got[3:] == values(hand)
+
+
+def test_what_a_dead_member_holds_open_holds_up_no_other_partition(
+    log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on_beside_what_a_dead_member_holds(log, monkeypatch)
+
+
+def test_mutant_all_wait_for_what_is_held_open_is_caught(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "UNSETTLED", 0.0)
+    monkeypatch.setattr("penstock.log.kafka.membership.ANSWER", 3.0)
+    with pytest.raises(LogUnreachable, match="positions"):
+        go_on_beside_what_a_dead_member_holds(log, monkeypatch)
 
 
 def values(batches: Sequence[Batch]) -> list[int]:

@@ -46,6 +46,7 @@ class Intake:
     def receive(self, timeout: float) -> None:
         """Take in what has arrived. Partitions are gained and lost here."""
         self._receive(timeout, RECEIVED if self._own.rows < ENOUGH else 1)
+        self._membership.take_up(at_once=False)
 
     def _receive(self, timeout: float, limit: int) -> None:
         self._sort_all()
@@ -59,7 +60,6 @@ class Intake:
             else:  # lost in between, or no partition's
                 self._refused(name, found)
         self._sort_all()
-        self._membership.take_up()
 
     def receive_all(self) -> None:
         """Until every partition has given something or has nothing: what is stored is found though it is on its way."""
@@ -67,6 +67,7 @@ class Intake:
         began, isolation = now(), IsolationLevel.READ_UNCOMMITTED  # a transaction just acknowledged may still be ending
         ends: dict[Place, int] = {}
         while not self.errors:
+            self._membership.take_up(at_once=True)
             waiting = [lane.place for lane in self._own.open_lanes() if not lane.rows]
             ends |= self._catalog.offsets([p for p in waiting if p not in ends], "latest", isolation)
             if not any(self._own.lanes[place].reached < ends[place] for place in waiting):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ...clock import Clock
-from ...errors import LogError
+from ...errors import LogError, LogUnreachable
 from ...settings import Settings
 from ...telemetry import logger
 from .address import Address
@@ -23,6 +24,8 @@ log = logger(__name__)
 RECEIVED = 4_096  # records taken at once, as a stage takes them; what librdkafka holds beyond is bounded in bytes
 HELD_KIB = 16_384  # that one consumer may have received and not yet been asked for
 PATIENCE = 24 * 3_600 * 1_000  # milliseconds between two looks: a call may take long, and the runner has its own limits
+GLANCE = 1.0  # seconds to ask for the positions of what was given, while other partitions have work
+UNSETTLED = 25.0  # seconds that they may be away: a dead process's transaction lasts up to 20 (see ``producing``)
 ASSIGNMENT = "cooperative-sticky"
 _GENERATION = struct.Struct("=i")
 
@@ -76,6 +79,7 @@ class Membership:
         self._gained, self._lost = gained, lost
         self._assigned = False
         self._offered: list[TopicPartition] = []  # assigned by the group, and not begun
+        self._asked = math.inf  # when their positions were asked for first; infinite: not yet
         self.group, self.open = group, True
         self._configuration = configuration(address, **_settings(address, settings, group, member))
         self._consumer = Consumer(self._configuration)
@@ -120,16 +124,28 @@ class Membership:
         first = self._consumer.poll(timeout)
         return [] if first is None else [first, *self._consumer.consume(limit - 1, 0)] if limit > 1 else [first]
 
-    def take_up(self) -> None:
+    def take_up(self, at_once: bool) -> None:
         """Begin with what the group has given this member.
 
         Not where librdkafka tells of it: when the brokers do not answer there, it begins by itself, at the offset alone
-        and with nobody to take the records. Here it is tried again.
+        and with nobody to take the records. Here it is tried again: unless ``at_once``, what a dead member's
+        transaction still holds is left to the next call, so that it holds up nothing else.
         """
-        if self._offered:
-            begin = self._gained([(p.topic, p.partition, Committed.of(p)) for p in self.committed(self._offered)])
-            self._offered.clear()
-            self._consumer.incremental_assign(begin)
+        if not self._offered:
+            self._asked = math.inf
+            return
+        self._asked = min(self._asked, self._clock.monotonic())
+        patient = not at_once and self._clock.monotonic() < self._asked + UNSETTLED
+        try:
+            found = self.committed(self._offered, GLANCE if patient else ANSWER)
+        except LogUnreachable:
+            if patient:
+                return
+            raise
+        begin = self._gained([(p.topic, p.partition, Committed.of(p)) for p in found])
+        self._offered.clear()
+        self._asked = math.inf
+        self._consumer.incremental_assign(begin)
 
     def move(self, place: TopicPartition) -> None:
         """Go on there; what had been received of the partition is dropped."""
@@ -156,10 +172,10 @@ class Membership:
             raise Refused
         return found
 
-    def committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
+    def committed(self, places: list[TopicPartition], within: float = ANSWER) -> list[TopicPartition]:
         """Waits for transactions of the group that are just ending."""
         try:
-            found = self._consumer.committed(places, ANSWER)
+            found = self._consumer.committed(places, within)
         except KafkaException as error:
             raise translated(error, f"ask for the positions of group '{self.group}'") from None
         for each in found:
