@@ -100,6 +100,13 @@ def hold(directory: str, member: str, mutant: str = "") -> None:
         say(f"fenced {sorted(error.lost)}")
 
 
+def keep_open(directory: str) -> None:
+    """While it lives, nobody recovers the WAL; and it writes nothing over what a dead writer left there."""
+    _log = opened(directory)
+    say("open")
+    sys.stdin.readline()
+
+
 def write_unsynced(directory: str, *arguments: str) -> None:
     """A mutant: what most tutorials recommend for WAL."""
     plain = tables.connect
@@ -116,7 +123,7 @@ def write_unsynced(directory: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    role = {f.__name__: f for f in (write, write_through_failure, write_unsynced, move, hold)}[sys.argv[1]]
+    role = {f.__name__: f for f in (write, write_through_failure, write_unsynced, move, hold, keep_open)}[sys.argv[1]]
     try:
         role(*sys.argv[2:])
     except (DiskFailed, LogUnusable) as error:
