@@ -11,7 +11,7 @@ import pytest
 from penstock.batch import Batch, TopicSpec, Write
 from penstock.clock import ManualClock
 from penstock.gateway import drain
-from penstock.gateway.drain import drained, ends
+from penstock.gateway.drain import drained
 from penstock.log.interface import Reader
 from penstock.log.memory import MemoryLog
 
@@ -51,7 +51,7 @@ def positions(found: Sequence[Batch]) -> dict[int, list[int]]:
 
 
 def all_of(busy: Any, **limits: int) -> list[Batch]:
-    return [b for batches in drained(busy, ends(busy.log, "t"), 0.0, **limits) for b in batches]
+    return [b for batches in drained(busy, busy.log.ends("t"), 0.0, **limits) for b in batches]
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 64, 1_000])

@@ -6,17 +6,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
 from penstock.batch import Batch, Span, TopicSpec, Write
 from penstock.errors import PenstockError
-from penstock.log.interface import Advance, Log, Reader, Seek, Start
+from penstock.log.interface import Advance, GroupState, Log, PartitionState, Reader, Seek, Start
 
 
 class LogElsewhere:
-    """Implements ``Log``. ``open`` is called in the other process. A call ends a stop."""
+    """Implements ``Log`` and ``Inspect``. ``open`` is called in the other process. A call ends a stop."""
 
     def __init__(self, open: Callable[..., Log], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
@@ -59,6 +59,21 @@ class LogElsewhere:
         self, group: str | None, topics: Sequence[str], member: str, *, start: Start = "earliest"
     ) -> ReaderElsewhere:
         return ReaderElsewhere(self, self.ask(-1, "reader", group, topics, member, start=start))
+
+    def topics(self) -> Sequence[TopicSpec]:
+        return cast(Sequence[TopicSpec], self.ask(-1, "topics"))
+
+    def partitions(self, topic: str) -> Sequence[PartitionState]:
+        return cast(Sequence[PartitionState], self.ask(-1, "partitions", topic))
+
+    def groups(self) -> Sequence[GroupState]:
+        return cast(Sequence[GroupState], self.ask(-1, "groups"))
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        return cast(Mapping[int, int], self.ask(-1, "ends", topic))
+
+    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+        return cast(Mapping[tuple[str, str, int], int], self.ask(-1, "positions", list(groups)))
 
     def close(self) -> None:
         if self._closed:

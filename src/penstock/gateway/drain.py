@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..batch import Batch
-from ..log.interface import Inspect, Reader
-
-
-def ends(log: Inspect, topic: str) -> dict[int, int]:
-    """Behind the last position of each partition, as of now."""
-    return {state.partition: state.end for state in log.partitions(topic)}
+from ..log.interface import Reader
 
 
 def drained(
-    reader: Reader, there: dict[int, int], wait: float, *, at_once: int, limit: int | None = None
+    reader: Reader, there: Mapping[int, int], wait: float, *, at_once: int, limit: int | None = None
 ) -> Iterator[Sequence[Batch]]:
     """What a reader of one topic had before it when its partitions ended ``there``: rows at once, and in all.
 

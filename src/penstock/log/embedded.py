@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -109,6 +109,16 @@ class EmbeddedLog:
         with self._looking() as db:
             self._engine.refresh(db, read_state(db))
             return states.group_states(db, self._engine.catalog, self._engine.steady.stamp())
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        with self._looking() as db:
+            self._engine.refresh(db, read_state(db))
+            return states.ends(db, self._engine.catalog, topic)
+
+    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+        with self._looking() as db:
+            self._engine.refresh(db, read_state(db))
+            return states.positions(db, self._engine.catalog, groups)
 
     @contextmanager
     def _looking(self) -> Iterator[apsw.Connection]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -113,7 +113,7 @@ class GroupState:
     group: str
     topic: str
     partition: int
-    through: int | None  # None: nothing committed yet
+    through: int | None  # may lie in the gap behind the last position committed; None: nothing committed yet
     owner: str | None  # a member; where several hosts share the log, MEMBER@HOST
     lag_events: int
     lag_seconds: float  # age of the oldest event not yet dealt with; 0 without any
@@ -125,3 +125,14 @@ class Inspect(Protocol):
     def topics(self) -> Sequence[TopicSpec]: ...
     def partitions(self, topic: str) -> Sequence[PartitionState]: ...
     def groups(self) -> Sequence[GroupState]: ...
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        """``PartitionState.end`` of every partition, and nothing else: for those who look often."""
+        ...
+
+    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+        """``GroupState.through`` by group, topic and partition, and nothing else: for those who look often.
+
+        Where nothing has been committed there is no entry; for a group that is not there, none at all.
+        """
+        ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..batch import Span, TopicSpec, Write
 from ..clock import Clock, SystemClock
@@ -91,6 +91,17 @@ class MemoryLog:
                 for name, group in self._store.groups.items()
                 for place in sorted(group.leases.keys() | group.through.keys())
             ]
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        with self._store.changed:
+            return {p.place[1]: p.end for p in self._store.topic(topic).partitions}
+
+    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+        with self._store.changed:
+            there = {name: self._store.groups[name] for name in groups if name in self._store.groups}
+            return {
+                (name, *place): through for name, group in there.items() for place, through in group.through.items()
+            }
 
     def _state(self, name: str, group: Group, place: Place) -> GroupState:
         partition = self._store.partition(place)

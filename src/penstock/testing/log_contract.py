@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -25,7 +25,7 @@ from ..errors import (
     PenstockError,
     SchemaChanged,
 )
-from ..log.interface import Advance, Log, Reader, Seek
+from ..log.interface import Advance, Inspect, Log, Reader, Seek
 from ..schema.rows import with_rules
 from ..settings import Settings
 
@@ -677,6 +677,36 @@ class LogContract:
         left = values(kept(8, 240))
         assert left[0] in (3, 4, 5), "those of before the jump have expired; the last of during it, not yet"
 
+    # -- what an operator sees, the part of it that is asked often ------------
+
+    def test_the_ends_of_a_topic_are_behind_its_last_events(self, log: Log, twin: Log) -> None:
+        log.create(numbers(partitions=3))
+        assert looked(twin).ends("t") == {0: 0, 1: 0, 2: 0}
+        last = {span.partition: span.last for span in log.append([write(range(5)), write(range(2), partition=2)])}
+        drain(log.reader(None, ["t"], "m"))  # what is acknowledged may come into sight a moment later
+        for seen in (looked(log), looked(twin)):
+            ends = seen.ends("t")
+            assert ends == {state.partition: state.end for state in seen.partitions("t")}
+            assert ends[1] == 0 and all(ends[p] > last[p] for p in last)
+        with pytest.raises(NotFound):
+            looked(log).ends("absent")
+
+    def test_the_positions_of_groups_are_those_that_were_committed(self, log: Log, twin: Log) -> None:
+        log.create(numbers(partitions=3))
+        log.append([write(range(5)), write(range(3), partition=2)])
+        assert looked(twin).positions(["g", "absent"]) == {}
+        reader = log.reader("g", ["t"], "m")
+        taken = reader.read(100, 0)
+        first = {b.partition: int(b.positions[1]) for b in taken}  # inside of what was stored at once
+        reader.commit([Advance("t", p, position) for p, position in first.items()], [])
+        expected = {("g", "t", partition): position for partition, position in first.items()}
+        for seen in (looked(log), looked(twin)):
+            becomes(partial(seen.positions, ["absent", "g"]), expected)
+            assert expected == {
+                (s.group, s.topic, s.partition): s.through for s in seen.groups() if s.through is not None
+            }
+            assert seen.positions(["absent"]) == seen.positions([]) == {}
+
     # -- trouble --------------------------------------------------------------
 
     def test_what_was_acknowledged_is_there_after_opening_again(self, tmp_path: Path) -> None:
@@ -807,6 +837,18 @@ def again(log: Log, reader: Reader) -> Reader:
     """The group once more, after its reader left."""
     reader.close()
     return log.reader("g", ["t"], "again")
+
+
+def looked(log: Log) -> Inspect:
+    return cast(Inspect, log)
+
+
+def becomes(look: Callable[[], object], expected: object, within: float = 10.0) -> None:
+    """What was committed may come into sight a moment later."""
+    limit = time.monotonic() + within
+    while (seen := look()) != expected:
+        assert time.monotonic() < limit, f"{seen}, not {expected}"
+        time.sleep(0.02)
 
 
 def log_end(log: Log) -> int:

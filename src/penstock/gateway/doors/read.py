@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Mapping
 
 import pyarrow as pa
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from ...errors import Corrupt, LogError, UnsupportedMediaType
 from ...log.interface import Reader, Seek
 from ...schema.encode import to_json, to_ndjson
 from ...stages.emit import with_columns
-from ..drain import drained, ends
+from ..drain import drained
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest
 from ..wire.parameters import INT64_MAX, duration, whole
@@ -74,7 +75,7 @@ def accepted(header: str) -> str:
 
 
 def _read(rooms: Rooms, topic: TopicSpec, offsets: dict[int, int], limit: int, wait: float, kind: str) -> Response:
-    there = ends(rooms.log, topic.name)
+    there = rooms.log.ends(topic.name)
     reader = rooms.log.reader(None, [topic.name], "door")
     try:
         for partition in range(topic.partitions):
@@ -99,7 +100,7 @@ def _place(reader: Reader, topic: str, partition: int, offset: int | None) -> No
         reader.seek(Seek(topic, partition, "pause"))
 
 
-def _batches(reader: Reader, there: dict[int, int], limit: int, wait: float) -> list[Batch]:
+def _batches(reader: Reader, there: Mapping[int, int], limit: int, wait: float) -> list[Batch]:
     found: list[Batch] = []
     try:
         for batches in drained(reader, there, wait, at_once=MOST, limit=limit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from ...errors import PenstockError
 from ...log.interface import Reader, Seek
 from ...stages.ingest.intake import Receipt
 from ...telemetry import logger
-from ..drain import drained, ends
+from ..drain import drained
 from ..rooms import ObservedLog, Rooms, unknown
 from ..wire.answers import BadRequest
 from .follow import Hop, Waiter, way
@@ -102,9 +102,9 @@ class Tail:
 
     def _round(self) -> None:
         # The positions come first: what a stage had committed by then, the reading below is sure to see.
-        groups = {}
+        groups: Mapping[tuple[str, str, int], int] = {}
         if any(w.armed for w in self._present()):
-            groups = {(g.group, g.topic, g.partition): g.through for g in self._log.groups() if g.through is not None}
+            groups = self._log.positions({hop.stage for hop in self.hops})
         batches = self._read(LOOK)
         # And those who wait come last: who joined while this was reading may find here what it waits for.
         for waiter in self._present():
@@ -118,7 +118,7 @@ class Tail:
         """All there is, parents before children."""
         found: list[Batch] = []
         for topic, reader in self._readers.items():
-            there = ends(self._log, topic)
+            there = self._log.ends(topic)
             found[:0] = [b for batches in drained(reader, there, wait, at_once=READ_ROWS) for b in batches]
             wait = 0.0
         return found
@@ -143,7 +143,7 @@ class LookBack(Tail):
         for topic in reversed(self._readers):  # parents before children
             with closing(self._log.reader(None, [topic], "look-back", start="latest")) as reader:
                 reader.seek(Seek(topic, None, since))
-                for batches in drained(reader, ends(self._log, topic), 0.0, at_once=READ_ROWS):
+                for batches in drained(reader, self._log.ends(topic), 0.0, at_once=READ_ROWS):
                     if not (waiters := self._present()):
                         return
                     for waiter in waiters:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -127,6 +127,14 @@ class KafkaLog:
     def groups(self) -> Sequence[GroupState]:
         self._check_open()
         return self._states.groups()
+
+    def ends(self, topic: str) -> Mapping[int, int]:
+        self._check_open()
+        return self._states.ends(topic)
+
+    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+        self._check_open()
+        return self._states.positions(groups)
 
     # -- appending ------------------------------------------------------------
 

@@ -6,7 +6,7 @@ is estimated, ``looking`` says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
@@ -54,6 +54,18 @@ class States:
             self._group(m, positions.get(m), owners.get(m), first[m[1]], end[m[1]], looks[spots[m]]) for m in members
         ]
 
+    def ends(self, topic: str) -> dict[int, int]:
+        ends = self._catalog.offsets([(topic, p) for p in range(self._catalog.topic(topic).partitions)], "latest")
+        return {place[1]: self._position(place, Committed(end)) for place, end in ends.items()}
+
+    def positions(self, groups: Iterable[str]) -> dict[tuple[str, str, int], int]:
+        """A request for each group."""
+        found = self._positions([self._address.namespace + group for group in groups])
+        return {
+            (name.removeprefix(self._address.namespace), *place): self._position(place, committed) - 1
+            for (name, place), committed in found.items()
+        }
+
     def close(self) -> None:
         self._looks.close()
 
@@ -77,12 +89,22 @@ class States:
     def _positions(self, names: list[str]) -> dict[_Member, Committed]:
         asked = [self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]) for name in names]
         answers = ask("ask for positions", lambda: {name: f for each in asked for name, f in each.items()})
-        return {
-            (name, place): committed
+        found = [
+            (name, p, committed)
             for name, answer in answers.items()
             for p in answer.topic_partitions
-            if (committed := Committed.of(p)) is not None and (place := self._known(p.topic, p.partition)) is not None
+            if (committed := Committed.of(p)) is not None
+        ]
+        if any(self._known(p.topic, p.partition) is None for _, p, _ in found):
+            self._catalog.refresh()  # another process may have declared it
+        return {
+            (name, place): committed
+            for name, p, committed in found
+            if (place := self._known(p.topic, p.partition)) is not None
         }
+
+    def _position(self, place: Place, at: Committed) -> int:
+        return self._catalog.numbering(place[0]).position(at.offset, at.row)
 
     def _known(self, name: str, partition: int) -> Place | None:
         topic = self._catalog.own(name)
@@ -108,7 +130,7 @@ class States:
         done, through = 0, None
         if committed is not None:
             done = committed.row if committed.offset >= first else 0
-            through = self._catalog.numbering(topic).position(committed.offset, committed.row) - 1
+            through = self._position(member[1], committed) - 1
         left = max(look.events_to(end) - done, 0)
         age = max(self._clock.now() / 1e6 - look.first / 1e3, 0.0) if left and look.first is not None else 0.0
         return GroupState(name.removeprefix(self._address.namespace), topic, partition, through, owner, left, age)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import apsw
@@ -24,6 +25,18 @@ def group_states(db: apsw.Connection, catalog: Catalog, now: int) -> list[GroupS
         "LEFT JOIN lease l ON l.grp = g.id AND l.tp = p.tp LEFT JOIN member m ON m.id = l.member ORDER BY g.name, p.tp"
     ).fetchall()
     return [_group_state(db, catalog, now, row) for row in rows]
+
+
+def ends(db: apsw.Connection, catalog: Catalog, topic: str) -> dict[int, int]:
+    rows = [partition_row(db, catalog, tp) for tp in catalog.topic(topic).tps]
+    return {row.number: row.next for row in rows}
+
+
+def positions(db: apsw.Connection, catalog: Catalog, groups: Iterable[str]) -> dict[tuple[str, str, int], int]:
+    query = "SELECT p.grp, p.tp FROM position p JOIN grp g ON g.id = p.grp WHERE g.name = ?"
+    rows: list[Any] = [(name, *row) for name in groups for row in db.execute(query, (name,)).fetchall()]
+    found = {(name, *catalog.places[tp]): position(db, catalog, group, tp) for name, group, tp in rows}
+    return {place: through for place, through in found.items() if through is not None}
 
 
 def _group_state(db: apsw.Connection, catalog: Catalog, now: int, row: Any) -> GroupState:
