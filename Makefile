@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
-PYTEST := $(BIN)/python -m pytest -m 'not soak' --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
 # Often set in containers. The tests start a thousand processes, and each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types unit e2e-kafka bench bench-kafka soak wheel lock clean help
+.PHONY: demo test lint unit test-kafka e2e-kafka bench bench-kafka soak wheel lock clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
@@ -29,7 +29,7 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml $(LOCK)
 demo: $(VENV)/.demo ## real flights in, predictions out, a model swapped half-way
 	$(BIN)/penstock demo
 
-test: lint unit ## all that must hold: style, types, floors, tests
+test: lint unit ## style, types, floors, and all tests that need nothing but this
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/ruff check
@@ -38,11 +38,14 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev ## the tests; fewer at once of those end to end, which are several processes each
-	$(PYTEST) -n 4 --ignore tests/e2e
-	$(PYTEST) -n 3 tests/e2e
+	$(PYTEST) -m 'not soak and not broker' -n 4 --ignore tests/e2e
+	$(PYTEST) -m 'not soak and not broker' -n 3 tests/e2e
+
+test-kafka: $(VENV)/.dev ## the tests that need a Kafka broker, on brokers of their own (Java 17, or KAFKA_BOOTSTRAP)
+	$(PYTEST) -m 'broker and not soak' -n 3
 
 e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker
-	$(PYTEST) -n 3 tests/e2e --log kafka
+	$(PYTEST) -m 'not soak' -n 3 tests/e2e --log kafka
 
 bench: $(VENV)/.dev ## every figure of docs/performance.md, in one run
 	$(BIN)/python -m bench

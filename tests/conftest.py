@@ -25,11 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For ``--dist loadgroup``: a file stays in one process, and so does what needs a broker in a folder.
 
-    That comes first: these groups take longest, and mostly wait.
+    That comes first: these groups take longest, and mostly wait. First of all such hooks, for ``-m`` to see the mark.
     """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if _shares_brokers(item):
+            item.add_marker(pytest.mark.broker)
     items.sort(key=lambda item: not _shares_brokers(item))
 
 
