@@ -23,6 +23,8 @@ log = logger(__name__)
 
 RECEIVED = 4_096  # records taken at once, as a stage takes them; what librdkafka holds beyond is bounded in bytes
 HELD_KIB = 16_384  # that one consumer may have received and not yet been asked for
+EMPTY = 500  # milliseconds after which a broker that has nothing more to send says so
+EMPTY_ALONE = 100  # to a reader without a group, which often wants to know just that: a look at a topic waits for it
 PATIENCE = 24 * 3_600 * 1_000  # milliseconds between two looks: a call may take long, and the runner has its own limits
 GLANCE = 1.0  # seconds to ask for the positions of what was given, while other partitions have work
 UNSETTLED = 25.0  # seconds that they may be away: a dead process's transaction lasts up to 20 (see ``producing``)
@@ -252,5 +254,5 @@ def _settings(address: Address, settings: Settings, group: str | None, member: s
         "max.poll.interval.ms": PATIENCE,
         "topic.metadata.refresh.interval.ms": int(settings.poll_interval * 1_000),
         "queued.max.messages.kbytes": HELD_KIB,
-        "fetch.wait.max.ms": min(int(settings.poll_interval * 1_000), 500),
+        "fetch.wait.max.ms": min(int(settings.poll_interval * 1_000), EMPTY if group else EMPTY_ALONE),
     }
