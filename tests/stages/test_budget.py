@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.clock import ManualClock
 from penstock.errors import RunnerDied
+from penstock.stages import budget
 from penstock.stages.budget import FIRST, Budget
 
 
@@ -98,6 +99,30 @@ def test_slow_rows_are_taken_a_few_at_a_time(seed: int) -> None:
 def call(budget: Budget, clock: ManualClock, rows: int, seconds: float, code: str = "") -> None:
     with budget.timed(rows, clock, code):
         clock.advance(seconds)
+
+
+def catch_up(seed: int, history: list[float]) -> list[int]:
+    """The sizes of twenty calls of a late stage whose rows cost 30 µs, on a machine that was slow a moment ago."""
+    random.seed(seed)
+    budget = Budget(0.025, 4_096, lag=20.0)
+    for seconds in history:
+        budget.observe(random.choice((1, 2, 4)), seconds)
+    sizes = []
+    for _ in range(20):
+        sizes.append(budget.cap())
+        budget.observe(sizes[-1], 0.005 + 3e-5 * sizes[-1] + random.expovariate(1 / 0.005))
+    return sizes
+
+
+@given(st.integers(0, 10_000), st.lists(st.floats(0.01, 1.0), min_size=1, max_size=20))
+def test_small_calls_of_a_busy_machine_do_not_keep_a_late_stage_small(seed: int, history: list[float]) -> None:
+    assert max(catch_up(seed, history)) > 1_000
+
+
+def test_mutant_that_believes_the_line_alone_stays_small_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "CATCH_UP", 1)
+    monkeypatch.setattr(Budget, "_proven", property(lambda _: 0, lambda _, __: None))
+    assert min(max(catch_up(seed, [0.13, 0.5, 0.6, 0.09, 0.3, 0.8])) for seed in range(100)) == 1
 
 
 def test_what_starting_takes_is_not_the_rows_cost() -> None:

@@ -14,6 +14,7 @@ FIRST = 64  # rows of the first call, before anything is known of its cost
 GROWTH = 4  # a cap is at most this times the largest call seen: a line is not trusted far beyond its points
 OVERHEAD = 0.05  # the share of a call that its fixed cost may have while catching up
 LATE = 5.0  # seconds behind from which a stage catches up
+CATCH_UP = 10  # times the limit that a call may take meanwhile
 STALL = 5  # times what was expected: the process may have stood still, which says nothing of the rows
 
 
@@ -24,7 +25,9 @@ class Budget:
     ``a`` is the cost of a call and ``b`` that of a row, in seconds. Never waits for more rows: a log's backlog is the
     batch (Clipper's additive increase is too slow for a ``b`` of microseconds, and lingering only adds latency).
     Never so few that ``a`` is most of a call: where ``a`` alone is over the limit, smaller calls are no sooner done.
-    While the stage is late, the cap rises until ``a`` is 5 % of a call.
+    While the stage is late, a call may take ten times as long, and the cap rises until ``a`` is 5 % of a call. What was
+    done within that limit is doubled, whatever the fit says: small calls on a busy machine look as if their rows cost
+    what the machine took, and nothing but larger calls shows that they do not.
     """
 
     seconds: float
@@ -33,6 +36,7 @@ class Budget:
     _sums: list[float] = field(default_factory=lambda: [0.0] * 5)  # weights, n, t, n*n, n*t
     _largest: int = 0
     _doubted: bool = False  # the last call took far longer than expected
+    _proven: int = 0  # rows of the last call, if it kept the limit
     _warm: str | None = None  # what the runner last answered with
 
     @contextmanager
@@ -51,11 +55,12 @@ class Budget:
 
     def observe(self, rows: int, seconds: float) -> None:
         """One call that took far longer than expected is left out; two in a row, and what was known holds no more."""
-        late = bool(self._largest) and seconds > max(STALL * self.expect(rows), self.seconds)
-        if late and not self._doubted:
+        self._proven = rows if seconds <= self._limit else 0
+        stalled = bool(self._largest) and seconds > max(STALL * self.expect(rows), self.seconds)
+        if stalled and not self._doubted:
             self._doubted = True
             return
-        if late:
+        if stalled:
             self._sums, self._largest = [0.0] * 5, 0
         self._doubted = False
         for place, value in enumerate((1.0, rows, seconds, rows * rows, rows * seconds)):
@@ -85,15 +90,19 @@ class Budget:
         if not self._largest:
             return min(FIRST, self.rows)
         a, b = self.fit()
-        slow = self.expect(1) > self.seconds
+        slow = self.expect(1) > self._limit
         # Where one row is slow already, it is not known to be the call's fixed cost: larger calls ask, step by step.
         trusted = self._largest * GROWTH if slow else max(self._largest * GROWTH, FIRST)
         if b <= 0 or (slow and self._largest == 1 and not self._several_sizes()):
             return min(trusted, self.rows)
-        wanted = max(self.seconds - a, a) / b
+        wanted = max(self._limit - a, a) / b
         if self.lag > LATE:
-            wanted = max(wanted, a / OVERHEAD / b)
+            wanted = max(wanted, a / OVERHEAD / b, 2 * self._proven)
         return int(max(1, min(wanted, trusted, self.rows)))
+
+    @property
+    def _limit(self) -> float:
+        return self.seconds * (CATCH_UP if self.lag > LATE else 1)
 
     def _spread(self) -> float:
         w, n, _, nn, _ = self._sums
