@@ -131,7 +131,7 @@ def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
     env |= {"PENSTOCK_MEMBER_TIMEOUT": "1", "PENSTOCK_HOLDER_TIMEOUT": str(seconds + 60)}
     data, rng = tmp_path / "data", random.Random(9)
     with rig.running(steps.APP, data, workers=2, env=env) as running:
-        with steps.load(running.url) as publishers:
+        with steps.load(running.url, pause=0.05) as publishers:  # one worker can do it all
             for _ in range(2):
                 steps.probe(running.url, 0)
                 stood_still(running, rng.choice(running.children("worker")), seconds)
