@@ -16,7 +16,7 @@ from penstock.log.interface import Advance, GroupState, Log, PartitionState, Rea
 
 
 class LogElsewhere:
-    """Implements ``Log`` and ``Inspect``. ``open`` is called in the other process. A call ends a stop."""
+    """Implements ``Log``, ``Inspect`` and ``Frontier``. ``open`` is called in the other process. A call ends a stop."""
 
     def __init__(self, open: Callable[..., Log], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..clock import Clock
 from ..declare.plan import Plan
 from ..errors import NotFound
-from ..log.interface import Inspect, Log
+from ..log.interface import Frontier, Inspect, Log
 from ..models.artifacts import Artifacts
 from ..models.registry import Registry
 from ..settings import Settings
@@ -26,7 +26,7 @@ Ask = Callable[[str, pa.RecordBatch], Awaitable[tuple[pa.RecordBatch, str]]]
 """Have a worker score rows with the named model: its outputs, and the ``name/version`` that made them."""
 
 
-class ObservedLog(Log, Inspect, Protocol):
+class ObservedLog(Log, Inspect, Frontier, Protocol):
     """A log that can also be looked at."""
 
 

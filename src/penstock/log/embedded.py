@@ -27,7 +27,7 @@ from .sqlite.store.transaction import translated
 
 
 class EmbeddedLog:
-    """Implements ``Log`` and ``Inspect``. Safe to use from several threads, and from several processes at once.
+    """Implements ``Log``, ``Inspect`` and ``Frontier``. Safe to use from several threads and processes at once.
 
     The first reader makes this process a member: it then has a thread that beats its heart, wakes its readers and
     notices dead neighbours. Raises ``LogUnusable`` or ``LogFull`` for a directory that will not do; after a failed

@@ -126,12 +126,16 @@ class Inspect(Protocol):
     def partitions(self, topic: str) -> Sequence[PartitionState]: ...
     def groups(self) -> Sequence[GroupState]: ...
 
+
+class Frontier(Protocol):
+    """How far topics and groups have come: of ``Inspect`` what is asked many times a second, so it costs little."""
+
     def ends(self, topic: str) -> Mapping[int, int]:
-        """``PartitionState.end`` of every partition, and nothing else: for those who look often."""
+        """``PartitionState.end`` of every partition."""
         ...
 
     def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
-        """``GroupState.through`` by group, topic and partition, and nothing else: for those who look often.
+        """``GroupState.through`` by group, topic and partition.
 
         Where nothing has been committed there is no entry; for a group that is not there, none at all.
         """

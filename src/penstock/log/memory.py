@@ -15,7 +15,7 @@ from .reading.holding import Place
 
 
 class MemoryLog:
-    """Implements ``Log`` and ``Inspect``. Safe to use from several threads.
+    """Implements ``Log``, ``Inspect`` and ``Frontier``. Safe to use from several threads.
 
     With a ``ManualClock`` a read returns at once instead of waiting: only the test moves time. A member that made no
     call for ``settings.member_timeout`` counts as dead when another wants its partitions. ``gap`` leaves that many

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 import pytest
@@ -25,7 +25,7 @@ from ..errors import (
     PenstockError,
     SchemaChanged,
 )
-from ..log.interface import Advance, Inspect, Log, Reader, Seek
+from ..log.interface import Advance, Frontier, Inspect, Log, Reader, Seek
 from ..schema.rows import with_rules
 from ..settings import Settings
 
@@ -677,7 +677,7 @@ class LogContract:
         left = values(kept(8, 240))
         assert left[0] in (3, 4, 5), "those of before the jump have expired; the last of during it, not yet"
 
-    # -- what an operator sees, the part of it that is asked often ------------
+    # -- how far topics and groups have come ----------------------------------
 
     def test_the_ends_of_a_topic_are_behind_its_last_events(self, log: Log, twin: Log) -> None:
         log.create(numbers(partitions=3))
@@ -839,8 +839,11 @@ def again(log: Log, reader: Reader) -> Reader:
     return log.reader("g", ["t"], "again")
 
 
-def looked(log: Log) -> Inspect:
-    return cast(Inspect, log)
+class Looked(Inspect, Frontier, Protocol): ...
+
+
+def looked(log: Log) -> Looked:
+    return cast(Looked, log)
 
 
 def becomes(look: Callable[[], object], expected: object, within: float = 10.0) -> None:

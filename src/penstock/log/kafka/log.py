@@ -29,7 +29,7 @@ log = logger(__name__)
 
 
 class KafkaLog:
-    """Implements ``Log`` and ``Inspect``. Safe to use from several threads; other processes have handles of their own.
+    """Implements ``Log``, ``Inspect`` and ``Frontier``. Safe for several threads; another process opens its own.
 
     What is appended as one record is sent by itself; anything more is a transaction, so all of it is stored or none.
     A cluster without transactions stores each record by itself, and some may be stored when an append fails.

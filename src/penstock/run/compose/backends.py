@@ -12,7 +12,7 @@ from ...clock import Clock
 from ...declare.plan import Plan
 from ...errors import CannotStart
 from ...log.embedded import EmbeddedLog
-from ...log.interface import Inspect, Log
+from ...log.interface import Frontier, Inspect, Log
 from ...models.artifacts import Artifacts
 from ...models.interface import Signature
 from ...models.shared import SharedArtifacts
@@ -30,7 +30,7 @@ ELSEWHERE = (
 )
 
 
-class AppLog(Log, Inspect, Protocol):
+class AppLog(Log, Inspect, Frontier, Protocol):
     """What an app stands on: a log that an operator can look into."""
 
 
