@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import cycle
+from math import inf
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
@@ -99,7 +100,10 @@ class Bench:
             return undisturbed(self.runs, lambda: load.run(url, requests, connections=connections, seconds=seconds))
 
     def latency(self, rate: int = 1_000, seconds: float = 5.0) -> list[list[float]]:
-        """Milliseconds from the sending of an event, one a request at ``rate``, to its prediction in the log."""
+        """Milliseconds from the sending of an event, one a request at ``rate``, to its prediction in the log.
+
+        Infinite for one that back-pressure refused: the publisher would still be trying.
+        """
         bodies = [body[1:-1] for body in json_bodies(list(self.events[: int(rate * seconds)]), 1)]
         with self.stack() as running:
             url = f"{running.url}/topics/departures/events"
@@ -107,9 +111,9 @@ class Bench:
             def once() -> list[float]:
                 before = running.count("delays")
                 sent = load.pace(url, [load.request(url, body) for body in bodies], rate=rate)
-                running.wait_for("delays", before + len(bodies))
+                running.wait_for("delays", before + len(sent) - sent.count(None))
                 scored = _appended(running.client, "delays", len(bodies))
-                return [(scored[event] - at) / 1e3 for event, at in enumerate(sent)]
+                return [inf if at is None else (scored[event] - at) / 1e3 for event, at in enumerate(sent)]
 
             once()  # warms up
             return undisturbed(self.runs, once)

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+REFUSED = b"503"  # back-pressure
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -131,36 +133,45 @@ def run(url: str, requests: Iterator[bytes], *, connections: int, seconds: float
     )
 
 
-async def _paced(host: str, port: int, requests: Sequence[bytes], rate: float, connections: int) -> list[int]:
+async def _paced(host: str, port: int, requests: Sequence[bytes], rate: float, connections: int) -> list[int | None]:
     """Each request leaves at its own time, on a connection that is free; more are opened when none is."""
     loop = asyncio.get_running_loop()
     free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-    sent = [0] * len(requests)
+    sent: list[int | None] = [None] * len(requests)
 
     async def one(place: int) -> None:
         stream = free.pop() if free else await asyncio.open_connection(host, port)
         reader, writer = stream
-        sent[place] = time.time_ns() // 1_000
+        left = time.time_ns() // 1_000
         writer.write(requests[place])
         head = await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]))
-        if head[9:10] != b"2":
+        if head[9:10] == b"2":
+            sent[place] = left
+            free.append(stream)
+            return
+        writer.close()
+        if head[9:12] != REFUSED:
             raise RuntimeError(head.decode())
-        free.append(stream)
 
     free += [await asyncio.open_connection(host, port) for _ in range(connections)]
     began, tasks = loop.time(), []
     for place in range(len(requests)):
         await asyncio.sleep(began + place / rate - loop.time())
         tasks.append(asyncio.create_task(one(place)))
-    await asyncio.gather(*tasks)
-    for _, writer in free:
-        writer.close()
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for _, writer in free:
+            writer.close()
     return sent
 
 
-def pace(url: str, requests: Sequence[bytes], *, rate: float, connections: int = 8) -> list[int]:
-    """Send each request once, ``rate`` a second, whatever the answers take; when each left, microseconds since 1970."""
+def pace(url: str, requests: Sequence[bytes], *, rate: float, connections: int = 8) -> list[int | None]:
+    """Send each request once, ``rate`` a second, whatever the answers take.
+
+    When each left, microseconds since 1970; None for one that back-pressure refused. RuntimeError for other refusals.
+    """
     parts = urlsplit(url)
     assert parts.hostname is not None and parts.port is not None
     return uvloop.run(_paced(parts.hostname, parts.port, requests, rate, connections))
