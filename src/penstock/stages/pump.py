@@ -21,7 +21,7 @@ from .interface import Failure, Outcome, Stage, Work
 
 log = logger(__name__)
 
-TURN = 0.5  # seconds between two looks at whether to stop, and who else has joined
+TURN = 1.0  # seconds between two looks at whether to stop, and who else has joined
 WITNESSES = 8  # rows of a second try, at least: one that failed by itself is judged beside others, or not at all
 FATAL = (LogUnusable, DiskFailed)
 """The process must end: what is on disk is unknown, or no longer for it to write."""
