@@ -10,7 +10,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +20,28 @@ import psutil
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from penstock.bench.stack import role_of
+
 from . import events
 from .events import Departure, Record, np
 from .programs import Program, Unavailable
 
 WARM = 10_000  # events that are scored before the clock starts
+LIBRARY = "librdkafka"
 PATIENCE = 600.0  # seconds for the slowest program on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """``cpu``, ``broker``: seconds an event, user and system. ``rate``: events a second by the clock."""
+    """``parts``, ``broker``: seconds an event, user and system. ``rate``: events a second by the clock."""
 
-    cpu: float
+    parts: Mapping[str, float]  # what its processes took, and apart from them librdkafka's own threads
     rate: float
     broker: float
+
+    @property
+    def cpu(self) -> float:
+        return sum(self.parts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +67,15 @@ class Job:
                 output = Output(self.brokers, target, program.encoding)
                 output.wait_for(WARM, process)
                 feed.hold(events.records(program.encoding, self.events[WARM:total]))
-                before, broker, start = cpu(process.pid), cpu(self.broker), time.perf_counter()
+                before, broker, start = parts(process.pid), cpu(self.broker), time.perf_counter()
                 feed.release()
                 output.wait_for(total, process)
                 seconds = time.perf_counter() - start
-                spent, served = cpu(process.pid) - before, cpu(self.broker) - broker
+                after, served = parts(process.pid), cpu(self.broker) - broker
             output.close()
         events.check(program.encoding, output.values, self.expected[:total])
-        return Run(spent / program.events, program.events / seconds, served / program.events)
+        spent = {part: (taken - before.get(part, 0.0)) / program.events for part, taken in after.items()}
+        return Run(spent, program.events / seconds, served / program.events)
 
     def _create(self, *topics: str) -> None:
         admin = AdminClient({"bootstrap.servers": self.brokers})
@@ -175,10 +184,29 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def cpu(pid: int | None) -> float:
     """User and system seconds of a process and its children; 0 for none."""
-    if pid is None:
-        return 0.0
-    top = psutil.Process(pid)
-    return sum(sum(p.cpu_times()[:2]) for p in [top, *top.children(recursive=True)])
+    return 0.0 if pid is None else sum(parts(pid).values())
+
+
+def parts(pid: int) -> dict[str, float]:
+    """User and system seconds of a process and its children, by what they do.
+
+    Threads that have ended are in the sum of their process, and in no list of threads.
+    """
+    top, found = psutil.Process(pid), Counter[str]()
+    for process in [top, *top.children(recursive=True)]:
+        whole = sum(process.cpu_times()[:2])
+        own = sum(t.user_time + t.system_time for t in process.threads() if _is_librdkafkas(process.pid, t.id))
+        found[LIBRARY] += own
+        found[role_of(process.cmdline())] += whole - own
+    return found
+
+
+def _is_librdkafkas(process: int, thread: int) -> bool:
+    """It names its threads; where the system does not tell names, none is."""
+    try:
+        return Path(f"/proc/{process}/task/{thread}/comm").read_text().startswith("rdk:")
+    except OSError:
+        return False
 
 
 def _until(holds: Callable[[], bool], process: subprocess.Popen[bytes], what: str) -> None:

@@ -12,15 +12,17 @@ START, END = "<!-- figures: written by make bench-kafka -->", "<!-- end of figur
 
 def table(result: dict[str, Any]) -> str:
     lines = [
-        "| program | version | effects | CPU an event | least–most | events a CPU second | events/s | broker's CPU |"
+        "| program | version | effects | CPU an event | least–most | of which µs | events a CPU second | events/s | "
+        "broker's CPU |"
     ]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    lines.append("|---|---|---|---|---|---|---|---|---|")
     for row in sorted(result["programs"], key=lambda row: row["cpu_us"] or float("inf")):
         start = f"| {row['title']} | {row['version']} | {row['guarantee']} |"
         if row["missing"]:
-            lines.append(f"{start} {row['missing'].replace('|', '/')} | | | | |")
+            lines.append(f"{start} {row['missing'].replace('|', '/')} | | | | | |")
             continue
-        costs = f"{row['cpu_us']:.2f} µs | {row['spread']} | {row['per_cpu_second']:,.0f} | {row['rate']:,.0f}"
+        costs = f"{row['cpu_us']:.2f} µs | {row['spread']} | {row['parts']}"
+        costs += f" | {row['per_cpu_second']:,.0f} | {row['rate']:,.0f}"
         lines.append(f"{start} {costs} | {row['broker_us']:.2f} µs |")
     lines += ["", "| figure | median | least–most | must |", "|---|---|---|---|"]
     for f in result["figures"]:

@@ -21,9 +21,10 @@ from penstock.bench import events as made
 from penstock.bench.report import machine
 
 from . import events
-from .measure import WARM, Job, Run
+from .measure import LIBRARY, WARM, Job, Run
 from .programs import AT_LEAST, ONCE, Program, Unavailable
 
+SMALL = 0.05  # microseconds an event, below which a part is not told
 MANY, SOME, FEW = 400_000, 40_000, 10_000  # events of one run, of the fast and of the slow
 
 OURS = Program("json", "Penstock, `json` topics, 1 worker", ONCE, MANY, workers=1)
@@ -43,7 +44,7 @@ Runs = dict[str, list[Run]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One program: the medians of its runs. ``missing`` says why there are none."""
+    """One program: the medians of its runs. ``parts``: microseconds of ``cpu_us``. ``missing``: why there are none."""
 
     title: str
     version: str
@@ -53,6 +54,7 @@ class Row:
     per_cpu_second: float = 0.0
     rate: float = 0.0
     broker_us: float = 0.0
+    parts: str = ""
     missing: str = ""
 
 
@@ -103,7 +105,15 @@ def _row(program: Program, runs: Sequence[Run], missing: str) -> Row:
         1e6 / middle,
         statistics.median(run.rate for run in runs),
         statistics.median(run.broker * 1e6 for run in runs),
+        _parts(program, runs),
     )
+
+
+def _parts(program: Program, runs: Sequence[Run]) -> str:
+    names = {name for run in runs for name in run.parts}
+    found = {name: statistics.median(run.parts.get(name, 0.0) * 1e6 for run in runs) for name in names}
+    told = sorted(((taken, name) for name, taken in found.items() if taken >= SMALL), reverse=True)
+    return ", ".join(f"{name if program.workers or name == LIBRARY else 'program'} {taken:.2f}" for taken, name in told)
 
 
 def figures(runs: Runs) -> list[Figure]:
@@ -175,12 +185,20 @@ def run(*, rounds: int, only: Sequence[str], out: Path | None) -> None:
 
 def shown(table: Sequence[Row]) -> Table:
     found = Table(box=None, padding=(0, 2))
-    for column in ("program", "µs of CPU an event", "runs", "events a CPU second", "events/s", "broker's µs"):
+    for column in (
+        "program",
+        "µs of CPU an event",
+        "runs",
+        "events a CPU second",
+        "events/s",
+        "broker's µs",
+        "of which µs",
+    ):
         found.add_column(column)
     for row in table:
         if row.missing:
             found.add_row(row.title, row.missing)
         else:
             cells = (f"{row.cpu_us:.2f}", row.spread, f"{row.per_cpu_second:,.0f}", f"{row.rate:,.0f}")
-            found.add_row(row.title, *cells, f"{row.broker_us:.2f}")
+            found.add_row(row.title, *cells, f"{row.broker_us:.2f}", row.parts)
     return found
