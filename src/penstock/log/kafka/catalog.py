@@ -32,12 +32,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
 )
 
 from ...batch import SYSTEM, TopicSpec
+from ...clock import Clock
 from ...errors import LogError, LogUnreachable, NotFound, PartitionsChanged, SchemaChanged
 from ..fitting import grown
 from ..reading.holding import Place
 from .address import Address
 from .client import ANSWER, ask, configuration, translated
 from .declaration import check_form, check_limits, configured, decoded, encoded
+from .identities import Identities
 from .numbering import MANY_A_RECORD, ONE_A_RECORD, Numbering
 from .producing import Appender, Record
 from .records.interface import Outgoing
@@ -52,7 +54,8 @@ Which = Literal["earliest", "latest"] | int
 class Catalog:
     """Safe to use from several threads."""
 
-    def __init__(self, address: Address, admin: AdminClient, appender: Appender) -> None:
+    def __init__(self, address: Address, admin: AdminClient, appender: Appender, clock: Clock) -> None:
+        self.identities = Identities(admin, clock)
         self._address, self._admin, self._appender = address, admin, appender
         self._mutex = threading.RLock()
         self._declared: dict[str, TopicSpec] = {}

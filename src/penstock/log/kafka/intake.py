@@ -79,10 +79,22 @@ class Intake:
             # However much there is of others: a partition's records may be behind all of theirs.
             self._receive(TURN, RECEIVED)
 
+    def look_for_new_topics(self, age: float) -> None:
+        """One that was deleted and made again is read from its first event on."""
+        for place in self._own.made_anew(age):
+            holding = self._own.held[place]
+            self.errors[place] = _made_anew(
+                place, f"was deleted and made again; this reader stood at {holding.cursor}", 0
+            )
+            self._go_on(place, self._own.begin_anew(place), holding.paused)
+
     def go_to(self, place: Place, target: Committed) -> None:
         """Read on there; what had been received of the partition is dropped."""
         paused = self._own.held[place].paused
-        self._membership.move(self._own.begin(place, target))
+        self._go_on(place, self._own.begin(place, target), paused)
+
+    def _go_on(self, place: Place, begin: TopicPartition, paused: bool) -> None:
+        self._membership.move(begin)
         if paused:
             self.hold_back([place], True)
 
@@ -139,7 +151,8 @@ class Intake:
         numbering = self._catalog.numbering(place[0])
         position = numbering.position(earliest)
         if cursor > numbering.position(end):
-            self.errors[place] = _made_anew(place, cursor, position)
+            why = "the topic was deleted and made again, or its brokers lost records"
+            self.errors[place] = _made_anew(place, f"ends before {cursor}, where this reader stood: {why}", position)
             self._own.set(place, Committed(earliest))
         elif cursor < position and self._own.known(place):
             self.errors[place] = overtaken(place, cursor, position)
@@ -152,11 +165,10 @@ _OF_A_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_
 _BOUNDS: tuple[Literal["earliest"], Literal["latest"]] = ("earliest", "latest")
 
 
-def _made_anew(place: Place, cursor: int, earliest: int) -> Overtaken:
+def _made_anew(place: Place, what: str, earliest: int) -> Overtaken:
     topic, partition = place
     return Overtaken(
-        f"{topic}/{partition} ends before {cursor}, where this reader stood: the topic was deleted and made again, or "
-        f"its brokers lost records; going on at {earliest}",
+        f"{topic}/{partition} {what}; going on at {earliest}",
         topic=topic,
         partition=partition,
         earliest=earliest,

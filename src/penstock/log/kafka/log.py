@@ -52,7 +52,7 @@ class KafkaLog:
             log.warning("no transactions here: outputs are stored at least once, readers drop repeats (docs/kafka.md)")
         self._admin = admin(address)
         self._appender = Appender(address)
-        self.catalog = Catalog(address, self._admin, self._appender)
+        self.catalog = Catalog(address, self._admin, self._appender, self._clock)
         self._shared = Connection(address, self._settings, self._clock, self.catalog)
         self._states = States(address, self._admin, self.catalog, self._clock)
         self._slot = slot

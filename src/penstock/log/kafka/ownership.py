@@ -26,6 +26,7 @@ class Ownership:
         self._catalog, self._repeats = catalog, repeats
         self._own = Holdings()
         self._through: dict[Place, int] = {}  # the group's positions, as far as known here
+        self._topics: dict[Place, str] = {}  # the id of the topic that each is a partition of
         self.lanes: dict[Place, Lane] = {}
 
     @property
@@ -41,8 +42,11 @@ class Ownership:
 
     def gained(self, found: list[tuple[str, int, Committed | None]]) -> list[TopicPartition]:
         begin = []
+        topics = self._catalog.identities.of({name for name, _, _ in found}, 0.0)
         for name, partition, committed in found:
             place = (self._catalog.own(name), partition)
+            if name in topics:
+                self._topics[place] = topics[name]
             if committed is None:
                 self.begin(place, Committed(0))
                 begin.append(beginning(name, partition))
@@ -56,6 +60,19 @@ class Ownership:
         self.held[place] = Holding(place, 0, numbering.position(where.offset, where.row))
         self.lanes[place] = Lane(place, numbering, where.offset, (where.offset, where.row))
         return TopicPartition(self._catalog.name(place[0]), place[1], self._first(place, where.offset))
+
+    def made_anew(self, age: float) -> list[Place]:
+        """Partitions of topics that were deleted and made again, as of ``age`` seconds ago, and are still read as of
+        before."""
+        names = {topic: self._catalog.name(topic) for topic, _ in self.held}
+        topics = self._catalog.identities.of(names.values(), age)
+        known = [(place, topics[names[place[0]]]) for place in self.held if names[place[0]] in topics]
+        return [place for place, topic in known if self._topics.setdefault(place, topic) != topic]
+
+    def begin_anew(self, place: Place) -> TopicPartition:
+        """From the first event. What the caller has in hand is of the topic that is gone: its commit is refused."""
+        self._drop(place)
+        return self.begin(place, Committed(0))
 
     def dropped(self, lost: list[tuple[str, int]]) -> None:
         for name, partition in lost:
@@ -87,6 +104,7 @@ class Ownership:
         self._own.drop(place)
         self.lanes.pop(place, None)
         self._through.pop(place, None)
+        self._topics.pop(place, None)
 
     # -- the group's positions ------------------------------------------------
 

@@ -96,6 +96,8 @@ class KafkaReader:
                 self._intake.receive(0.0 if at_once or self._own.ready else max(min(left, TURN), 0.0))
                 if at_once:
                     self._intake.receive_all()
+                if self._membership.group is not None:
+                    self._intake.look_for_new_topics(self._settings.poll_interval)
                 self._pass_repeats()
                 if batches := self._own.hand_out(max_events):
                     return batches
