@@ -21,7 +21,7 @@ from .producing import GROUP_REFUSED, Refused
 
 log = logger(__name__)
 
-RECEIVED = 4_096  # records taken at once, as a stage takes them; what librdkafka holds beyond is bounded in bytes
+RECEIVED = 8_192  # records taken at once, which bounds a pass of a stage; what librdkafka holds is bounded in bytes
 HELD_KIB = 16_384  # that one consumer may have received and not yet been asked for
 EMPTY = 500  # milliseconds after which a broker that has nothing more to send says so
 EMPTY_ALONE = 100  # to a reader without a group, which often wants to know just that: a look at a topic waits for it
