@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -39,11 +40,10 @@ class Identities:
         return {name: identity for name, identity in found.items() if identity is not None}
 
     def _ask(self, names: list[str]) -> dict[str, str | None]:
-        answers = self._admin.describe_topics(TopicCollection(names), request_timeout=GLANCE)
-        found: dict[str, str | None] = {}
-        for name, answer in answers.items():
-            try:
-                found[name] = str(answer.result(2 * GLANCE).topic_id)
-            except (KafkaException, TimeoutError):
-                found[name] = None
+        found: dict[str, str | None] = dict.fromkeys(names)
+        with suppress(KafkaException):  # not even asked
+            answers = self._admin.describe_topics(TopicCollection(names), request_timeout=GLANCE)
+            for name, answer in answers.items():
+                with suppress(KafkaException, TimeoutError):
+                    found[name] = str(answer.result(2 * GLANCE).topic_id)
         return found
