@@ -27,7 +27,7 @@ from .events import Departure, Record, np
 from .programs import Program, Unavailable
 
 WARM = 10_000  # events that are scored before the clock starts
-LIBRARY = "librdkafka"
+LIBRARY = "librdkafka"  # the part of a program that its threads are
 PATIENCE = 600.0  # seconds for the slowest program on a busy machine
 
 

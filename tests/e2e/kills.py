@@ -16,7 +16,6 @@ from statistics import median
 from . import rig, steps
 
 BACK = 5.0  # seconds in which everything works again, on an idle machine
-BACK_ON_KAFKA = 15.0  # where the group first has to find a member dead
 CHILDREN = ("gateway", "worker", "runner")
 ROLES = (*CHILDREN, "supervisor")
 
@@ -84,8 +83,7 @@ class Killer:
         steps.probe(self.url, len(self.toll))
         works = time.monotonic() - began
         # A runner reports to nobody: it is ready when events come through.
-        allowed = (BACK if rig.brokers is None else BACK_ON_KAFKA) * slowness()
-        self.toll.kills[role].append(Kill(works if role == "runner" else ready, works, allowed))
+        self.toll.kills[role].append(Kill(works if role == "runner" else ready, works, BACK * slowness()))
 
     def _reported(self) -> Mapping[str, int]:
         """Of the gateway and the workers, by name, the process that last said that it is ready."""

@@ -62,8 +62,7 @@ class Ownership:
         return TopicPartition(self._catalog.name(place[0]), place[1], self._first(place, where.offset))
 
     def made_anew(self, age: float) -> list[Place]:
-        """Partitions of topics that were deleted and made again, as of ``age`` seconds ago, and are still read as of
-        before."""
+        """What is still read as of a topic that, as of ``age`` seconds ago, had been deleted and made again."""
         names = {topic: self._catalog.name(topic) for topic, _ in self.held}
         topics = self._catalog.identities.of(names.values(), age)
         known = [(place, topics[names[place[0]]]) for place in self.held if names[place[0]] in topics]
