@@ -67,6 +67,12 @@ class Rig:
             return None
         return int(victim.pid)
 
+    def perish(self) -> None:
+        """The whole host, all at once."""
+        for process in self.family():
+            process.kill()
+        self.process.wait(PATIENCE)
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
@@ -74,10 +80,17 @@ class Rig:
 
 @contextmanager
 def running(
-    app: Path, directory: Path, *, workers: int = 2, port: int = 0, env: Mapping[str, str] | None = None
+    app: Path,
+    directory: Path,
+    *,
+    workers: int = 2,
+    port: int = 0,
+    env: Mapping[str, str] | None = None,
+    log: str | None = None,
 ) -> Iterator[Rig]:
+    """``log``: a URL, where it is not ``log_url`` of the directory."""
     command = [sys.executable, "-m", "penstock", "run", str(app), "--data", str(directory)]
-    command += ["--log", url] if (url := log_url(directory)) else []
+    command += ["--log", url] if (url := log or log_url(directory)) else []
     process = subprocess.Popen(
         [*command, "--port", str(port), "--workers", str(workers)],
         stdout=subprocess.PIPE,
@@ -118,6 +131,7 @@ class Publisher:
     retried: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     refused: tuple[int, ...] = (429, 503)
+    patience: float = PATIENCE  # seconds until a body that is not acknowledged is an error
     error: BaseException | None = None
 
     def start(self) -> threading.Thread:
@@ -137,7 +151,7 @@ class Publisher:
             self.error = error
 
     def _publish(self, client: httpx.Client, body: bytes) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             try:
                 answer = client.post(

@@ -29,10 +29,16 @@ def bodies(writer: int, count: int, keys: int = KEYS) -> Iterator[bytes]:
 
 @contextmanager
 def load(
-    url: str, writers: int = 3, *, pause: float = 0.01, count: int = 1_000_000, keys: int = KEYS
+    url: str,
+    writers: int = 3,
+    *,
+    pause: float = 0.01,
+    count: int = 1_000_000,
+    keys: int = KEYS,
+    patience: float = rig.PATIENCE,
 ) -> Iterator[list[rig.Publisher]]:
     """Writers that go on until the block ends; then each finishes what it has begun."""
-    publishers = [rig.Publisher(url, "steps", bodies(w, count, keys), pause) for w in range(writers)]
+    publishers = [rig.Publisher(url, "steps", bodies(w, count, keys), pause, patience=patience) for w in range(writers)]
     threads = [publisher.start() for publisher in publishers]
     try:
         yield publishers
@@ -63,6 +69,13 @@ def probe(url: str, number: int) -> float:
 
 def drained(url: str, patience: float = rig.PATIENCE) -> bool:
     return rig.eventually(lambda: 0 <= rig.count(url, "steps") == rig.count(url, "copies"), patience)
+
+
+def lag(url: str) -> int:
+    """How many steps the stage has still to deal with."""
+    groups = httpx.get(f"{url}/groups", timeout=5).json()
+    groups = groups["groups"] if isinstance(groups, dict) else groups
+    return sum(p["lag_events"] for g in groups for p in g.get("partitions", [g]) if g["group"] == "copy")
 
 
 def judge(directory: Path, publishers: Sequence[rig.Publisher], topics: Sequence[str] = ("copies",)) -> pl.DataFrame:

@@ -59,15 +59,9 @@ def test_mutant_positions_committed_before_the_outputs_is_caught(tmp_path: Path)
         with steps.load(running.url, 1) as publishers:
             assert rig.eventually((tmp_path / "once").exists)
             time.sleep(0.5)
-        rig.eventually(lambda: lag(running.url) == 0)
+        rig.eventually(lambda: steps.lag(running.url) == 0)
     with pytest.raises(AssertionError, match="never handled"):
         steps.judge(data, publishers)
-
-
-def lag(url: str) -> int:
-    groups = httpx.get(f"{url}/groups", timeout=5).json()
-    groups = groups["groups"] if isinstance(groups, dict) else groups
-    return sum(p["lag_events"] for g in groups for p in g.get("partitions", [g]) if g["group"] == "copy")
 
 
 BEFORE_STORED = """
@@ -136,7 +130,7 @@ def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
             for _ in range(2):
                 steps.probe(running.url, 0)
                 stood_still(running, rng.choice(running.children("worker")), seconds)
-        assert rig.eventually(lambda: lag(running.url) == 0)
+        assert rig.eventually(lambda: steps.lag(running.url) == 0)
         assert running.stop() == 0
     steps.judge(data, publishers)
 

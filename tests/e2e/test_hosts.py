@@ -1,10 +1,13 @@
-"""Two hosts on one cluster: two runs, each with a data directory of its own."""
+"""Several hosts on one cluster: several runs, each with a data directory of its own."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -15,9 +18,8 @@ from penstock.client.connection import Client
 from penstock.errors import PenstockError
 
 from ..run.server import MODEL, Server, write_app
+from . import rig, steps
 from .rig import eventually
-
-pytestmark = pytest.mark.soak  # two whole runs on a cluster
 
 START = 120.0  # seconds: two runs at once, on a machine with other work
 
@@ -41,13 +43,14 @@ def score(client: Client) -> float | str:
         return str(error)
 
 
-def scored_here(host: Server) -> float:
-    """How many events this host's own workers have scored."""
-    shown = httpx.get(f"{host.url}/metrics", timeout=30).text
+def dealt_with(url: str, topic: str) -> float:
+    """How many events of a topic a host's own workers have dealt with."""
+    shown = httpx.get(f"{url}/metrics", timeout=30).text
     lines = (line for line in shown.splitlines() if line.startswith("penstock_events_consumed_total{"))
-    return sum(float(line.rpartition(" ")[2]) for line in lines if 'topic="features"' in line)
+    return sum(float(line.rpartition(" ")[2]) for line in lines if f'topic="{topic}"' in line)
 
 
+@pytest.mark.soak
 def test_a_model_registered_at_one_host_scores_on_the_other(kafka: str, prefix: str, tmp_path: Path) -> None:
     log, share = f"kafka://{kafka}/{prefix.rstrip('.')}", tmp_path / "share"
     share.mkdir()
@@ -75,8 +78,64 @@ def test_a_model_registered_at_one_host_scores_on_the_other(kafka: str, prefix: 
             nonlocal published
             b.publish("readings", pl.DataFrame({"n": range(published, published + 50), "x": [1.0] * 50}))
             published += 50
-            return scored_here(one) > 0 and scored_here(other) > 0
+            return all(dealt_with(host.url, "features") > 0 for host in (one, other))
 
         assert eventually(both_score, START)
         assert eventually(lambda: b.read("doubles").height == published, START)
         assert set(b.read("doubles")["y"]) == {3.0}
+
+
+@pytest.fixture
+def share(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs keep their logs on the brokers, whatever ``--log`` says."""
+    monkeypatch.setattr(rig, "brokers", kafka)
+
+
+def come_and_go(folder: Path, guests: int, env: Mapping[str, str] | None = None) -> None:
+    """One host stays; others join it under load and leave it, in turns without a word and in good order."""
+    home, rng = folder / "home", random.Random(guests)
+    with rig.running(steps.APP, home, workers=1) as stays:
+        with steps.load(stays.url, pause=0.05) as publishers:
+            for n in range(guests):
+                with rig.running(steps.APP, folder / f"guest-{n}", workers=1, env=env, log=rig.log_url(home)) as guest:
+                    works = partial(dealt_with, guest.url, "steps")
+                    assert eventually(lambda works=works: works() > 0), "it was given nothing to do"  # type: ignore[misc]
+                    time.sleep(rng.uniform(0.0, 1.0))
+                    if n % 2:
+                        assert guest.stop() == 0
+                    else:
+                        guest.perish()
+                steps.probe(stays.url, n)
+        assert eventually(lambda: steps.lag(stays.url) == 0)
+        assert stays.stop() == 0
+    steps.judge(home, publishers)
+
+
+@pytest.mark.usefixtures("share")
+def test_hosts_that_come_and_go_lose_and_double_nothing(tmp_path: Path) -> None:
+    come_and_go(tmp_path, 2)
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("share")
+def test_many_hosts_that_come_and_go(tmp_path: Path) -> None:
+    come_and_go(tmp_path, 20)
+
+
+POSITIONS_LONG_BEFORE = """
+import time
+from penstock.log.{reader}
+plain = Reader.commit
+def commit(self, done, outputs):
+    plain(self, done, [])
+    time.sleep(0.5)
+    plain(self, [], outputs)
+Reader.commit = commit
+"""
+
+
+@pytest.mark.usefixtures("share")
+def test_mutant_a_host_that_commits_positions_before_outputs_is_caught(tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", POSITIONS_LONG_BEFORE, "penstock.run.worker")
+    with pytest.raises(AssertionError, match="never handled"):
+        come_and_go(tmp_path, 1, env)
