@@ -65,7 +65,8 @@ class Cluster:
     """``nodes`` brokers, numbered from 1, with a PLAINTEXT and a SASL_PLAINTEXT listener each.
 
     With an ``authority`` there are also SSL and SASL_SSL ones. ``overrides`` are lines of ``server.properties``. From
-    three brokers on, topics have three replicas of which two must have a record before ``acks=all`` is answered.
+    three brokers on, topics have three replicas. As Kafka comes, ``acks=all`` is answered when those in sync have a
+    record, and that may be one: who wants more says so of his topic.
     """
 
     def __init__(
@@ -182,7 +183,6 @@ class Cluster:
             ),
             "auto.create.topics.enable": "false",
             "default.replication.factor": replicas,
-            "min.insync.replicas": enough,
             "offsets.topic.replication.factor": replicas,
             "transaction.state.log.replication.factor": replicas,
             "transaction.state.log.min.isr": enough,

@@ -22,13 +22,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented, and not marked as exported
     AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
     NewPartitions,
     NewTopic,
     OffsetSpec,
-    ResourceType,
 )
 
 from ...batch import SYSTEM, TopicSpec
@@ -38,7 +34,8 @@ from ..fitting import grown
 from ..reading.holding import Place
 from .address import Address
 from .client import ANSWER, ask, configuration, translated
-from .declaration import check_form, check_limits, configured, decoded, encoded
+from .declaration import check_form, check_limits, configured, decoded, encoded, set_on
+from .durability import Durability
 from .identities import Identities
 from .numbering import MANY_A_RECORD, ONE_A_RECORD, Numbering
 from .producing import Appender, Record
@@ -56,6 +53,7 @@ class Catalog:
 
     def __init__(self, address: Address, admin: AdminClient, appender: Appender, clock: Clock) -> None:
         self.identities = Identities(admin, clock)
+        self._durability = Durability(admin)
         self._address, self._admin, self._appender = address, admin, appender
         self._mutex = threading.RLock()
         self._declared: dict[str, TopicSpec] = {}
@@ -135,6 +133,7 @@ class Catalog:
                 self._make(topic)
             else:
                 self._adjust(topic, there, known)
+                self._see_to_copies(topic, made=False)
             if known is None or encoded(known) != encoded(topic):
                 self._declare(topic)
 
@@ -180,6 +179,7 @@ class Catalog:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was first
                 raise translated(error, f"create topic '{topic.name}'") from None
         self._await(topic)
+        self._see_to_copies(topic, made=True)
 
     def _adjust(self, topic: TopicSpec, there: int, known: TopicSpec | None) -> None:
         name = self.name(topic.name)
@@ -188,15 +188,11 @@ class Catalog:
             ask(f"grow topic '{topic.name}'", lambda: self._admin.create_partitions(more))
             self._await(topic)
         if known is not None and self._configured(known) != self._configured(topic):
-            self._configure(topic)
+            set_on(self._admin, name, self._configured(topic), f"set the retention of topic '{topic.name}'")
 
-    def _configure(self, topic: TopicSpec) -> None:
-        entries = [
-            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-            for name, value in self._configured(topic).items()
-        ]
-        resource = ConfigResource(ResourceType.TOPIC, self.name(topic.name), incremental_configs=entries)
-        ask(f"set the retention of topic '{topic.name}'", lambda: self._admin.incremental_alter_configs([resource]))
+    def _see_to_copies(self, topic: TopicSpec, *, made: bool) -> None:
+        if self._address.limits.topic_settings:
+            self._durability.see_to(self.name(topic.name), made=made)
 
     def _configured(self, topic: TopicSpec) -> dict[str, str]:
         return configured(topic) if self._address.limits.topic_settings else {}

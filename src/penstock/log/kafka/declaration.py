@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 
 import msgspec
 import pyarrow as pa
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented, and not marked as exported
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from ...batch import TopicSpec
 from ...errors import DeclarationError
 from ...schema.decode import Decoder
 from .address import NAME
-from .hubs import Limits
+from .client import ask
+from .hubs import BATCH_LIMIT, Limits
 
 LIMIT = 249  # characters of a topic's name, namespace included
 FOREVER = "-1"
@@ -45,9 +54,24 @@ def configured(topic: TopicSpec) -> dict[str, str]:
         "cleanup.policy": "delete",
         "retention.ms": FOREVER if topic.retain_us is None else str(max(topic.retain_us // 1_000, 1)),
         "retention.bytes": FOREVER if topic.retain_bytes is None else str(topic.retain_bytes // topic.partitions),
+        "max.message.bytes": str(BATCH_LIMIT),  # whatever is sent fits, also where a cluster's own limit is lower
         # The broker's clock, not the publisher's: one host with a wrong clock could have everything expire.
         "message.timestamp.type": "LogAppendTime",
     }
+
+
+def settings_of(admin: AdminClient, name: str) -> dict[str, str]:
+    """Those of a topic on the cluster, with what it takes from the brokers."""
+    resource = ConfigResource(ResourceType.TOPIC, name)
+    (found,) = ask("ask for a topic's settings", lambda: admin.describe_configs([resource])).values()
+    return {setting: str(entry.value) for setting, entry in found.items()}
+
+
+def set_on(admin: AdminClient, name: str, settings: Mapping[str, str], doing: str) -> None:
+    """``doing``: what for, as an error says it."""
+    entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in settings.items()]
+    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+    ask(doing, lambda: admin.incremental_alter_configs([resource]))
 
 
 def encoded(topic: TopicSpec) -> bytes:

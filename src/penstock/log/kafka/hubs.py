@@ -15,6 +15,7 @@ from .security import secret, trusted
 DOMAIN = ".servicebus.windows.net"
 USER = "$ConnectionString"
 RECORD_LIMIT = 1 << 20  # bytes of one record; what Kafka takes unless told otherwise is a little more
+BATCH_LIMIT = RECORD_LIMIT + (64 << 10)  # bytes of the records that are sent together
 _AZURE = (".servicebus.windows.net", ".servicebus.chinacloudapi.cn", ".servicebus.usgovcloudapi.net")
 
 
