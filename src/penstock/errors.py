@@ -5,7 +5,7 @@ HTTP status codes are the gateway's business; exit codes are the command line's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -91,6 +91,22 @@ class LogUnusable(LogError):
 
 class LogFull(LogError):
     """No space is left; nothing of the request was stored, and appends work again once there is."""
+
+
+class RowsTooLarge(LogError):
+    """Rows that no record of the log holds; nothing of the call was stored, and all but them may be stored again.
+
+    ``rows`` holds their places within each write, by the write's place in the call.
+    """
+
+    def __init__(self, message: str, rows: Mapping[int, Sequence[int]]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
+class LogRefused(LogError):
+    """The brokers refuse it: a right is missing, a policy forbids it, a topic is gone. Nothing of it was stored, and
+    trying again changes nothing until that is mended."""
 
 
 class LogUnreachable(LogError):

@@ -39,6 +39,7 @@ class Encoded(KafkaLog):
 class Kafka(LogContract):
     injected = False
     gentle = False
+    limit = 1 << 20
     settling = 3.0
     encoding: ClassVar[Encoding]
 

@@ -19,6 +19,10 @@ class TestMemory(LogContract):
         return log.plant_undecodable(topic, partition, b"\xff", "not UTF-8")
 
 
-class TestMemoryWithGaps(TestMemory):
+class TestMemoryAsOfRecords(TestMemory):
+    """With the gaps and the limit that a log of records has."""
+
+    limit = 1 << 20
+
     def open(self, directory: Path, clock: Clock, settings: Settings) -> Log:
-        return MemoryLog(clock, settings=settings, gap=7)
+        return MemoryLog(clock, settings=settings, gap=7, limit=self.limit)

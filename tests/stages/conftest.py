@@ -98,9 +98,10 @@ class Rig:
     clock: ManualClock = field(default_factory=ManualClock)
     settings: Settings = field(default_factory=Settings)
     measured: dict[str, float] = field(default_factory=dict)
+    limit: int | None = None  # bytes of a row that the log takes
 
     def __post_init__(self) -> None:
-        self.log = MemoryLog(self.clock, gap=3)
+        self.log = MemoryLog(self.clock, gap=3, limit=self.limit)
         for topic in (SOURCE, TARGET, DEAD_TOPIC, SYSTEM_TOPIC):
             self.log.create(topic)
         self.topics = {t.name: t for t in (SOURCE, TARGET, DEAD_TOPIC, SYSTEM_TOPIC)}

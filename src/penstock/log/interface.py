@@ -84,7 +84,7 @@ class Log(Protocol):
         """Store all of the writes or none; durable on return. One span a write, in their order.
 
         Rows keep their order within a partition. Raises ``NotFound`` (topic or partition), ``SchemaChanged`` (columns
-        that do not fit), ``LogFull``.
+        that do not fit), ``RowsTooLarge`` (where a row has a limit), ``LogFull``.
         """
         ...
 

@@ -19,11 +19,19 @@ class MemoryLog:
 
     With a ``ManualClock`` a read returns at once instead of waiting: only the test moves time. A member that made no
     call for ``settings.member_timeout`` counts as dead when another wants its partitions. ``gap`` leaves that many
-    positions unused after each write, as a Kafka transaction does, to find code that takes them for contiguous.
+    positions unused after each write, as a Kafka transaction does, to find code that takes them for contiguous;
+    ``limit``: bytes of one row, likewise, beyond which it is refused.
     """
 
-    def __init__(self, clock: Clock | None = None, *, settings: Settings | None = None, gap: int = 0) -> None:
-        self._store = Store(clock or SystemClock(), settings or Settings(), gap)
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        settings: Settings | None = None,
+        gap: int = 0,
+        limit: int | None = None,
+    ) -> None:
+        self._store = Store(clock or SystemClock(), settings or Settings(), gap, limit)
 
     def create(self, topic: TopicSpec, *, grow: bool = False) -> None:
         check_spec(topic)
@@ -39,8 +47,7 @@ class MemoryLog:
     def append(self, writes: Sequence[Write]) -> Sequence[Span]:
         with self._store.changed:
             self._store.check_open()
-            for write in writes:
-                self._store.check(write)
+            self._store.check(writes)
             return self._store.store(writes)
 
     def reader(

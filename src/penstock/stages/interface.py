@@ -77,13 +77,14 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A row of the work that goes to the dead letters."""
+    """A row of the work that goes to the dead letters. ``bare``: without its data, which fit no record of the log."""
 
     row: int
     error: str
     reason: str
     traceback: str
     attempts: int
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..batch import DEAD, Batch, Origin, Write
 from ..clock import Clock
-from ..errors import Corrupt, DiskFailed, Fenced, LogError, LogUnusable, Overtaken
+from ..errors import Corrupt, DiskFailed, Fenced, LogError, LogUnusable, Overtaken, RowsTooLarge
 from ..log.interface import Advance, Reader, Seek
 from ..telemetry import logger
 from .emit import Emitter, split, spread
 from .failures.backoff import Backoff
 from .failures.dead import letters, undecodable
+from .failures.oversize import within_limits
 from .failures.patience import NotYet, Sick
 from .interface import Failure, Outcome, Stage, Work
 
@@ -164,17 +165,16 @@ class Pump:
 
     def _commit(self, batches: Sequence[Batch], work: Work, outcome: Outcome, advances: Sequence[Advance]) -> None:
         """Outputs, dead letters and positions in one transaction, less what other members own by now."""
-        if outcome.failures:
-            self._measure("dead", len(outcome.failures))
-            dead = letters(self._stage.name, work, outcome.failures, self._emitter.keys(work))
-            outcome = replace(outcome, outputs=[*outcome.outputs, dead])
         lost: frozenset[int] = frozenset()
         while advances := [a for a in advances if a.partition not in lost]:
-            writes = self._emitter.writes(work, outcome, without=lost)
+            writes = self._emitter.writes(work, self._with_letters(work, outcome), without=lost)
             mine = {a.partition for a in advances}
             writes += [w for b in batches if b.partition in mine for w in self._undecodable(b)]
             try:
                 self._reader.commit(advances, writes)
+            except RowsTooLarge as error:
+                batches, outcome = within_limits(batches, work, outcome, writes, error)
+                log.error("rows too large for the log", stage=self._stage.name, reason=str(error))
             except Fenced as error:
                 lost = lost | {partition for topic, partition in error.lost if topic == work.topic}
                 self._measure("fenced", len(error.lost))
@@ -183,13 +183,20 @@ class Pump:
                     raise  # fenced for what was not committed: never try the same again
             else:
                 self._measure("made", sum(w.rows.num_rows for w in writes))
+                if dead := sum(w.rows.num_rows for w in writes if w.topic == DEAD):
+                    self._measure("dead", dead)
                 return
+
+    def _with_letters(self, work: Work, outcome: Outcome) -> Outcome:
+        if not outcome.failures:
+            return outcome
+        dead = letters(self._stage.name, work, outcome.failures, self._emitter.keys(work))
+        return replace(outcome, outputs=[*outcome.outputs, dead])
 
     def _undecodable(self, batch: Batch) -> list[Write]:
         rows = undecodable(self._stage.name, batch, self._clock.now())
         if rows is None:
             return []
-        self._measure("dead", rows.num_rows)
         origin = Origin(self._stage.name, batch.topic, self._emitter.code)
         count = self._emitter.topics[DEAD].partitions
         partitions = spread(rows.column("topic"), np.zeros(rows.num_rows, np.int32), count)

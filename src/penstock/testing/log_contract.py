@@ -23,6 +23,7 @@ from ..errors import (
     Overtaken,
     PartitionsChanged,
     PenstockError,
+    RowsTooLarge,
     SchemaChanged,
 )
 from ..log.interface import Advance, Frontier, Inspect, Log, Reader, Seek
@@ -45,6 +46,7 @@ class LogContract:
     injected = True  # append times and retention follow the clock that the log was opened with
     gentle = True  # a partition whose rows are in hand changes its owner only after they were committed
     anonymous = True  # an event that was published without an id has none when it is read
+    limit: int | None = None  # bytes that a row may about have, whatever its encoding adds
     settling = 0.0  # seconds within which members that read agree on who owns what
 
     def open(self, directory: Path, clock: Clock, settings: Settings) -> Log:
@@ -594,6 +596,29 @@ class LogContract:
         expected = pa.Table.from_batches([rows.slice(1, 2), rows])
         assert pa.Table.from_batches([data_columns(batch.rows)]).equals(expected)
 
+    def test_rows_too_large_are_named_and_nothing_of_the_call_is_stored(self, log: Log) -> None:
+        if self.limit is None:
+            pytest.skip("a row of this backend may have any size")
+        texts = pa.schema([("n", pa.int64()), ("text", pa.string())])
+        log.create(TopicSpec("t", texts, 2))
+        log.append([Write("t", 0, texts_of(texts, [1]))])
+        reader = log.reader("g", ["t"], "m")
+        (held,) = drain(reader)
+        large = self.limit + 1
+        writes = [
+            Write("t", 0, texts_of(texts, [1] * 5)),
+            Write("t", 1, texts_of(texts, [1, large, self.limit // 2, 3 * large, 1])),
+            Write("t", 0, texts_of(texts, [large])),
+        ]
+        for act in (lambda: log.append(writes), lambda: reader.commit(through([held]), writes)):
+            with pytest.raises(RowsTooLarge) as error:
+                act()
+            assert {place: list(rows) for place, rows in error.value.rows.items()} == {1: [1, 3], 2: [0]}
+            assert [len(b) for b in drain(log.reader(None, ["t"], "m"))] == [1]
+        kept = [writes[0], Write("t", 1, writes[1].rows.take(pa.array([0, 2, 4])))]
+        reader.commit(through([held]), kept)
+        assert {b.partition: len(b) for b in drain(reader)} == {0: 5, 1: 3}
+
     # -- retention ------------------------------------------------------------
 
     def test_retention_by_age_removes_what_is_older_and_nothing_else(self, timed: Log, clock: ManualClock) -> None:
@@ -757,6 +782,12 @@ def numbers(name: str = "t", partitions: int = 1, **limits: Any) -> TopicSpec:
 
 def write(ns: Sequence[int], topic: str = "t", partition: int = 0, origin: Origin | None = None) -> Write:
     return Write(topic, partition, pa.record_batch({"n": pa.array(list(ns), pa.int64())}), origin)
+
+
+def texts_of(schema: pa.Schema, sizes: Sequence[int]) -> pa.RecordBatch:
+    """Rows with a text of so many characters each."""
+    columns = [pa.array(range(len(sizes)), pa.int64()), pa.array(["x" * size for size in sizes])]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def values(batches: Sequence[Batch]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from penstock.errors import LogError, LogUnreachable
+from penstock.errors import LogError, LogRefused, LogUnreachable
 from penstock.log.kafka.client import translated
 
 NOBODY = "127.0.0.1:1"
@@ -32,7 +32,17 @@ def test_what_passes_by_itself_is_told_as_unreachable(code: int) -> None:
     assert isinstance(translated(KafkaError(code), "ask"), LogUnreachable)
 
 
-@pytest.mark.parametrize("code", [KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_CONFIG])
-def test_what_stays_is_told_as_it_is(code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (KafkaError.MSG_SIZE_TOO_LARGE, LogRefused),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, LogRefused),
+        (KafkaError.POLICY_VIOLATION, LogRefused),
+        (KafkaError._UNKNOWN_TOPIC, LogRefused),
+        (KafkaError.INVALID_CONFIG, LogError),
+        (KafkaError._FATAL, LogError),  # the process that has such a producer is better begun anew
+    ],
+)
+def test_what_stays_is_told_as_it_is(code: int, kind: type[LogError]) -> None:
     error = translated(KafkaError(code), "ask")
-    assert type(error) is LogError and KafkaError(code).name() in str(error)
+    assert type(error) is kind and KafkaError(code).name() in str(error)

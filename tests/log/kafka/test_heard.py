@@ -7,7 +7,7 @@ import pickle
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from penstock.errors import AccessRefused, LogError, LogUnreachable
+from penstock.errors import AccessRefused, LogRefused, LogUnreachable
 from penstock.log.kafka.client import translated
 from penstock.log.kafka.heard import Heard
 
@@ -41,7 +41,7 @@ def test_brokers_that_are_away_are_no_refusal() -> None:
 
 def test_an_answer_that_has_nothing_to_do_with_it_is_told_as_it_is() -> None:
     error = translated(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), "append", heard(PASSWORD))
-    assert type(error) is LogError and "password" not in str(error)
+    assert type(error) is LogRefused and "password" not in str(error)
 
 
 @pytest.mark.parametrize(

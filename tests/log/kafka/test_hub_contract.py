@@ -34,6 +34,7 @@ class OnHub(Encoded):
 @pytest.mark.soak
 class TestHub(Kafka):
     encoding = "arrow"
+    limit = 1_000_000
 
     @pytest.fixture(autouse=True)
     def _brokers(self, hub: Cluster, certificates: Authority) -> None:

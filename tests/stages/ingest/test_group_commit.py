@@ -14,7 +14,7 @@ import pytest
 
 from penstock.batch import Span, TopicSpec, Write
 from penstock.clock import ManualClock, SystemClock
-from penstock.errors import Busy, InvalidEvent, LogFull, PenstockError
+from penstock.errors import Busy, InvalidEvent, LogFull, LogRefused, PenstockError, TooLarge
 from penstock.log.memory import MemoryLog
 from penstock.settings import Settings
 from penstock.stages.ingest import group_commit
@@ -206,6 +206,86 @@ def test_a_request_that_cannot_become_columns_fails_alone() -> None:
         await ingest.close()
 
     run(go())
+
+
+Asked = tuple[str, list[tuple[int, int]]]  # a topic, and the numbers of a request with the lengths of their keys
+
+
+async def all_in_one_group(log: Gate, asked: Sequence[Asked]) -> tuple[list[Any], list[bool]]:
+    """What each request is told, and whether the process had to end."""
+    ended: list[bool] = []
+    ingest = made(log, fatal=lambda: ended.append(True))
+    tasks = [asyncio.create_task(ingest.store("t", rows(ingest, [0])))]
+    await asyncio.to_thread(log.began.wait, 5)  # whoever comes from now on is in the next group
+    for topic, numbers in asked:
+        text = ",".join(f'{{"n": {n}, "k": "{"k" * length}"}}' for n, length in numbers)
+        given = ingest.topics[topic].decoder.decode(f"[{text}]".encode())
+        tasks.append(asyncio.create_task(ingest.store(topic, given)))
+        await asyncio.sleep(0)
+    log.open.set()
+    await asyncio.wait(tasks, timeout=2)
+    assert all(task.done() for task in tasks) or ended, "somebody is not answered"
+    if not ended:
+        await ingest.close()
+    return [task.exception() or task.result() if task.done() else task.cancel() for task in tasks], ended
+
+
+def test_rows_too_large_for_the_log_are_refused_and_no_request_beside_them() -> None:
+    async def go() -> None:
+        log = gate(limit=1_000)
+        asked: list[Asked] = [
+            ("t", [(1, 1), (2, 1)]),
+            ("t", [(3, 1), (4, 2_000)]),
+            ("once", [(5, 1)]),
+            ("t", [(6, 1)]),
+            ("t", [(7, 3_000), (8, 1), (9, 2_000)]),
+            ("t", [(10, 1)]),
+        ]
+        (_, *said), ended = await all_in_one_group(log, asked)
+        assert not ended, "the process ends"
+        refused = [n for n, answer in enumerate(said) if isinstance(answer, TooLarge)]
+        assert refused == [1, 4]
+        assert str(said[1]).startswith("row 1: ") and str(said[4]).startswith("row 0: ")
+        same_key = [n for _, n in sorted(stored(log).items()) if n]
+        assert same_key == [1, 2, 6, 10] and list(stored(log, "once").values()) == [5]
+        for answer, n in ((said[0], 1), (said[3], 6), (said[5], 10)):
+            assert stored(log)[int(answer.partitions[0]), int(answer.positions[0])] == n
+
+    run(go())
+
+
+class Refusing(Gate):
+    """A log whose brokers refuse one topic."""
+
+    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+        assert self.open.wait(10)
+        if any(write.topic == "once" for write in writes):
+            raise LogRefused("once: no right")
+        return super().append(writes)
+
+
+async def one_topic_is_refused() -> None:
+    log = Refusing()
+    for spec in TOPICS:
+        log.create(spec)
+    log.began.set()
+    (_, *said), ended = await all_in_one_group(log, [("t", [(1, 1)]), ("once", [(2, 1)]), ("unkeyed", [(3, 1)])])
+    assert not ended, "the process ends"
+    assert [isinstance(answer, LogRefused) for answer in said] == [False, True, False], "others were refused too"
+    assert [*stored(log).values(), *stored(log, "unkeyed").values()] == [0, 1, 3] and not stored(log, "once")
+
+
+def test_a_topic_that_is_refused_is_refused_alone() -> None:
+    run(one_topic_is_refused())
+
+
+def test_the_mutants_that_end_or_refuse_all_for_one_topic_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "OURS", ())
+    with pytest.raises(AssertionError, match="others were refused too"):
+        run(one_topic_is_refused())
+    monkeypatch.setattr(group_commit, "TOLD", (LogFull,))
+    with pytest.raises(AssertionError, match="the process ends"):
+        run(one_topic_is_refused())
 
 
 async def a_full_disk_refuses_and_the_next_group_works() -> None:

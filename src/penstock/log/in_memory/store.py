@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...batch import Origin, Rejected, Span, TopicSpec, Write
 from ...clock import Clock, ManualClock
-from ...errors import LogError, NotFound
+from ...errors import LogError, NotFound, RowsTooLarge
 from ...settings import Settings
 from ..fitting import RowChecks
 from ..interface import Advance
@@ -98,7 +98,7 @@ class Group:
 class Store:
     """Every method is called with ``changed`` held; it is notified of whatever a waiting reader may want to see."""
 
-    def __init__(self, clock: Clock, settings: Settings, gap: int) -> None:
+    def __init__(self, clock: Clock, settings: Settings, gap: int, limit: int | None) -> None:
         self.changed = threading.Condition(threading.RLock())
         self.clock = clock
         self.topics: dict[str, Topic] = {}
@@ -106,7 +106,7 @@ class Store:
         self.steady = SteadyTime(clock)
         self.closed = False
         self.settings = settings
-        self._gap = gap
+        self._gap, self._limit = gap, limit
         self._last_stamp = 0
         self._checks = RowChecks()
         self._serial = 0
@@ -133,9 +133,18 @@ class Store:
 
     # -- storing --------------------------------------------------------------
 
-    def check(self, write: Write) -> None:
-        self.partition((write.topic, write.partition))
-        self._checks.check(self.topic(write.topic).spec, write.rows)
+    def check(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            self.partition((write.topic, write.partition))
+            self._checks.check(self.topic(write.topic).spec, write.rows)
+        large = {n: rows for n, write in enumerate(writes) if (rows := self._too_large(write))}
+        if large:
+            raise RowsTooLarge(f"events of more than {self._limit} bytes do not fit", large)
+
+    def _too_large(self, write: Write) -> list[int]:
+        if self._limit is None:
+            return []
+        return [n for n in range(write.rows.num_rows) if write.rows.slice(n, 1).nbytes > self._limit]
 
     def store(self, writes: Sequence[Write]) -> list[Span]:
         now = self._now()
@@ -240,8 +249,7 @@ class Store:
             place = (advance.topic, advance.partition)
             check_advance(advance, ahead.get(place), self.partition(place).end)
             ahead[place] = advance.through
-        for write in outputs:
-            self.check(write)
+        self.check(outputs)
         self.groups[group].through = ahead
         self.store(outputs)
 

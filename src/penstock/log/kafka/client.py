@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from ...errors import AccessRefused, LogError, LogUnreachable
+from ...errors import AccessRefused, LogError, LogRefused, LogUnreachable
 from .address import Address
 from .heard import Heard, Lines
 
@@ -42,6 +42,22 @@ AWAY = {
 }
 
 
+REFUSED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.POLICY_VIOLATION,
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_RECORD,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
+
+
 def configuration(address: Address, **settings: Any) -> dict[str, Any]:
     """What every client is told that is polled. What librdkafka says is heard at each poll, and kept until then."""
     return {
@@ -69,7 +85,8 @@ def translated(error: KafkaError | Exception, doing: str, heard: Heard | None = 
                 return AccessRefused(f"{doing}: {heard.refusal}; are the credentials and the certificates still valid?")
             said = f"{reason.str()} ({heard.reason})" if heard is not None and heard.reason else reason.str()
             return LogUnreachable(f"{doing}: {said}; do the brokers run, and are address and access right?")
-        return LogError(f"{doing}: {reason.str()} ({reason.name()})")
+        kind = LogRefused if reason.code() in REFUSED else LogError
+        return kind(f"{doing}: {reason.str()} ({reason.name()})")
     return LogError(f"{doing}: {reason}")
 
 

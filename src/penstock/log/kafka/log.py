@@ -77,7 +77,7 @@ class KafkaLog:
     def append(self, writes: Sequence[Write]) -> Sequence[Span]:
         self._check_open()
         with self._mutex:
-            records = [self._encodings.encode(self.catalog, write) for write in writes]
+            records = self._encodings.encode(self.catalog, writes)
         sent = [record for each in records for record in each]
         offsets = iter(self._send(sent))
         return [

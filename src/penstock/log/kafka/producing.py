@@ -21,9 +21,10 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from ...clock import Clock
-from ...errors import LogError
+from ...errors import LogError, LogRefused
 from .address import Address
 from .client import code_of, configuration, translated
+from .hubs import BATCH_LIMIT
 from .records.interface import Outgoing
 
 DELIVERY = 20.0  # seconds within which a record must be acknowledged
@@ -122,7 +123,7 @@ class Transactions:
 
         A stage, which has positions, asks for no offsets: to be told of each record costs as much as sending it.
         ``group``: what ``Consumer.consumer_group_metadata`` said of the member. Raises ``Refused``; ``Unknown``; and
-        ``LogUnreachable`` or another ``LogError``, after which nothing was stored.
+        ``LogUnreachable``, ``LogRefused`` or another ``LogError``, after which nothing was stored.
         """
         with self._mutex:
             producer = self._started()
@@ -133,11 +134,11 @@ class Transactions:
                 if positions:
                     self._insist(lambda: self._send_positions(producer, positions, group))
             except (KafkaException, LogError) as error:
-                self._undo(producer, error)
+                self._undo(producer, error, records)
             try:
                 self._insist(lambda: producer.commit_transaction(TRANSACTION))
             except KafkaException as error:
-                self._undo(producer, error)
+                self._undo(producer, error, records)
             while not deliveries.complete:
                 producer.poll(TURN)
             self._address.heard.clear()
@@ -166,7 +167,7 @@ class Transactions:
                 self._insist(lambda: producer.init_transactions(TRANSACTION))
             except KafkaException as error:
                 if code_of(error) in NO_TRANSACTIONS:
-                    raise LogError(
+                    raise LogRefused(
                         f"the cluster refuses transactions ({error.args[0].str()}): let this user write and describe "
                         f"transactional ids that begin with '{self._address.namespace}', or put transactions=no into "
                         "--log, and outputs are stored at least once"
@@ -208,7 +209,7 @@ class Transactions:
                     raise
                 self._clock.sleep(0.02)
 
-    def _undo(self, producer: Producer, error: Exception) -> None:
+    def _undo(self, producer: Producer, error: Exception, records: Sequence[Record]) -> None:
         """Raises what became of the transaction that failed."""
         reason = error.args[0] if isinstance(error, KafkaException) else None
         if reason is not None and (reason.fatal() or not reason.txn_requires_abort()):
@@ -218,12 +219,16 @@ class Transactions:
             self._insist(lambda: producer.abort_transaction(TRANSACTION))
         except KafkaException as failed:
             self._drop()
-            raise Unknown(failed.args[0].str()) from None
+            if (
+                code_of(failed) != KafkaError.INVALID_TXN_STATE
+            ):  # the broker knows of none: its first record was refused
+                raise Unknown(failed.args[0].str()) from None
         if reason is None:
             raise error
         if code_of(KafkaException(reason)) in GROUP_REFUSED:
             raise Refused from None
-        raise translated(reason, "commit") from None
+        topics = ", ".join(sorted({f"'{record.topic}'" for record in records}))
+        raise translated(reason, f"store in {topics}") from None
 
     def _drop(self) -> None:
         if self._producer is not None:
@@ -238,7 +243,7 @@ def durable(address: Address, **settings: Any) -> dict[str, Any]:
         "enable.idempotence": True,
         "linger.ms": 0,
         "compression.type": "lz4",
-        "message.max.bytes": address.limits.record + (64 << 10),
+        "message.max.bytes": BATCH_LIMIT,
     }
     return configuration(address, **{**sending, **address.limits.producer, **settings})
 

@@ -117,7 +117,7 @@ class KafkaReader:
             places = [(advance.topic, advance.partition) for advance in done]
             self._check_held(places)
             self._own.check_advances(done)
-            records = [record for write in outputs for record in self._encodings.encode(self._catalog, write)]
+            records = [record for each in self._encodings.encode(self._catalog, outputs) for record in each]
             positions = [self._own.position(advance) for advance in done]
             try:
                 self._store(records, positions)

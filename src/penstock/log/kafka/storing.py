@@ -9,7 +9,7 @@ from typing import Protocol
 from confluent_kafka import Producer, TopicPartition
 
 from ...clock import Clock
-from ...errors import LogError
+from ...errors import LogError, LogRefused, LogUnreachable
 from .address import Address
 from .client import translated
 from .producing import DELIVERY, TURN, Deliveries, Record, Transactions, durable, produce
@@ -71,8 +71,10 @@ class AtLeastOnce:
                 self._producer.poll(TURN)
             if deliveries.error is not None:
                 raise translated(deliveries.error, "append", self._address.heard)
-        except LogError:
+        except LogError as error:
             self._drop()
+            if isinstance(error, LogRefused) and len(records) > 1:
+                raise LogUnreachable(str(error)) from None  # the others may be stored
             raise
         self._address.heard.clear()
         return deliveries.offsets

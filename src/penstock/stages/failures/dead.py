@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...batch import DEAD, Batch, TopicSpec, data_columns
 from ...schema.rows import is_json
@@ -33,8 +34,10 @@ DEAD_TOPIC = TopicSpec(
     ),
     key="topic",
 )
-"""``data``: the event as JSON; of a row that could not be decoded, its bytes in hex."""
+"""``data``: the event as JSON; of a row that could not be decoded, its bytes in hex; empty where no record of the log
+would have held the letter."""
 
+LEFT_OUT = "its data fit no record and are left out here; topic, partition and offset say where they are"
 TEXT_LIMIT = 16_384  # characters of a reason or a traceback that are kept
 
 
@@ -43,19 +46,22 @@ def letters(stage: str, work: Work, failures: Sequence[Failure], keys: pa.Array 
     failures = sorted(failures, key=lambda f: f.row)
     rows = np.array([f.row for f in failures], np.int64)
     bad = work.take(rows)
+    bare = pa.array([f.bare for f in failures], pa.bool_())
+    given = pa.nulls(len(rows), pa.string()) if keys is None else keys.take(pa.array(rows))
+    places = [f"{work.topic}/{p}/{at}" for p, at in zip(bad.partitions, bad.positions, strict=True)]
     columns = {
         "topic": [work.topic] * len(rows),
         "partition": bad.partitions,
         "offset": bad.positions,
         "stage": [stage] * len(rows),
         "error": [f.error for f in failures],
-        "reason": [clipped(f.reason) for f in failures],
+        "reason": [clipped(f"{f.reason}; {LEFT_OUT}" if f.bare else f.reason) for f in failures],
         "traceback": [clipped(f.traceback) for f in failures],
         "attempts": [f.attempts for f in failures],
-        "id": ids(bad),
-        "key": pa.nulls(len(rows), pa.string()) if keys is None else keys.take(pa.array(rows)),
+        "id": pc.if_else(bare, pa.array(places), ids(bad)),
+        "key": pc.if_else(bare, pa.nulls(len(rows), pa.string()), given),
         "time": times(bad),
-        "data": as_json(data_columns(bad.rows)),
+        "data": pc.if_else(bare, "", pa.array(as_json(data_columns(bad.rows)))),
     }
     return Output(DEAD, _record(columns), rows)
 

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 
 from ...batch import Span, TopicSpec, Write
 from ...clock import Clock
-from ...errors import Busy, LogFull, LogUnreachable, NotFound, SchemaChanged
+from ...errors import Busy, LogFull, LogRefused, LogUnreachable, NotFound, RowsTooLarge, SchemaChanged
 from ...log.interface import Log
 from ...settings import Settings
 from ...telemetry import logger
 from .intake import Envelope, Intake, Piece, Receipt, Request, Rows
 
-TOLD = (LogFull, NotFound, SchemaChanged, LogUnreachable)
+OURS = (NotFound, SchemaChanged, LogRefused, RowsTooLarge)
+"""What some requests of a group are the reason for: nothing of the group was stored, and the others may be."""
+TOLD = (LogFull, LogUnreachable, *OURS)
 """What publishers are told, and others are served after: nothing was stored, or, where the brokers went away,
 nothing was acknowledged."""
 EAGER_ROWS = 256  # a request of so many rows has its columns built at once, while the writer is busy with others
@@ -71,8 +73,8 @@ class Ingest:
     async def store(self, topic: str, rows: Rows, envelope: Envelope | None = None, *, size: int = 0) -> Receipt:
         """All of the rows or none; durable on return. ``size``: bytes as they were sent, for the metrics.
 
-        Raises ``InvalidEvent`` (found while building columns), ``LogFull``, ``NotFound``, ``SchemaChanged``,
-        ``LogUnreachable``.
+        Raises ``InvalidEvent`` (found while building columns), ``TooLarge`` (for a record of the log), ``LogFull``,
+        ``NotFound``, ``SchemaChanged``, ``LogUnreachable``, ``LogRefused``.
         """
         loop = asyncio.get_running_loop()
         request = Request(rows, envelope, loop.create_future(), size)
@@ -122,34 +124,42 @@ class Ingest:
         while (item := self._groups.get()) is not None:
             loop, group = item
             try:
-                spans: Sequence[Span] = self._log.append(group.writes) if group.writes else []
-            except TOLD as error:
-                loop.call_soon_threadsafe(self._refuse, loop, group, error)
+                results = self._append(group)
             except BaseException as error:
                 # A failed fsync may have lost pages that a second one would report as written: never go on.
                 _log.critical(f"the log failed, nothing more is acknowledged: {error}", exc_info=True)
                 self._fatal()
                 loop.call_soon_threadsafe(self._idle.set)  # where the process goes on, in tests, it can still close
                 return
-            else:
-                loop.call_soon_threadsafe(self._answer, loop, group, spans)
+            loop.call_soon_threadsafe(self._answer, loop, results)
+
+    def _append(self, group: Group) -> list[tuple[Piece, Sequence[Span] | Exception]]:
+        """What became of each piece. One that is refused is nobody else's loss: then each is stored by itself."""
+        try:
+            spans = iter(self._log.append(group.writes) if group.writes else ())
+        except TOLD as error:
+            if len(group.pieces) == 1 or not isinstance(error, OURS):
+                return [(piece, error) for piece in group.pieces]
+            return [result for piece in group.pieces for result in self._append(Group([piece], piece.writes))]
+        return [(piece, [next(spans) for _ in piece.writes]) for piece in group.pieces]
 
     # -- back on the event loop -----------------------------------------------
 
-    def _answer(self, loop: asyncio.AbstractEventLoop, group: Group, spans: Sequence[Span]) -> None:
-        start = 0
-        for piece in group.pieces:
-            stop = start + len(piece.writes)
-            try:
-                self.topics[piece.topic].answer(piece, spans[start:stop], self._clock.now())
-            except Exception as error:  # likewise; its rows are stored, and nobody is told that they are not
-                fail(piece.requests, error)
-            start = stop
-        self._flush(loop)
-
-    def _refuse(self, loop: asyncio.AbstractEventLoop, group: Group, error: Exception) -> None:
-        for piece in group.pieces:
-            fail(piece.requests, error)
+    def _answer(
+        self, loop: asyncio.AbstractEventLoop, results: Sequence[tuple[Piece, Sequence[Span] | Exception]]
+    ) -> None:
+        for piece, result in results:
+            if isinstance(result, RowsTooLarge):
+                # Those whose rows are not to blame wait for the next group, before all who came later.
+                good = self.topics[piece.topic].refuse(piece, result)
+                self._pending[piece.topic] = good + self._pending.get(piece.topic, [])
+            elif isinstance(result, Exception):
+                fail(piece.requests, result)
+            else:
+                try:
+                    self.topics[piece.topic].answer(piece, result, self._clock.now())
+                except Exception as error:  # likewise; its rows are stored, and nobody is told that they are not
+                    fail(piece.requests, error)
         self._flush(loop)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ...batch import ENVELOPE, Indices, Positions, Span, TopicSpec, Write
 from ...clock import Clock
+from ...errors import RowsTooLarge, TooLarge
 from ...log.interface import Log
 from ...partition import assign, group, key_text
 from ...schema.decode import Decoder
@@ -168,6 +169,23 @@ class Intake:
         parts = group(partitions)
         writes = [Write(self.spec.name, p, rows.take(pa.array(at))) for p, at in parts]
         return np.concatenate([at for _, at in parts]), writes
+
+    def refuse(self, piece: Piece, error: RowsTooLarge) -> list[Request]:
+        """Tell those whose rows are too large for the log which they are; all others are left."""
+        starts = np.cumsum([0, *(write.rows.num_rows for write in piece.writes)])
+        stored = np.concatenate([np.asarray(rows, np.int64) + starts[place] for place, rows in error.rows.items()])
+        large = np.sort(piece.kept[piece.order[stored]])  # places among the requests' rows
+        left: list[Request] = []
+        start = 0
+        for request in piece.requests:
+            first = int(large.searchsorted(start))
+            stop = start + len(request)
+            if first < len(large) and large[first] < stop:
+                request.fail(TooLarge(f"row {large[first] - start}: {error}"))
+            else:
+                left.append(request)
+            start = stop
+        return left
 
     def answer(self, piece: Piece, spans: Sequence[Span], now: int) -> None:
         """Tell every request where its rows are, and remember what must not come again."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -11,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.batch import JSON_SCHEMA, TopicSpec, Write
-from penstock.errors import LogError
+from penstock.errors import RowsTooLarge
 from penstock.log.kafka.numbering import ROWS
 from penstock.log.kafka.records.arrow import ArrowRecords, rows_of
 from penstock.log.kafka.records.interface import ORIGIN, Encoding, Headers, Incoming
@@ -227,9 +229,34 @@ def test_bytes_that_are_no_stream_are_rejected(value: bytes) -> None:
 
 
 @pytest.mark.parametrize("encoding", [arrow(), json()], ids=["arrow", "json"])
-def test_an_event_too_large_for_a_record_is_refused(encoding: Encoding) -> None:
-    with pytest.raises(LogError, match="does not fit a record"):
-        encoding.encode(SPEC, Write("t", 0, batch([GOOD, {"name": "x" * LIMIT, "n": 2}])))
+def test_events_too_large_for_a_record_are_named(encoding: Encoding) -> None:
+    large = {"name": "x" * LIMIT, "n": 2}
+    with pytest.raises(RowsTooLarge, match="for topic 't' does not fit a record") as error:
+        encoding.encode(SPEC, Write("t", 0, batch([GOOD, large, GOOD, GOOD, large])))
+    assert dict(error.value.rows) == {0: [1, 4]}
+
+
+HALF = "x" * (LIMIT // 2)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        {"_key": HALF},
+        {"_id": HALF},
+        {"_subject": HALF},
+        {"_extensions": {"more": HALF}},
+        {"_extensions": {f"x{n}": "" for n in range(40_000)}},  # the names, and what each header takes
+    ],
+    ids=lambda around: next(iter(around)),
+)
+def test_json_with_half_of_a_record_beside_its_data(around: dict[str, Any]) -> None:
+    fits = {"name": "a", "n": 1, **around}
+    encoding, spec = json(), replace(SPEC, key="name")
+    assert len(encoding.encode(spec, Write("t", 0, batch([fits])))) == 1
+    with pytest.raises(RowsTooLarge) as error:
+        encoding.encode(spec, Write("t", 0, batch([fits, {**fits, "name": HALF}])))
+    assert dict(error.value.rows) == {0: [1]}
 
 
 def test_a_batch_too_large_for_one_record_becomes_several() -> None:

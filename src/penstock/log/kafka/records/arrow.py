@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from ....batch import Rejected, TopicSpec, Write, joined
-from ....errors import LogError, SchemaChanged
+from ....errors import SchemaChanged
 from ...fitting import RowChecks, empty
 from ..numbering import MANY_A_RECORD, ROWS
-from .interface import Chunk, Incoming, Outgoing, origin_header, origin_of, parse_origin
+from .interface import Chunk, Headers, Incoming, Outgoing, origin_header, origin_of, parse_origin, too_large
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 CONTENT_TYPE = ("content-type", b"application/vnd.apache.arrow.stream")
@@ -39,8 +39,11 @@ class ArrowRecords:
         head = self._head(write.rows.schema)
         headers = [CONTENT_TYPE, *origin_header(write.origin)]
         found: list[Outgoing] = []
+        large: dict[int, int] = {}  # bytes by row
         for start in range(0, write.rows.num_rows, ROWS):
-            self._split(write.rows.slice(start, ROWS), head, headers, found)
+            self._split(write.rows, start, min(start + ROWS, write.rows.num_rows), head, headers, found, large)
+        if large:
+            raise too_large(spec, max(large.values()), self._limit, list(large))
         return found
 
     def decode(self, spec: TopicSpec, records: Sequence[Incoming]) -> list[Chunk]:
@@ -49,18 +52,25 @@ class ArrowRecords:
     # -- writing --------------------------------------------------------------
 
     def _split(
-        self, rows: pa.RecordBatch, head: bytes, headers: list[tuple[str, bytes]], found: list[Outgoing]
+        self,
+        rows: pa.RecordBatch,
+        start: int,
+        stop: int,
+        head: bytes,
+        headers: Headers,
+        found: list[Outgoing],
+        large: dict[int, int],
     ) -> None:
-        """One record, or halves of it until each is within the limit."""
-        value = b"".join((head, rows.serialize(), END_OF_STREAM))
+        """One record, or halves of it until each is within the limit or a single row."""
+        value = b"".join((head, rows.slice(start, stop - start).serialize(), END_OF_STREAM))
         if len(value) <= self._limit:
-            found.append(Outgoing(value, rows.num_rows, headers))
-            return
-        if rows.num_rows == 1:
-            raise LogError(f"an event of {len(value)} bytes does not fit a record of {self._limit}")
-        half = rows.num_rows // 2
-        for part in (rows.slice(0, half), rows.slice(half)):
-            self._split(part, head, headers, found)
+            found.append(Outgoing(value, stop - start, headers))
+        elif stop - start == 1:
+            large[start] = len(value)
+        else:
+            half = (start + stop) // 2
+            self._split(rows, start, half, head, headers, found, large)
+            self._split(rows, half, stop, head, headers, found, large)
 
     def _head(self, schema: pa.Schema) -> bytes:
         if (head := self._heads.get(schema)) is None:

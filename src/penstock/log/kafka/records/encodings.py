@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from ....batch import TopicSpec, Write
-from ....errors import SchemaChanged
+from ....errors import RowsTooLarge, SchemaChanged
 from ...fitting import RowChecks
 from ..catalog import Catalog
 from ..producing import Record
@@ -23,8 +23,22 @@ class Encodings:
         self._checks = RowChecks()
         self._by_name: dict[str, Encoding] = {"arrow": ArrowRecords(limit), "json": JsonRecords(limit)}
 
-    def encode(self, catalog: Catalog, write: Write) -> list[Record]:
-        """Raises ``NotFound``, ``SchemaChanged`` and ``LogError`` for rows that cannot be stored."""
+    def encode(self, catalog: Catalog, writes: Sequence[Write]) -> list[list[Record]]:
+        """Each write's. Raises ``NotFound``, ``SchemaChanged`` and ``RowsTooLarge`` for rows that cannot be stored."""
+        found: list[list[Record]] = []
+        large: dict[int, Sequence[int]] = {}
+        why = ""
+        for place, write in enumerate(writes):
+            try:
+                found.append(self._records(catalog, write))
+            except RowsTooLarge as error:
+                (large[place],) = error.rows.values()
+                why = why or str(error)
+        if large:
+            raise RowsTooLarge(why, large)
+        return found
+
+    def _records(self, catalog: Catalog, write: Write) -> list[Record]:
         catalog.partition(write.topic, write.partition)
         spec = self._fitting(catalog, write)
         name = catalog.name(write.topic)

@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from ....batch import Origin, Positions, Rejected, TopicSpec, Write
+from ....errors import RowsTooLarge
 from ..numbering import Numbering
 
 Headers = list[tuple[str, bytes]]
@@ -55,12 +56,17 @@ class Encoding(Protocol):
     numbering: Numbering
 
     def encode(self, spec: TopicSpec, write: Write) -> list[Outgoing]:
-        """The records of one write, in order. Raises ``LogError`` for a row too large for any."""
+        """The records of one write, in order. Raises ``RowsTooLarge``, as the only write of a call."""
         ...
 
     def decode(self, spec: TopicSpec, records: Sequence[Incoming]) -> list[Chunk]:
         """All of the records, in order. One that cannot be read becomes a chunk with its reason."""
         ...
+
+
+def too_large(spec: TopicSpec, size: int, limit: int, rows: Sequence[int]) -> RowsTooLarge:
+    """``size``: bytes of the largest."""
+    return RowsTooLarge(f"an event of {size} bytes for topic '{spec.name}' does not fit a record of {limit}", {0: rows})
 
 
 def origin_header(origin: Origin | None) -> Headers:

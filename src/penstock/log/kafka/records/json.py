@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....batch import ENVELOPE, Batch, Origin, Rejected, TopicSpec, Write, column, event_ids
-from ....errors import InvalidEvent, LogError, PenstockError
+from ....errors import InvalidEvent, PenstockError
 from ....partition import key_text
 from ....schema import cloudevents
 from ....schema.cloudevents import Attributes, check_data, decode_events
@@ -29,14 +29,16 @@ from ....schema.decode import Decoder
 from ....schema.encode import data_objects, keys
 from ....schema.rows import rules_of, with_rules
 from ..numbering import ONE_A_RECORD
-from .interface import Chunk, Headers, Incoming, Outgoing, origin_header, origin_of, parse_origin
+from .interface import Chunk, Headers, Incoming, Outgoing, origin_header, origin_of, parse_origin, too_large
 
 PARENT = (
     "penstock-parent"  # PARTITION/POSITION/ORDINAL, in the topic that the origin names; left out where the id ends so
 )
 COMMON: Headers = [("ce_specversion", b"1.0"), ("content-type", b"application/json")]
 STRUCTURED = b"application/cloudevents"
-SLACK = 4_096  # bytes of a record beside its value: the headers
+FRAMING = 512  # bytes of a record beside its value, its key and its headers
+HEADER = 10  # bytes of a header beside its name and its value
+HEADERS = 8_192  # bytes of a record's headers beside what a publisher has a say in
 _ENCODER = msgspec.json.Encoder()
 _PLACE = re.compile(r"\d+/\d+/\d+", re.ASCII)
 _Columns = dict[str, list[Any]]
@@ -48,17 +50,20 @@ class JsonRecords:
     numbering = ONE_A_RECORD
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit - SLACK
+        self._limit = limit - FRAMING
         self._decoders: dict[str, tuple[pa.Schema, Decoder]] = {}
 
     # -- writing --------------------------------------------------------------
 
     def encode(self, spec: TopicSpec, write: Write) -> list[Outgoing]:
         values = [_ENCODER.encode(data) for data in data_objects(write.rows)]
-        if values and (longest := max(map(len, values))) > self._limit:
-            raise LogError(f"an event of {longest} bytes does not fit a record of {self._limit}")
-        names = keys(write.rows, spec).cast(pa.binary()).to_pylist()
-        return list(map(Outgoing, values, repeat(1), _headers(spec, write), names))
+        names = keys(write.rows, spec)
+        found = list(map(Outgoing, values, repeat(1), _headers(spec, write), names.cast(pa.binary()).to_pylist()))
+        if values and max(map(len, values)) + _longest(names) + _attributes_at_most(write.rows) > self._limit:
+            large = {row: size for row, record in enumerate(found) if (size := _size(record)) > self._limit}
+            if large:
+                raise too_large(spec, max(large.values()), self._limit, list(large))
+        return found
 
     # -- reading --------------------------------------------------------------
 
@@ -105,6 +110,21 @@ def _headers(spec: TopicSpec, write: Write) -> list[Headers]:
         for headers, text in zip(found, extensions.to_pylist(), strict=True):
             headers += [(f"ce_{name}", _text(value).encode()) for name, value in _decoded(text).items()]
     return found
+
+
+def _size(record: Outgoing) -> int:
+    headers = sum(len(name) + len(value) + HEADER for name, value in record.headers)
+    return len(record.value) + len(record.key or b"") + headers
+
+
+def _attributes_at_most(rows: pa.RecordBatch) -> int:
+    """Bytes of the longest headers: an extension's name and value are in its text, and its ``ce_`` is not."""
+    share = {"_id": 1, "_source": 1, "_type": 1, "_subject": 1, "_extensions": 4}
+    return HEADERS + sum(share[name] * _longest(rows.column(name)) for name in share if name in rows.schema.names)
+
+
+def _longest(texts: pa.Array) -> int:
+    return pc.max(pc.binary_length(texts)).as_py() or 0
 
 
 def _bytes(values: pa.Array) -> list[bytes | None]:

@@ -1,0 +1,108 @@
+"""Rights on a cluster that are taken away while an app runs, and given back: told, and all goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from penstock.log.kafka.address import Address
+from penstock.log.kafka.client import admin
+
+from ..brokers import jars
+from ..brokers.cluster import SASL, Cluster, running
+from ..brokers.fixtures import or_skip
+from ..brokers.hub import AUTHORIZER
+from ..brokers.node import PASSWORD, USER
+from . import rig, steps
+
+LOGIN = {"KAFKA_USER": USER, "KAFKA_PASSWORD": PASSWORD}
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Cluster]:
+    """A broker that asks each user for rights; over PLAINTEXT, which the test uses, nobody needs any."""
+    with or_skip():
+        jars.classpath()
+    with running(tmp_path / "broker", overrides=AUTHORIZER) as cluster:
+        yield cluster
+
+
+@contextmanager
+def denied(cluster: Cluster, kind: ResourceType, name: str, operation: AclOperation) -> Iterator[None]:
+    where = kind, name, ResourcePatternType.LITERAL
+    user = f"User:{USER}", "*"
+    rights = [
+        AclBinding(*where, *user, AclOperation.ALL, AclPermissionType.ALLOW),
+        AclBinding(*where, *user, operation, AclPermissionType.DENY),
+    ]
+    client = admin(Address(cluster.bootstrap))
+    for done in client.create_acls(rights).values():
+        done.result(30)
+    try:
+        yield
+    finally:
+        all_of_it = AclBindingFilter(*where, None, None, AclOperation.ANY, AclPermissionType.ANY)
+        for removed in client.delete_acls([all_of_it]).values():
+            removed.result(30)
+
+
+def publish(url: str, count: int) -> httpx.Response:
+    rows = [{"key": f"k{n}", "writer": steps.PROBES, "seq": n} for n in range(count)]
+    return httpx.post(f"{url}/topics/steps/events", json=rows, timeout=60)
+
+
+def refused(url: str, count: int) -> bool:
+    answer = publish(url, count)
+    return answer.status_code == 503 and said(answer) and bool(answer.headers["retry-after"])
+
+
+def said(answer: httpx.Response) -> bool:
+    error: Mapping[str, Any] = answer.json()["error"]
+    return error["code"] == "log_refused" and "rights.steps" in error["message"] and "uthorization" in error["message"]
+
+
+def reasons(url: str) -> str:
+    return " ".join(each["reason"] for each in httpx.get(f"{url}/readyz", timeout=30).json()["reasons"])
+
+
+def test_rights_that_are_taken_away_and_given_back(
+    tmp_path: Path, guarded: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"kafka://{guarded.address(SASL)}/rights?security=sasl_plaintext"
+    data = tmp_path / "data"
+    with rig.running(steps.APP, data, workers=1, env=LOGIN, log=url) as run:
+        pids = {process.pid for process in (*run.children("gateway"), *run.children("worker"))}
+        steps.probe(run.url, 0)
+        with denied(guarded, ResourceType.TOPIC, "rights.steps", AclOperation.WRITE):
+            for count in (1, 16):  # one record, and a transaction
+                assert rig.eventually(lambda count=count: refused(run.url, count)), publish(run.url, count).text  # type: ignore[misc]
+        steps.probe(run.url, 1)
+        stage = [
+            (ResourceType.TOPIC, "rights.copies", AclOperation.WRITE),
+            (ResourceType.TOPIC, "rights.steps", AclOperation.READ),
+            (ResourceType.GROUP, "rights.copy", AclOperation.READ),
+        ]
+        for number, (kind, name, operation) in enumerate(stage, 2):
+            with denied(guarded, kind, name, operation):
+                assert publish(run.url, 16).status_code == 200
+                assert rig.eventually(lambda: "uthorization failed" in reasons(run.url)), reasons(run.url)
+            steps.probe(run.url, number)
+        assert rig.eventually(lambda: steps.lag(run.url) == 0)
+        assert rig.eventually(lambda: not reasons(run.url))
+        assert pids == {process.pid for process in (*run.children("gateway"), *run.children("worker"))}
+        assert run.stop() == 0
+    monkeypatch.setattr(rig, "log_url", lambda _: f"kafka://{guarded.bootstrap}/rights")
+    steps.judge(data, [])
