@@ -348,3 +348,15 @@ def test_an_artifact_that_is_missing_is_told(make: Make, monkeypatch: pytest.Mon
     fill(here.log, here.artifacts)
     (line,) = [line for line in migrate(here, there, quiet) if not line.same]
     assert (line.what, line.name, line.target) == ("registry", "artifact of delay/1", "missing")
+
+
+def test_an_event_too_large_for_the_target_is_named(make: Make, tmp_path: Path) -> None:
+    schema = pa.schema([pa.field("text", pa.string(), nullable=False)])
+    spec = TopicSpec("large", schema, 2)
+    source = make("sqlite")
+    source.log.create(spec)
+    texts = [pa.record_batch([pa.array(["x" * size])], schema=schema) for size in (10, 5_000, 10)]
+    source.log.append([Write("large", 1, rows) for rows in texts])
+    target = End("memory", MemoryLog(limit=1_000), Artifacts(tmp_path / "artifacts"), owners=False)
+    with pytest.raises(CannotStart, match=r"large/1/1 cannot be copied: .*retain= of 'large'"):
+        migrate(source, target, quiet)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ...batch import Batch, Span, TopicSpec, Write
+from ...errors import CannotStart, RowsTooLarge
 from ...log.interface import Seek
 from ..compose.backends import AppLog
 from .causal import Place, rounds
@@ -28,14 +29,18 @@ def copy(
     source: AppLog, target: AppLog, topics: Sequence[TopicSpec], there: Survey, progress: Progress
 ) -> tuple[Mapping[Place, Runs], Mapping[Place, Runs]]:
     """Append what the target lacks; ``there`` is what it has, the first rows of each partition. Returns the ranks of
-    the positions on both: those of the source, those of the target."""
+    the positions on both: those of the source, those of the target. Raises ``CannotStart`` for an event that the
+    target does not hold."""
     places = [(topic.name, p) for topic in topics for p in range(topic.partitions)]
     read = {place: Runs() for place in places}
     stored = {place: there.ranks.get(place, Runs()) for place in places}
     find = moved(read, stored)
     for found in rounds(source, [topic.name for topic in topics]):
         lacking = [part for batch in found.batches if len(part := _lacking(batch, read, stored))]
-        spans = target.append([Write(b.topic, b.partition, translated(b, find), b.origin) for b in lacking])
+        try:
+            spans = target.append([Write(b.topic, b.partition, translated(b, find), b.origin) for b in lacking])
+        except RowsTooLarge as error:
+            raise _too_large(lacking, error) from None
         for span in spans:
             _note(stored, span)
         for batch in found.batches:
@@ -47,6 +52,15 @@ def copy(
 def _lacking(batch: Batch, read: Mapping[Place, Runs], stored: Mapping[Place, Runs]) -> Batch:
     place = (batch.topic, batch.partition)
     return batch.slice(min(max(stored[place].total - read[place].total, 0), len(batch)), len(batch))
+
+
+def _too_large(batches: Sequence[Batch], error: RowsTooLarge) -> CannotStart:
+    place, rows = next(iter(error.rows.items()))
+    batch = batches[place]
+    return CannotStart(
+        f"{batch.topic}/{batch.partition}/{batch.positions[rows[0]]} cannot be copied: {error}; nothing behind it was. "
+        f"Let it expire on the source (retain= of '{batch.topic}'), and start this again"
+    )
 
 
 def _note(stored: Mapping[Place, Runs], span: Span) -> None:
