@@ -77,6 +77,7 @@ def test_brokers_away_for_ten_minutes(tmp_path: Path, three: Cluster, monkeypatc
             assert resident(running) - memory < SPARE, f"grown by {resident(running) - memory >> 20} MiB"
             three.heal()
             steps.probe(running.url, 1)
+            assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz", timeout=30).status_code == 200)
         assert steps.drained(running.url)
         assert running.stop() == 0
     steps.judge(tmp_path, publishers)

@@ -48,27 +48,37 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         settings,
         clock,
     )
-    reporter = Thread(target=report, args=(process, rooms), name="report")
-    serve(rooms, socket.socket(fileno=fd), process.stop, ready=reporter.start)
-    reporter.join()
+    # Two threads: brokers may take long to answer, and a process that says nothing is taken for a sick one.
+    threads = [Thread(target=target, args=(process, rooms)) for target in (report, gauge)]
+
+    def ready() -> None:
+        for thread in threads:
+            thread.start()
+
+    serve(rooms, socket.socket(fileno=fd), process.stop, ready=ready)
+    for thread in threads:
+        thread.join()
     rooms.registry.close()
     log.close()
 
 
 def report(process: Process, rooms: Rooms) -> None:
-    """Until told to stop: that this process lives, and the gauges that only a look at the log can tell."""
-    from .compose.measures import gauge_lag, gauge_models
-
-    due = 0.0
-    while True:
+    """Until told to stop: that this process lives."""
+    process.report({})
+    while not process.stop.wait(HEARTBEAT):
         process.report({})
-        if (began := time.monotonic()) >= due:
-            gauge_lag(rooms.log)
-            gauge_models(rooms.registry)
-            # With very many groups a look is dear; then it is taken less often.
-            due = time.monotonic() + max(GAUGES, (time.monotonic() - began) / SHARE)
-        if process.stop.wait(HEARTBEAT):
-            return
+
+
+def gauge(process: Process, rooms: Rooms) -> None:
+    """Until told to stop: what only a look at the log can tell."""
+    from .compose.measures import Gauges
+
+    gauges, wait = Gauges(rooms.log, rooms.registry), 0.0
+    while not process.stop.wait(wait):
+        began = time.monotonic()
+        answered = gauges.look()
+        # With very many groups a look is dear; then it is taken less often.
+        wait = max(GAUGES, (time.monotonic() - began) / SHARE) if answered else GAUGES
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from penstock.batch import Batch, TopicSpec, Write
 from penstock.clock import ManualClock
-from penstock.errors import Fenced, LogError, Overtaken
+from penstock.errors import Fenced, LogError, LogRefused, Overtaken
 from penstock.log.interface import Advance
 from penstock.log.kafka.address import Address
 from penstock.log.kafka.client import admin
@@ -55,6 +55,25 @@ def test_a_topic_keeps_its_id_until_it_is_made_anew(ours: Ours) -> None:
     assert identities.of([ours.name], 1.0) == {}
     ours.log.create(ours.spec)
     assert list(again := identities.of([ours.name], 0.0)) == [ours.name] and again != first
+
+
+def test_a_topic_that_is_gone_is_told_and_others_are_served(ours: Ours) -> None:
+    ours.log.create(TopicSpec("other", NUMBERS, 1))
+    ours.append(1)
+    reader = ours.log.reader("g", ["t", "other"], "m")
+    got: list[Batch] = []
+    eventually(lambda: got.extend(reader.read(10, 0.2)) or values(got) == [1], "it is read")
+    reader.commit([Advance("t", 0, got[-1].through)], [])
+    ours.delete()
+    with pytest.raises(LogRefused, match="topic 't' is not on the brokers any more"):
+        ours.log.ends("t")
+    for _ in range(2):
+        with pytest.raises(LogRefused, match="topic 't' is not on the brokers any more"):
+            ours.append(2)
+    ours.log.append([Write("other", 0, rows([3]))])
+    assert "t" not in {state.topic for state in ours.log.groups()}
+    ours.log.create(ours.spec)
+    ours.append(4)
 
 
 def test_brokers_that_do_not_answer_are_not_waited_for(ours: Ours) -> None:

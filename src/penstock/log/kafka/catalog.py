@@ -29,7 +29,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
 
 from ...batch import SYSTEM, TopicSpec
 from ...clock import Clock
-from ...errors import LogError, LogUnreachable, NotFound, PartitionsChanged, SchemaChanged
+from ...errors import LogError, LogRefused, LogUnreachable, NotFound, PartitionsChanged, SchemaChanged
 from ..fitting import grown
 from ..reading.holding import Place
 from .address import Address
@@ -85,12 +85,26 @@ class Catalog:
         return MANY_A_RECORD if self.topic(topic).encoding == "arrow" else ONE_A_RECORD
 
     def partition(self, topic: str, partition: int) -> None:
-        """Raises ``NotFound`` when there is no such partition, as far as Kafka knows now."""
+        """Raises ``NotFound`` when there is no such partition, as far as Kafka knows now; ``LogRefused`` when the topic
+        was found to be gone, and is not back."""
+        if self.is_gone(topic):
+            self.check_there([topic])
         if not 0 <= partition < self.topic(topic).partitions:
             self.refresh()
         count = self.topic(topic).partitions
         if not 0 <= partition < count:
             raise NotFound(f"topic '{topic}' has partitions 0 to {count - 1}, not {partition}")
+
+    def is_gone(self, topic: str) -> bool:
+        """Was it deleted, as far as was known at the last look?"""
+        return topic in self._declared and self.name(topic) not in self._partitions
+
+    def check_there(self, topics: Iterable[str]) -> None:
+        """Looks. Raises ``LogRefused`` for a deleted topic, which else looks like brokers that do not answer."""
+        with self._mutex:
+            self._partitions = self._count_partitions()
+            for topic in filter(self.is_gone, topics):
+                raise LogRefused(f"topic '{topic}' is not on the brokers any more: the next start makes it anew, empty")
 
     def topics(self) -> Sequence[TopicSpec]:
         with self._mutex:
@@ -146,7 +160,11 @@ class Catalog:
         wanted = dict.fromkeys(names, _spec(which))
         if not wanted:
             return {}
-        found = ask("ask for offsets", lambda: self._admin.list_offsets(wanted, isolation_level=isolation))
+        try:
+            found = ask("ask for offsets", lambda: self._admin.list_offsets(wanted, isolation_level=isolation))
+        except LogError:
+            self.check_there({topic for topic, _ in names.values()})
+            raise
         return {names[name]: int(answer.offset) for name, answer in found.items()}
 
     def end(self, topic: str, partition: int) -> int:

@@ -79,7 +79,11 @@ class KafkaLog:
         with self._mutex:
             records = self._encodings.encode(self.catalog, writes)
         sent = [record for each in records for record in each]
-        offsets = iter(self._send(sent))
+        try:
+            offsets = iter(self._send(sent))
+        except LogUnreachable:
+            self.catalog.check_there({write.topic for write in writes})
+            raise
         return [
             self._span(write, each, [next(offsets) for _ in each]) for write, each in zip(writes, records, strict=True)
         ]

@@ -109,7 +109,7 @@ class States:
     def _known(self, name: str, partition: int) -> Place | None:
         topic = self._catalog.own(name)
         declared = name.startswith(self._address.namespace) and self._catalog.is_declared(topic)
-        return (topic, partition) if declared else None
+        return (topic, partition) if declared and not self._catalog.is_gone(topic) else None
 
     # -- what follows from it -------------------------------------------------
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 
+from ...errors import LogError
 from ...log.interface import Inspect
 from ...models.interface import ModelVersion
 from ...models.registry import Registry
 from ...stages.budget import Budget
 from ...stages.scaling import capacity
-from ...telemetry import metrics
+from ...telemetry import logger, metrics
 from .scaling import Scaling
 
 USUAL = 1.0  # seconds of a pass, up to which none is left out of the fit as an exception
+
+log = logger(__name__)
 
 
 class StageMeasure:
@@ -68,8 +71,29 @@ def load_failed(version: ModelVersion) -> None:
     metrics().model_load_errors.labels(version.name, str(version.version), version.runtime).inc()
 
 
-def gauge_lag(log: Inspect) -> None:
-    counted, states = metrics(), log.groups()
+class Gauges:
+    """What is not counted but looked up. Used by one thread."""
+
+    def __init__(self, log: Inspect, registry: Registry) -> None:
+        self._log, self._registry = log, registry
+        self._told = False
+
+    def look(self) -> bool:
+        """Whether there was an answer. Without one they stay as they are, which is told once: the next may come."""
+        try:
+            gauge_lag(self._log)
+            gauge_models(self._registry)
+        except LogError as error:
+            if not self._told:
+                log.warning("the log does not say how far groups are, metrics stand still", reason=str(error))
+            self._told = True
+        else:
+            self._told = False
+        return not self._told
+
+
+def gauge_lag(events: Inspect) -> None:
+    counted, states = metrics(), events.groups()
     _scaling().see(states)
     for state in states:
         place = (state.topic, str(state.partition), state.group)
