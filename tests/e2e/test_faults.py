@@ -78,8 +78,9 @@ class Early(Ingest):
             groups += 1
             ends = {p.partition: p.end for p in self._log.partitions("steps")}
             at = [(w, ends[w.partition], w.rows.num_rows) for w in group.writes]
-            spans = [Span(w.topic, w.partition, end, end + rows - 1, rows) for w, end, rows in at]
-            loop.call_soon_threadsafe(self._answer, loop, group, spans)
+            spans = iter([Span(w.topic, w.partition, end, end + rows - 1, rows) for w, end, rows in at])
+            answers = [(piece, [next(spans) for _ in piece.writes]) for piece in group.pieces]
+            loop.call_soon_threadsafe(self._answer, loop, answers)
             if groups > 5 and not once.exists():
                 time.sleep(0.3)
                 once.touch()
