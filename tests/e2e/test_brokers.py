@@ -71,6 +71,7 @@ def test_brokers_away_for_ten_minutes(tmp_path: Path, three: Cluster, monkeypatc
             while time.monotonic() < began + AWAY:
                 answer = httpx.post(f"{running.url}/topics/steps/events", json=[STEP], timeout=60)
                 assert answer.status_code == 503 and answer.headers["retry-after"], answer.text
+                assert httpx.get(f"{running.url}/readyz", timeout=30).status_code == 503
                 time.sleep(10)
             assert done == [publisher.done for publisher in publishers], "acknowledged what no broker has"
             assert pids == {p.pid for p in running.family()}, "somebody ended because the brokers were away"

@@ -94,6 +94,7 @@ def test_rights_that_are_taken_away_and_given_back(
             (ResourceType.TOPIC, "rights.copies", AclOperation.WRITE),
             (ResourceType.TOPIC, "rights.steps", AclOperation.READ),
             (ResourceType.GROUP, "rights.copy", AclOperation.READ),
+            (ResourceType.GROUP, "rights.copy", AclOperation.DESCRIBE),  # how far it is
         ]
         for number, (kind, name, operation) in enumerate(stage, 2):
             with denied(guarded, kind, name, operation):

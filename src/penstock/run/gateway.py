@@ -11,11 +11,12 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from .directory import DataDirectory
-from .process import HEARTBEAT, Process, do_without_pandas
+from .process import HEARTBEAT, Process, StageStatus, do_without_pandas
 
 if TYPE_CHECKING:
-    from ..gateway.rooms import Rooms
+    from .compose.measures import Gauges
 
+LOG = "penstock.log"  # what a gateway calls its log where processes say how their stages are
 GAUGES = 5.0  # seconds between two looks at what is not counted but looked up
 SHARE = 0.01  # of a core that those looks may cost
 
@@ -33,6 +34,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     from ..settings import Settings
     from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log
+    from .compose.measures import Gauges
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
@@ -48,8 +50,9 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         settings,
         clock,
     )
+    gauges = Gauges(log, rooms.registry)
     # Two threads: brokers may take long to answer, and a process that says nothing is taken for a sick one.
-    threads = [Thread(target=target, args=(process, rooms)) for target in (report, gauge)]
+    threads = [Thread(target=target, args=(process, gauges)) for target in (report, gauge)]
 
     def ready() -> None:
         for thread in threads:
@@ -62,23 +65,22 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     log.close()
 
 
-def report(process: Process, rooms: Rooms) -> None:
-    """Until told to stop: that this process lives."""
-    process.report({})
-    while not process.stop.wait(HEARTBEAT):
-        process.report({})
+def report(process: Process, gauges: Gauges) -> None:
+    """Until told to stop: that this process lives, and whether its log answers."""
+    wait = 0.0
+    while not process.stop.wait(wait):
+        process.report({LOG: StageStatus(False, gauges.why)} if gauges.why else {})
+        wait = HEARTBEAT
 
 
-def gauge(process: Process, rooms: Rooms) -> None:
+def gauge(process: Process, gauges: Gauges) -> None:
     """Until told to stop: what only a look at the log can tell."""
-    from .compose.measures import Gauges
-
-    gauges, wait = Gauges(rooms.log, rooms.registry), 0.0
+    wait = 0.0
     while not process.stop.wait(wait):
         began = time.monotonic()
-        answered = gauges.look()
+        gauges.look()
         # With very many groups a look is dear; then it is taken less often.
-        wait = max(GAUGES, (time.monotonic() - began) / SHARE) if answered else GAUGES
+        wait = GAUGES if gauges.why else max(GAUGES, (time.monotonic() - began) / SHARE)
 
 
 if __name__ == "__main__":

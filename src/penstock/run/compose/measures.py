@@ -72,24 +72,24 @@ def load_failed(version: ModelVersion) -> None:
 
 
 class Gauges:
-    """What is not counted but looked up. Used by one thread."""
+    """What is not counted but looked up. ``why`` there was no answer to the last look, for any thread to read; empty:
+    there was one."""
 
     def __init__(self, log: Inspect, registry: Registry) -> None:
         self._log, self._registry = log, registry
-        self._told = False
+        self.why = ""
 
-    def look(self) -> bool:
-        """Whether there was an answer. Without one they stay as they are, which is told once: the next may come."""
+    def look(self) -> None:
+        """Without an answer they stay as they are, which is told once: the next may come."""
         try:
             gauge_lag(self._log)
             gauge_models(self._registry)
         except LogError as error:
-            if not self._told:
+            if not self.why:
                 log.warning("the log does not say how far groups are, metrics stand still", reason=str(error))
-            self._told = True
+            self.why = str(error)
         else:
-            self._told = False
-        return not self._told
+            self.why = ""
 
 
 def gauge_lag(events: Inspect) -> None:
