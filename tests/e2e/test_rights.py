@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,18 +34,24 @@ from . import rig, steps
 LOGIN = {"KAFKA_USER": USER, "KAFKA_PASSWORD": PASSWORD}
 
 
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A broker that asks each user for rights; over PLAINTEXT, which the test uses, nobody needs any."""
     with or_skip():
         jars.classpath()
-    with running(tmp_path / "broker", overrides=AUTHORIZER) as cluster:
+    with running(tmp_path_factory.mktemp("guarded"), overrides=AUTHORIZER) as cluster:
         yield cluster
 
 
 @contextmanager
-def denied(cluster: Cluster, kind: ResourceType, name: str, operation: AclOperation) -> Iterator[None]:
-    where = kind, name, ResourcePatternType.LITERAL
+def denied(
+    cluster: Cluster,
+    kind: ResourceType,
+    name: str,
+    operation: AclOperation,
+    pattern: ResourcePatternType = ResourcePatternType.LITERAL,
+) -> Iterator[None]:
+    where = kind, name, pattern
     user = f"User:{USER}", "*"
     rights = [
         AclBinding(*where, *user, AclOperation.ALL, AclPermissionType.ALLOW),
@@ -57,6 +66,16 @@ def denied(cluster: Cluster, kind: ResourceType, name: str, operation: AclOperat
         all_of_it = AclBindingFilter(*where, None, None, AclOperation.ANY, AclPermissionType.ANY)
         for removed in client.delete_acls([all_of_it]).values():
             removed.result(30)
+
+
+def test_a_start_without_the_right_to_transactions_is_explained(tmp_path: Path, guarded: Cluster) -> None:
+    log = f"kafka://{guarded.address(SASL)}/none?security=sasl_plaintext"
+    command = [sys.executable, "-m", "penstock", "run", str(steps.APP), "--data", str(tmp_path), "--log", log]
+    env = {**os.environ, **LOGIN}
+    with denied(guarded, ResourceType.TRANSACTIONAL_ID, "none.", AclOperation.WRITE, ResourcePatternType.PREFIXED):
+        done = subprocess.run([*command, "--port", "0"], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "let this user write and describe transactional ids that begin with 'none.'" in done.stderr
 
 
 def publish(url: str, count: int) -> httpx.Response:

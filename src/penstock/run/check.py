@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from ..telemetry import log_to_stderr, logger
 from .compose.backends import open_artifacts, open_log
 from .compose.prepare import is_own_code, prepare
 from .directory import DataDirectory
-from .process import MEND, die_with_parent
+from .process import die_with_parent, explained
 
 log = logger(__name__)
 
@@ -84,18 +85,12 @@ def _artifacts(directory: DataDirectory, url: str) -> Artifacts:
 
 
 def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "") -> None:
-    try:
+    with explained(PenstockError):
         checked = check(target, os.environ)
         Report(list(checked.resolved.findings)).raise_errors()
         directory, clock = DataDirectory(data), SystemClock()
-        events = open_log(directory, clock, Settings.from_env(), url)
-        try:
+        with closing(open_log(directory, clock, Settings.from_env(), url)) as events:
             prepare(checked.resolved.plan, events, _artifacts(directory, artifacts), clock)
-        finally:
-            events.close()
-    except PenstockError as error:
-        print(f"penstock: {error}", file=sys.stderr)
-        raise SystemExit(MEND) from None
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
     plan.write_bytes(plan_to_bytes(checked.resolved.plan))
 

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from .directory import DataDirectory
-from .process import HEARTBEAT, Process, StageStatus, do_without_pandas
+from .process import HEARTBEAT, Process, StageStatus, do_without_pandas, explained
 
 if TYPE_CHECKING:
     from .compose.measures import Gauges
@@ -27,6 +27,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     from ..batch import SYSTEM
     from ..clock import SystemClock
     from ..declare.codec import plan_from_bytes
+    from ..errors import LogRefused
     from ..gateway.rooms import Rooms
     from ..gateway.server import serve
     from ..gateway.workers import Workers
@@ -38,7 +39,8 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
-    log = open_log(directory, clock, settings, url, slot)
+    with explained(LogRefused):
+        log = open_log(directory, clock, settings, url, slot)
     rooms = Rooms(
         plan,
         log,

@@ -13,11 +13,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
+from ..errors import PenstockError
 from ..telemetry import log_to_stderr, logger, share_metrics
 from .directory import DataDirectory
 
@@ -83,6 +85,16 @@ class Process:
             self._silent = True
         else:
             self._silent = False
+
+
+@contextmanager
+def explained(*kinds: type[PenstockError]) -> Iterator[None]:
+    """What the user must mend is said without a traceback, and at start nobody tries it again."""
+    try:
+        yield
+    except kinds as error:
+        print(f"penstock: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(MEND) from None
 
 
 def do_without_pandas() -> None:

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from .directory import DataDirectory
-from .process import HEARTBEAT, Process, StageStatus, do_without_pandas
+from .process import HEARTBEAT, Process, StageStatus, do_without_pandas, explained
 
 if TYPE_CHECKING:
     from .compose.stages import Composition, Line
@@ -22,6 +22,7 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     do_without_pandas()
     from ..clock import SystemClock
     from ..declare.codec import plan_from_bytes
+    from ..errors import LogRefused
     from ..settings import Settings
     from ..stages.scoring.answer import Answers
     from .compose.backends import child_runner, open_artifacts, open_log
@@ -29,7 +30,8 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
-    log = open_log(directory, clock, settings, url, slot)
+    with explained(LogRefused):
+        log = open_log(directory, clock, settings, url, slot)
     runner = partial(child_runner, plan, settings)
     models = open_artifacts(directory, artifacts, several_hosts=bool(url))
     composition = Composition(plan, log, models, clock, settings, name, runner)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -36,7 +37,7 @@ from .address import Address
 from .client import ANSWER, ask, configuration, translated
 from .declaration import check_form, check_limits, configured, decoded, encoded, set_on
 from .durability import Durability
-from .identities import Identities
+from .identities import GLANCE, Identities
 from .numbering import MANY_A_RECORD, ONE_A_RECORD, Numbering
 from .producing import Appender, Record
 from .records.interface import Outgoing
@@ -100,9 +101,11 @@ class Catalog:
         return topic in self._declared and self.name(topic) not in self._partitions
 
     def check_there(self, topics: Iterable[str]) -> None:
-        """Looks. Raises ``LogRefused`` for a deleted topic, which else looks like brokers that do not answer."""
+        """Looks. Raises ``LogRefused`` for a deleted topic, which else looks like brokers that do not answer. Where they
+        do not answer this either, what was known stands."""
         with self._mutex:
-            self._partitions = self._count_partitions()
+            with suppress(LogError):
+                self._partitions = self._count_partitions(GLANCE)
             for topic in filter(self.is_gone, topics):
                 raise LogRefused(f"topic '{topic}' is not on the brokers any more: the next start makes it anew, empty")
 
@@ -178,9 +181,9 @@ class Catalog:
 
     # -- Kafka's side ---------------------------------------------------------
 
-    def _count_partitions(self) -> dict[str, int]:
+    def _count_partitions(self, within: float = ANSWER) -> dict[str, int]:
         try:
-            found = self._admin.list_topics(timeout=ANSWER).topics
+            found = self._admin.list_topics(timeout=within).topics
         except KafkaException as error:
             raise translated(error, "ask for the topics") from None
         prefix = self._address.namespace
