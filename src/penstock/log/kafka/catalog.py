@@ -101,8 +101,10 @@ class Catalog:
         return topic in self._declared and self.name(topic) not in self._partitions
 
     def check_there(self, topics: Iterable[str]) -> None:
-        """Looks. Raises ``LogRefused`` for a deleted topic, which else looks like brokers that do not answer. Where they
-        do not answer this either, what was known stands."""
+        """Looks. Raises ``LogRefused`` for a deleted topic, which else looks like brokers that do not answer.
+
+        Where they do not answer this either, what was known stands.
+        """
         with self._mutex:
             with suppress(LogError):
                 self._partitions = self._count_partitions(GLANCE)
