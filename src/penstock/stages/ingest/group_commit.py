@@ -149,17 +149,17 @@ class Ingest:
         self, loop: asyncio.AbstractEventLoop, results: Sequence[tuple[Piece, Sequence[Span] | Exception]]
     ) -> None:
         for piece, result in results:
-            if isinstance(result, RowsTooLarge):
-                # Those whose rows are not to blame wait for the next group, before all who came later.
-                good = self.topics[piece.topic].refuse(piece, result)
-                self._pending[piece.topic] = good + self._pending.get(piece.topic, [])
-            elif isinstance(result, Exception):
-                fail(piece.requests, result)
-            else:
-                try:
-                    self.topics[piece.topic].answer(piece, result, self._clock.now())
-                except Exception as error:  # likewise; its rows are stored, and nobody is told that they are not
-                    fail(piece.requests, error)
+            topic = self.topics[piece.topic]
+            try:
+                if isinstance(result, RowsTooLarge):
+                    # Those whose rows are not to blame wait for the next group, before all who came later.
+                    self._pending[piece.topic] = topic.refuse(piece, result) + self._pending.get(piece.topic, [])
+                elif isinstance(result, Exception):
+                    fail(piece.requests, result)
+                else:
+                    topic.answer(piece, result, self._clock.now())
+            except Exception as error:  # likewise; where its rows are stored, nobody is told that they are not
+                fail(piece.requests, error)
         self._flush(loop)
 
 
