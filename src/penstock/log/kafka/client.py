@@ -99,7 +99,9 @@ def ask(doing: str, question: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
     """The answers of an ``AdminClient``'s futures, by what was asked for. Raises the first error, translated."""
     try:
         return {key: future.result(ANSWER) for key, future in question().items()}
-    except (KafkaException, TimeoutError) as error:
+    except TimeoutError:
+        raise LogUnreachable(f"{doing}: no answer within {ANSWER:g} s; do the brokers run?") from None
+    except KafkaException as error:
         raise translated(error, doing) from None
 
 
