@@ -18,9 +18,9 @@ from .tls import Authority, authority
 Settings = dict[str, Any]
 
 
-def topic(bootstrap: str, name: str, partitions: int = 1) -> str:
+def topic(bootstrap: str, name: str, **settings: str) -> str:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for made in admin.create_topics([NewTopic(name, num_partitions=partitions)]).values():
+    for made in admin.create_topics([NewTopic(name, num_partitions=1, config=settings)]).values():
         made.result(PATIENCE)
     return name
 
@@ -175,7 +175,7 @@ def test_the_hub_takes_records_and_refuses_transactions(hub: Cluster, certificat
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
 def test_two_of_three_go_on(three: Cluster, prefix: str, how: str) -> None:
-    name = topic(three.bootstrap, prefix + how)
+    name = topic(three.bootstrap, prefix + how, **{"min.insync.replicas": "2"})
     produce(three.bootstrap, name, [b"before"])
     admin = AdminClient({"bootstrap.servers": three.bootstrap})
     leader = admin.list_topics(name, PATIENCE).topics[name].partitions[0].leader

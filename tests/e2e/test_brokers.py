@@ -106,7 +106,9 @@ def ids_for_any_client(bootstrap: str, topic: str) -> list[str]:
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
     ids, ended = [], set[int | None]()
+    until = time.monotonic() + 10 * rig.PATIENCE
     while len(ended) < len(partitions):
+        assert time.monotonic() < until, f"the ends of {len(partitions) - len(ended)} partitions were not found"
         for message in consumer.consume(10_000, 1.0):
             if message.error() is None:
                 ids.append(dict(message.headers() or ())["ce_id"].decode())

@@ -53,7 +53,8 @@ class Reader(Protocol):
         """Append ``outputs`` and move the group's positions, all in one durable transaction.
 
         An advance into the middle of a batch read is legal, and so is one without rows. Raises ``Fenced`` with the
-        partitions lost, and then nothing was stored; the caller drops their work and commits the rest again.
+        partitions lost, and then nothing was stored; the caller drops their work and commits the rest again. So does
+        ``RowsTooLarge``, with the rows of the outputs that the log does not hold.
         """
         ...
 
@@ -84,7 +85,7 @@ class Log(Protocol):
         """Store all of the writes or none; durable on return. One span a write, in their order.
 
         Rows keep their order within a partition. Raises ``NotFound`` (topic or partition), ``SchemaChanged`` (columns
-        that do not fit), ``RowsTooLarge`` (where a row has a limit), ``LogFull``.
+        that do not fit), ``RowsTooLarge`` (where a row has a limit), ``LogFull``, ``LogUnreachable``, ``LogRefused``.
         """
         ...
 

@@ -54,7 +54,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     )
     gauges = Gauges(log, rooms.registry)
     # Two threads: brokers may take long to answer, and a process that says nothing is taken for a sick one.
-    threads = [Thread(target=target, args=(process, gauges)) for target in (report, gauge)]
+    threads = [Thread(target=target, args=(process, gauges), name=target.__name__) for target in (report, gauge)]
 
     def ready() -> None:
         for thread in threads:
