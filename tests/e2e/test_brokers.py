@@ -80,6 +80,7 @@ def test_brokers_away_for_ten_minutes(tmp_path: Path, three: Cluster, monkeypatc
             steps.probe(running.url, 1)
             assert rig.eventually(lambda: httpx.get(f"{running.url}/readyz", timeout=30).status_code == 200)
         assert steps.drained(running.url)
+        assert pids == {p.pid for p in running.family()}, "somebody ended because the brokers came back"
         assert running.stop() == 0
     steps.judge(tmp_path, publishers)
 

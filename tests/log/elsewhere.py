@@ -72,7 +72,7 @@ class LogElsewhere:
     def ends(self, topic: str) -> Mapping[int, int]:
         return cast(Mapping[int, int], self.ask(-1, "ends", topic))
 
-    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+    def positions(self, groups: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str, int], int]:
         return cast(Mapping[tuple[str, str, int], int], self.ask(-1, "positions", list(groups)))
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import Write
-from penstock.errors import Corrupt, DiskFailed, LogUnusable, Overtaken
+from penstock.errors import Corrupt, DiskFailed, LogError, LogRefused, LogUnreachable, LogUnusable, Overtaken
 from penstock.log.interface import Advance
 from penstock.stages import pump as pump_module
 from penstock.stages.interface import Outcome, Work
@@ -286,6 +286,21 @@ def test_a_damaged_partition_is_named_and_said_once_to_the_log(
     assert "in/2" in pump.status.why
     assert rig.clock.monotonic() == 4.0, "it does not spin on what it knows"
     assert [r.getMessage() for r in caplog.records].count("partition damaged") == 1
+
+
+@pytest.mark.parametrize("error", [LogUnreachable("the brokers are away"), LogRefused("no right to read in")])
+def test_a_log_that_does_not_answer_is_told_without_a_traceback(
+    rig: Any, copies: Any, caplog: pytest.LogCaptureFixture, error: LogError
+) -> None:
+    """It is tried again for as long as they are away, and no line of code is to blame."""
+    rig.publish(range(8))
+    pump = rig.pump(rig.transform(lambda rows, _: copies(rows)))
+    pump._reader = Raising(pump._reader, [error])
+    pump.step(0.0)
+    assert not pump.status.ready and str(error) in pump.status.why
+    assert caplog.records and not any(record.exc_info for record in caplog.records)
+    rig.drain(pump, 60)
+    assert pump.status.ready and len(rig.rows("out")) == 8
 
 
 def test_a_partition_that_reads_again_is_well_again(rig: Any, copies: Any) -> None:

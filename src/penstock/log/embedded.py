@@ -115,7 +115,7 @@ class EmbeddedLog:
             self._engine.refresh(db, read_state(db))
             return states.ends(db, self._engine.catalog, topic)
 
-    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+    def positions(self, groups: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str, int], int]:
         with self._looking() as db:
             self._engine.refresh(db, read_state(db))
             return states.positions(db, self._engine.catalog, groups)

@@ -135,9 +135,10 @@ class Frontier(Protocol):
         """``PartitionState.end`` of every partition."""
         ...
 
-    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
-        """``GroupState.through`` by group, topic and partition.
+    def positions(self, groups: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str, int], int]:
+        """``GroupState.through`` of each group in a topic, by group, topic and partition.
 
-        Where nothing has been committed there is no entry; for a group that is not there, none at all.
+        Where nothing has been committed there is no entry; for a group that is not there, none at all. Raises
+        ``NotFound`` for a topic that is not there.
         """
         ...

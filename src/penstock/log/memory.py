@@ -103,11 +103,13 @@ class MemoryLog:
         with self._store.changed:
             return {p.place[1]: p.end for p in self._store.topic(topic).partitions}
 
-    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+    def positions(self, groups: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str, int], int]:
         with self._store.changed:
-            there = {name: self._store.groups[name] for name in groups if name in self._store.groups}
             return {
-                (name, *place): through for name, group in there.items() for place, through in group.through.items()
+                (name, *p.place): self._store.groups[name].through[p.place]
+                for name, topic in groups
+                for p in self._store.topic(topic).partitions
+                if name in self._store.groups and p.place in self._store.groups[name].through
             }
 
     def _state(self, name: str, group: Group, place: Place) -> GroupState:

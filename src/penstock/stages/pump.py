@@ -10,7 +10,17 @@ import numpy as np
 
 from ..batch import DEAD, Batch, Origin, Write
 from ..clock import Clock
-from ..errors import Corrupt, DiskFailed, Fenced, LogError, LogUnusable, Overtaken, RowsTooLarge
+from ..errors import (
+    Corrupt,
+    DiskFailed,
+    Fenced,
+    LogError,
+    LogRefused,
+    LogUnreachable,
+    LogUnusable,
+    Overtaken,
+    RowsTooLarge,
+)
 from ..log.interface import Advance, Reader, Seek
 from ..telemetry import logger
 from .emit import Emitter, split, spread
@@ -115,7 +125,8 @@ class Pump:
             raise
         except Exception as error:
             # A fault of ours or of the log: nothing is known of the rows, so they are held like any others.
-            log.error("pass failed", stage=self._stage.name, exc_info=True)
+            if not isinstance(error, LogUnreachable | LogRefused):  # no line of code is to blame
+                log.error("pass failed", stage=self._stage.name, exc_info=True)
             return self._hold(Sick(f"{type(error).__name__}: {error}"))
 
     # -- a pass ---------------------------------------------------------------

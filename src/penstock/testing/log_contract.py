@@ -718,19 +718,22 @@ class LogContract:
 
     def test_the_positions_of_groups_are_those_that_were_committed(self, log: Log, twin: Log) -> None:
         log.create(numbers(partitions=3))
+        log.create(numbers("u"))
         log.append([write(range(5)), write(range(3), partition=2)])
-        assert looked(twin).positions(["g", "absent"]) == {}
+        assert looked(twin).positions([("g", "t"), ("absent", "t")]) == {}
         reader = log.reader("g", ["t"], "m")
         taken = reader.read(100, 0)
         first = {b.partition: int(b.positions[1]) for b in taken}  # inside of what was stored at once
         reader.commit([Advance("t", p, position) for p, position in first.items()], [])
         expected = {("g", "t", partition): position for partition, position in first.items()}
         for seen in (looked(log), looked(twin)):
-            becomes(partial(seen.positions, ["absent", "g"]), expected)
+            becomes(partial(seen.positions, [("absent", "t"), ("g", "t")]), expected)
             assert expected == {
                 (s.group, s.topic, s.partition): s.through for s in seen.groups() if s.through is not None
             }
-            assert seen.positions(["absent"]) == seen.positions([]) == {}
+            assert seen.positions([("absent", "t")]) == seen.positions([("g", "u")]) == seen.positions([]) == {}
+        with pytest.raises(NotFound):
+            looked(log).positions([("g", "absent")])
 
     # -- trouble --------------------------------------------------------------
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import psutil
 import pytest
 
-from penstock.batch import Write
+from penstock.batch import TopicSpec, Write
 from penstock.errors import LogUnreachable
+from penstock.log.interface import Advance
+from penstock.log.kafka.address import Address
 from penstock.log.kafka.log import KafkaLog
+from penstock.testing.log_contract import NUMBERS, write
 
 from ...brokers.cluster import Cluster
 from .child import PARTITIONS, opened, rows
@@ -99,6 +103,27 @@ def test_all_brokers_away_for_half_a_minute(three: Cluster, moving: Moving) -> N
     three.heal()
     goes_on(moving)
     end(moving)
+
+
+def test_the_first_look_after_a_brokers_death_finds_all_groups(three: Cluster, prefix: str) -> None:
+    """Also those that it coordinated: they have another coordinator by then."""
+    with closing(KafkaLog(Address(three.bootstrap, prefix))) as log:
+        log.create(TopicSpec("t", NUMBERS))
+        log.append([write(range(10))])
+        for n in range(8):
+            with closing(log.reader(f"g{n}", ["t"], "m")) as reader:
+                reader.read(10, 0)
+                reader.commit([Advance("t", 0, n)], [])
+        before = through(log)
+        assert sorted(before.values()) == list(range(8))
+        for number in (1, 2, 3):
+            three.kill(number)
+            assert through(log) == before
+            three.heal()
+
+
+def through(log: KafkaLog) -> dict[str, int | None]:
+    return {state.group: state.through for state in log.groups()}
 
 
 def test_an_append_without_brokers_raises_in_bounded_time(three: Cluster, moving: Moving) -> None:

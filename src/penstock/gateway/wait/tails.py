@@ -104,7 +104,7 @@ class Tail:
         # The positions come first: what a stage had committed by then, the reading below is sure to see.
         groups: Mapping[tuple[str, str, int], int] = {}
         if any(w.armed for w in self._present()):
-            groups = self._log.positions({hop.stage for hop in self.hops})
+            groups = self._log.positions({(hop.stage, hop.source) for hop in self.hops})
         batches = self._read(LOOK)
         # And those who wait come last: who joined while this was reading may find here what it waits for.
         for waiter in self._present():

@@ -34,7 +34,7 @@ from ...errors import LogError, LogRefused, LogUnreachable, NotFound, Partitions
 from ..fitting import grown
 from ..reading.holding import Place
 from .address import Address
-from .client import ANSWER, ask, configuration, translated
+from .client import ANSWER, ask, configuration, persistently, translated
 from .declaration import check_form, check_limits, configured, decoded, encoded, set_on
 from .durability import Durability
 from .identities import GLANCE, Identities
@@ -165,8 +165,13 @@ class Catalog:
         wanted = dict.fromkeys(names, _spec(which))
         if not wanted:
             return {}
+
+        def attempt(within: float) -> dict[TopicPartition, Any]:
+            asked = self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=within)
+            return ask("ask for offsets", lambda: asked)
+
         try:
-            found = ask("ask for offsets", lambda: self._admin.list_offsets(wanted, isolation_level=isolation))
+            found = persistently(self._admin, attempt)
         except LogError:
             self.check_there({topic for topic, _ in names.values()})
             raise

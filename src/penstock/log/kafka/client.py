@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -16,6 +17,7 @@ from .heard import Heard, Lines
 T = TypeVar("T")
 
 ANSWER = 15.0  # seconds within which a broker must answer a question
+ATTEMPTS = 3  # of one question in that time, where another broker may know better
 
 AWAY = {
     KafkaError._TRANSPORT,
@@ -67,7 +69,7 @@ def configuration(address: Address, **settings: Any) -> dict[str, Any]:
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 2_000,
         "error_cb": address.heard.note,
-        "logger": _quiet(address.heard),
+        "logger": _lines(address.heard),
         **address.client,
         **settings,
     }
@@ -105,13 +107,40 @@ def ask(doing: str, question: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
         raise translated(error, doing) from None
 
 
+def persistently(admin: AdminClient, attempt: Callable[[float], T]) -> T:
+    """``attempt(seconds)``, and again while it raises ``LogUnreachable`` and other brokers answer, ``ANSWER`` in all.
+
+    For what goes to certain brokers. One that has just died is asked for as long as the client thinks that it is the
+    one, and what it thinks is only put right by asking which brokers there are.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(LogUnreachable):
+            return attempt(ANSWER / ATTEMPTS)
+        if not _refreshed(admin):
+            break
+    return attempt(ANSWER / ATTEMPTS)
+
+
+def _refreshed(admin: AdminClient) -> bool:
+    try:
+        admin.list_topics(timeout=ANSWER / ATTEMPTS)
+    except KafkaException:
+        return False
+    return True
+
+
+def quiet(address: Address) -> dict[str, Any]:
+    """What every client is told that is never polled: to say nothing, since what it said would be kept for good."""
+    heard = ("error_cb", "logger")
+    return {**{name: value for name, value in configuration(address).items() if name not in heard}, "log_level": 0}
+
+
 def admin(address: Address) -> AdminClient:
-    """It is never polled, so it is told to say nothing: what it said would be kept for good."""
-    quiet = {name: value for name, value in configuration(address).items() if name not in ("error_cb", "logger")}
-    return AdminClient({**quiet, "log_level": 0})
+    """Not to be asked what a group's coordinator answers: see ``groups``."""
+    return AdminClient(quiet(address))
 
 
-def _quiet(heard: Heard) -> logging.Logger:
+def _lines(heard: Heard) -> logging.Logger:
     lines = logging.Logger("librdkafka", logging.INFO)
     lines.addHandler(Lines(heard))
     return lines

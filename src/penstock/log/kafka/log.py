@@ -136,7 +136,7 @@ class KafkaLog:
         self._check_open()
         return self._states.ends(topic)
 
-    def positions(self, groups: Iterable[str]) -> Mapping[tuple[str, str, int], int]:
+    def positions(self, groups: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str, int], int]:
         self._check_open()
         return self._states.positions(groups)
 

@@ -1,14 +1,14 @@
 """The log on Kafka as an operator sees it.
 
-However many topics and groups there are, it takes a handful of requests and one for each group. What is exact and what
-is estimated, ``looking`` says.
+However many topics there are, it takes a handful of requests, and a few for each group. What is exact and what is
+estimated, ``looking`` says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ...clock import Clock
@@ -16,7 +16,7 @@ from ..interface import GroupState, PartitionState
 from ..reading.holding import Place
 from .address import Address
 from .catalog import Catalog
-from .client import ANSWER, ask
+from .groups import Groups
 from .looking import RECORDS, Look, Looks
 from .membership import Committed
 
@@ -29,7 +29,8 @@ class States:
     """Safe to use from several threads."""
 
     def __init__(self, address: Address, admin: AdminClient, catalog: Catalog, clock: Clock) -> None:
-        self._address, self._admin, self._catalog, self._clock = address, admin, catalog, clock
+        self._address, self._catalog, self._clock = address, catalog, clock
+        self._groups = Groups(address, admin)
         self._looks = Looks(address, catalog, clock)
 
     def partitions(self, topic: str) -> Sequence[PartitionState]:
@@ -40,13 +41,14 @@ class States:
         return [self._partition(*spot, first[spot[0]], end[spot[0]], looks[spot]) for spot in spots]
 
     def groups(self) -> Sequence[GroupState]:
-        self._catalog.refresh()
-        names = [name for name in self._group_names() if name.startswith(self._address.namespace)]
-        if not names:
-            return []
-        owners, positions = self._owners(names), self._positions(names)
+        places = [(t.name, p) for t in self._catalog.topics() for p in range(t.partitions) if self._is_there(t.name)]
+        owners: dict[_Member, str] = {}
+        positions: dict[_Member, Committed] = {}
+        for name in self._groups.names():
+            owners |= self._owners(name)
+            positions |= self._positions(name, places)
         members = sorted({*owners, *positions})
-        places = {place for _, place in members}
+        places = sorted({place for _, place in members})
         first, end = self._catalog.offsets(places, "earliest"), self._catalog.offsets(places, "latest")
         spots = {m: (m[1], _next(positions.get(m), first[m[1]])) for m in members}
         looks = self._looks.at(spots.values(), end)
@@ -58,58 +60,44 @@ class States:
         ends = self._catalog.offsets([(topic, p) for p in range(self._catalog.topic(topic).partitions)], "latest")
         return {place[1]: self._position(place, Committed(end)) for place, end in ends.items()}
 
-    def positions(self, groups: Iterable[str]) -> dict[tuple[str, str, int], int]:
-        """A request for each group."""
-        found = self._positions([self._address.namespace + group for group in groups])
+    def positions(self, groups: Iterable[tuple[str, str]]) -> dict[tuple[str, str, int], int]:
+        """A request for each."""
+        found = {
+            member: committed
+            for group, topic in groups
+            for member, committed in self._positions(
+                self._address.namespace + group, [(topic, p) for p in range(self._catalog.topic(topic).partitions)]
+            ).items()
+        }
         return {
             (name.removeprefix(self._address.namespace), *place): self._position(place, committed) - 1
             for (name, place), committed in found.items()
         }
 
     def close(self) -> None:
+        self._groups.close()
         self._looks.close()
 
     # -- what the brokers say -------------------------------------------------
 
-    def _group_names(self) -> list[str]:
-        asked = {"groups": self._admin.list_consumer_groups(request_timeout=ANSWER)}
-        return sorted(group.group_id for group in ask("ask for the groups", lambda: asked)["groups"].valid)
-
-    def _owners(self, names: list[str]) -> dict[_Member, str]:
-        """A member's name is its process's; on several hosts those repeat."""
-        described = ask("ask for the groups", lambda: self._admin.describe_consumer_groups(names))
+    def _owners(self, name: str) -> dict[_Member, str]:
         return {
-            (name, place): f"{member.client_id}@{member.host.lstrip('/')}"
-            for name, group in described.items()
-            for member in group.members
-            for p in member.assignment.topic_partitions
-            if (place := self._known(p.topic, p.partition)) is not None
+            (name, (topic, partition)): owner
+            for owner, owned in self._groups.members(name).items()
+            for on_cluster, partition in owned
+            if on_cluster.startswith(self._address.namespace) and self._is_there(topic := self._catalog.own(on_cluster))
         }
 
-    def _positions(self, names: list[str]) -> dict[_Member, Committed]:
-        asked = [self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]) for name in names]
-        answers = ask("ask for positions", lambda: {name: f for each in asked for name, f in each.items()})
-        found = [
-            (name, p, committed)
-            for name, answer in answers.items()
-            for p in answer.topic_partitions
-            if (committed := Committed.of(p)) is not None
-        ]
-        if any(self._known(p.topic, p.partition) is None for _, p, _ in found):
-            self._catalog.refresh()  # another process may have declared it
-        return {
-            (name, place): committed
-            for name, p, committed in found
-            if (place := self._known(p.topic, p.partition)) is not None
-        }
+    def _positions(self, name: str, places: Sequence[Place]) -> dict[_Member, Committed]:
+        asked = [TopicPartition(self._catalog.name(topic), p) for topic, p in places]
+        answers = zip(places, self._groups.positions(name, asked), strict=True)
+        return {(name, place): at for place, answer in answers if (at := Committed.of(answer)) is not None}
 
     def _position(self, place: Place, at: Committed) -> int:
         return self._catalog.numbering(place[0]).position(at.offset, at.row)
 
-    def _known(self, name: str, partition: int) -> Place | None:
-        topic = self._catalog.own(name)
-        declared = name.startswith(self._address.namespace) and self._catalog.is_declared(topic)
-        return (topic, partition) if declared and not self._catalog.is_gone(topic) else None
+    def _is_there(self, topic: str) -> bool:
+        return self._catalog.is_declared(topic) and not self._catalog.is_gone(topic)
 
     # -- what follows from it -------------------------------------------------
 

@@ -32,10 +32,13 @@ def ends(db: apsw.Connection, catalog: Catalog, topic: str) -> dict[int, int]:
     return {row.number: row.next for row in rows}
 
 
-def positions(db: apsw.Connection, catalog: Catalog, groups: Iterable[str]) -> dict[tuple[str, str, int], int]:
-    query = "SELECT p.grp, p.tp FROM position p JOIN grp g ON g.id = p.grp WHERE g.name = ?"
-    rows: list[Any] = [(name, *row) for name in groups for row in db.execute(query, (name,)).fetchall()]
-    found = {(name, *catalog.places[tp]): position(db, catalog, group, tp) for name, group, tp in rows}
+def positions(
+    db: apsw.Connection, catalog: Catalog, groups: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str, int], int]:
+    query = "SELECT p.grp FROM position p JOIN grp g ON g.id = p.grp WHERE g.name = ? AND p.tp = ?"
+    asked = [(name, tp) for name, topic in groups for tp in catalog.topic(topic).tps]
+    rows: list[Any] = [(*place, *row) for place in asked for row in db.execute(query, place).fetchall()]
+    found = {(name, *catalog.places[tp]): position(db, catalog, group, tp) for name, tp, group in rows}
     return {place: through for place, through in found.items() if through is not None}
 
 
