@@ -5,10 +5,10 @@ import os
 import pytest
 from hypothesis import settings
 
-from .brokers.fixtures import BROKERS, GROUP, _three, certificates, hub, kafka, prefix, secured, three
+from .brokers.fixtures import BROKERS, GROUP, _three, alone, certificates, hub, kafka, prefix, secured, three
 from .buckets.fixtures import bucket, moto
 
-__all__ = ["_three", "bucket", "certificates", "hub", "kafka", "moto", "prefix", "secured", "three"]
+__all__ = ["_three", "alone", "bucket", "certificates", "hub", "kafka", "moto", "prefix", "secured", "three"]
 
 settings.register_profile("shared machine", deadline=None)  # a test never asserts a time
 settings.load_profile("shared machine")

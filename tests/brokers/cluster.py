@@ -134,6 +134,12 @@ class Cluster:
     def resume(self, number: int) -> None:
         self.node(number).signal(signal.SIGCONT)
 
+    def throttle(self, rate: int) -> None:
+        """Whoever writes more than so many bytes a second to a broker is answered late."""
+        whom = ("--entity-type", "clients", "--entity-default")
+        what = ("--alter", "--add-config", f"producer_byte_rate={rate}")
+        self.node(1).administer("kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, *whom, *what)
+
     def heal(self) -> None:
         """Every broker runs again and every replica of every partition is in sync."""
         for node in self.nodes:

@@ -15,7 +15,7 @@ from .hub import running_hub
 from .jars import Missing
 from .tls import Authority, authority
 
-BROKERS = frozenset({"kafka", "secured", "hub", "three"})
+BROKERS = frozenset({"alone", "kafka", "secured", "hub", "three"})
 """The fixtures that start some. An idle one takes a twentieth of a core, so those of few modules end with each."""
 
 GROUP = "brokers of "
@@ -77,6 +77,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) -> It
     with or_skip():
         jars.classpath()
     with running_hub(tmp_path_factory.mktemp("hub"), certificates) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A single broker for one test, which may do to it what no other would like."""
+    with or_skip():
+        jars.classpath()
+    with running(tmp_path_factory.mktemp("alone")) as cluster:
         yield cluster
 
 

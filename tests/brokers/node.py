@@ -85,6 +85,11 @@ class Node:
                 pass
         self.kill()
 
+    def administer(self, *task: str) -> None:
+        """Run one of Kafka's own tools."""
+        done = subprocess.run(self._java(list(task)), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def tail(self, lines: int = 30) -> str:
         """The last of what it logged."""
         if not self._log.exists():

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import Write
-from penstock.errors import Corrupt, DiskFailed, LogError, LogRefused, LogUnreachable, LogUnusable, Overtaken
-from penstock.log.interface import Advance
+from penstock.errors import Corrupt, DiskFailed, Fenced, LogError, LogRefused, LogUnreachable, LogUnusable, Overtaken
+from penstock.log.interface import Advance, Seek
 from penstock.stages import pump as pump_module
 from penstock.stages.interface import Outcome, Work
+from penstock.stages.pace import Pace
 
 
 class Killed(BaseException):
@@ -301,6 +302,50 @@ def test_a_log_that_does_not_answer_is_told_without_a_traceback(
     assert caplog.records and not any(record.exc_info for record in caplog.records)
     rig.drain(pump, 60)
     assert pump.status.ready and len(rig.rows("out")) == 8
+
+
+class Throttled:
+    """A reader of a log that stores ``rate`` rows a second, and gives up what takes it ten seconds.
+
+    ``fences``: as Kafka does, when it is not known what became of a transaction; else as it does without transactions.
+    """
+
+    def __init__(self, rig: Any, reader: Any, rate: float, fences: bool) -> None:
+        self.rig, self.reader, self.rate, self.fences = rig, reader, rate, fences
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.reader, name)
+
+    def commit(self, done: Any, outputs: Any) -> None:
+        seconds = sum(write.rows.num_rows for write in outputs) / self.rate
+        self.rig.clock.advance(min(seconds, 10.0))
+        if seconds < 10.0:
+            return self.reader.commit(done, outputs)
+        if not self.fences:
+            raise LogUnreachable("not acknowledged in time")
+        self.reader.seek(Seek("in", None, "committed"))
+        raise Fenced([(advance.topic, advance.partition) for advance in done])
+
+
+def throttled(rig: Any, copies: Any, fences: bool) -> None:
+    """4,000 rows, of which fewer than 200 are stored in time."""
+    rig.publish(range(4_000))
+    pump = rig.pump(rig.transform(lambda rows, _: copies(rows)))
+    pump._reader = Throttled(rig, pump._reader, 20.0, fences)
+    rig.drain(pump, 600)
+    assert sorted(r["n"] for r in rig.rows("out")) == list(range(4_000))
+
+
+@pytest.mark.parametrize("fences", [True, False])
+def test_a_backlog_too_large_for_one_transaction_is_dealt_with(rig: Any, copies: Any, fences: bool) -> None:
+    throttled(rig, copies, fences)
+
+
+@pytest.mark.parametrize("fences", [True, False])
+def test_mutant_that_tries_as_many_again(rig: Any, copies: Any, fences: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "failed", lambda *_: None)
+    with pytest.raises(AssertionError):
+        throttled(rig, copies, fences)
 
 
 def test_a_partition_that_reads_again_is_well_again(rig: Any, copies: Any) -> None:

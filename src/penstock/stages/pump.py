@@ -29,6 +29,7 @@ from .failures.dead import letters, undecodable
 from .failures.oversize import within_limits
 from .failures.patience import NotYet, Sick
 from .interface import Failure, Outcome, Stage, Work
+from .pace import Pace
 
 log = logger(__name__)
 
@@ -79,6 +80,7 @@ class Pump:
         self._rows = rows
         self._measure = measure
         self._backoff = Backoff(clock)
+        self._pace = Pace()
         self._rewind = False
         self._damaged: dict[tuple[str, int], str] = {}
 
@@ -117,7 +119,7 @@ class Pump:
                 self._reader.seek(Seek(self._stage.source, None, "resume"))
                 self._rewind = False
             rows = max(self._rows(), WITNESSES) if self._backoff.trying_again else self._rows()
-            batches = self._read(rows, wait)
+            batches = self._read(int(min(rows, self._pace.rows)), wait)
             return self._handle(batches) if batches else 0
         except Sick as sick:
             return self._hold(sick)
@@ -181,18 +183,24 @@ class Pump:
             writes = self._emitter.writes(work, self._with_letters(work, outcome), without=lost)
             mine = {a.partition for a in advances}
             writes += [w for b in batches if b.partition in mine for w in self._undecodable(b)]
+            began = self._clock.monotonic()
             try:
                 self._reader.commit(advances, writes)
+            except LogUnreachable:
+                self._pace.failed(len(work), self._clock.monotonic() - began)
+                raise
             except RowsTooLarge as error:
                 batches, outcome = within_limits(batches, work, outcome, writes, error)
                 log.error("rows too large for the log", stage=self._stage.name, reason=str(error))
             except Fenced as error:
                 lost = lost | {partition for topic, partition in error.lost if topic == work.topic}
+                self._pace.failed(len(work), self._clock.monotonic() - began)
                 self._measure("fenced", len(error.lost))
                 log.warning("partitions lost, their work is dropped", stage=self._stage.name, lost=str(error))
                 if not any(a.partition in lost for a in advances):
                     raise  # fenced for what was not committed: never try the same again
             else:
+                self._pace.stored(self._clock.monotonic() - began)
                 self._measure("made", sum(w.rows.num_rows for w in writes))
                 if dead := sum(w.rows.num_rows for w in writes if w.topic == DEAD):
                     self._measure("dead", dead)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,9 +18,7 @@ from penstock.log.kafka.groups import assigned
 from penstock.log.kafka.log import KafkaLog
 from penstock.testing.log_contract import NUMBERS, write
 
-from ...brokers import jars
-from ...brokers.cluster import Cluster, running
-from ...brokers.fixtures import GROUP, or_skip
+from ...brokers.cluster import Cluster
 from .moving import eventually
 
 FORGETS = {"metadata.recovery.rebootstrap.trigger.ms": "300"}
@@ -58,15 +54,6 @@ def test_any_bytes_are_taken(data: bytes) -> None:
     assert len(assigned(data)) <= len(data) / 4
 
 
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Cluster]:
-    with or_skip():
-        jars.classpath()
-    with running(tmp_path) as cluster:
-        yield cluster
-
-
-@pytest.mark.xdist_group(f"{GROUP}kafka")
 def test_groups_are_known_again_when_brokers_come_back(alone: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so long that librdkafka has let go of them, and with questions that nobody has answered."""
     for module in (client, groups):

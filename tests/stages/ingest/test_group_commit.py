@@ -14,11 +14,12 @@ import pytest
 
 from penstock.batch import Span, TopicSpec, Write
 from penstock.clock import ManualClock, SystemClock
-from penstock.errors import Busy, InvalidEvent, LogFull, LogRefused, PenstockError, TooLarge
+from penstock.errors import Busy, InvalidEvent, LogFull, LogRefused, LogUnreachable, PenstockError, TooLarge
 from penstock.log.memory import MemoryLog
 from penstock.settings import Settings
 from penstock.stages.ingest import group_commit
 from penstock.stages.ingest.group_commit import Ingest
+from penstock.stages.pace import Pace
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("k", pa.string(), nullable=False)])
 TOPIC = TopicSpec("t", SCHEMA, partitions=4, key="k")
@@ -302,6 +303,60 @@ async def a_full_disk_refuses_and_the_next_group_works() -> None:
     await ingest.store("t", rows(ingest, [1]))
     assert list(stored(log).values()) == [1]
     await ingest.close()
+
+
+class Throttled(MemoryLog):
+    """Stores a hundred rows a second, and gives up what takes it ten seconds."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.clock = clock
+        self.groups: list[dict[str, int]] = []
+
+    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+        seconds = sum(w.rows.num_rows for w in writes) / 100
+        self.clock.advance(min(seconds, 10.0))
+        if seconds >= 10.0:
+            raise LogUnreachable("not acknowledged in time")
+        self.groups.append(dict[str, int]())
+        for write in writes:
+            self.groups[-1][write.topic] = self.groups[-1].get(write.topic, 0) + write.rows.num_rows
+        return super().append(writes)
+
+
+async def more_than_the_log_stores_in_time_is_stored_in_parts() -> Throttled:
+    """Publishers of two topics with 6,000 rows at once, in requests of 50, who send again what was refused."""
+    clock = ManualClock()
+    log = Throttled(clock)
+    for spec in TOPICS:
+        log.create(spec)
+    ingest = Ingest(log, TOPICS, Settings(), clock, lambda: None)
+
+    async def publish(topic: str, first: int) -> None:
+        for _ in range(10):
+            try:
+                await ingest.store(topic, rows(ingest, range(first, first + 50), topic))
+                return
+            except LogUnreachable:
+                await asyncio.sleep(0)
+        raise AssertionError("refused ten times")
+
+    await asyncio.gather(*(publish(topic, first) for topic in ("t", "unkeyed") for first in range(0, 3_000, 50)))
+    await ingest.close()
+    for topic in ("t", "unkeyed"):
+        assert sorted(stored(log, topic).values()) == list(range(3_000))
+    return log
+
+
+def test_more_than_the_log_stores_in_time_is_stored_in_parts() -> None:
+    log = asyncio.run(asyncio.wait_for(more_than_the_log_stores_in_time_is_stored_in_parts(), 20))
+    assert len({topic for group in log.groups[:2] for topic in group}) == 2, "a topic waits for all of another"
+
+
+def test_the_mutant_that_tries_as_many_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "failed", lambda *_: None)
+    with pytest.raises(AssertionError, match="ten times"):
+        asyncio.run(asyncio.wait_for(more_than_the_log_stores_in_time_is_stored_in_parts(), 20))
 
 
 async def an_unknown_end_answers_nobody(failure: BaseException) -> None:

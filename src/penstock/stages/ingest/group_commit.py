@@ -1,12 +1,14 @@
 """Group commit: what many requests bring becomes few columns, one append, one fsync; then each is answered.
 
 The event loop decodes requests and hands them over here; one writer thread does nothing but ``Log.append``. Everything
-that is pending when a commit ends is the next group. Nobody is answered before the append of its group has returned.
+that is pending when a commit ends is the next group, as far as the log stores it in time. Nobody is answered before the
+append of its group has returned.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +20,7 @@ from ...errors import Busy, LogFull, LogRefused, LogUnreachable, NotFound, RowsT
 from ...log.interface import Log
 from ...settings import Settings
 from ...telemetry import logger
+from ..pace import Pace
 from .intake import Envelope, Intake, Piece, Receipt, Request, Rows
 
 OURS = (NotFound, SchemaChanged, LogRefused, RowsTooLarge)
@@ -50,6 +53,7 @@ class Ingest:
         self._held = 0
         self.topics = {t.name: Intake(t, log, settings, clock) for t in topics}
         self._pending: dict[str, list[Request]] = {}
+        self._pace = Pace()  # changed by the writer, and read while it has nothing to do
         self._writing = False  # a group is with the writer, or a flush is due
         self._idle = asyncio.Event()
         self._idle.set()
@@ -96,14 +100,35 @@ class Ingest:
         await asyncio.to_thread(self._writer.join)
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
-        waiting, self._pending = self._pending, {}
-        if group := self._gather(waiting):
+        if group := self._gather(self._due()):
             self._groups.put((loop, group))
         elif self._pending:
             loop.call_soon(self._flush, loop)
         else:
             self._writing = False
             self._idle.set()
+
+    def _due(self) -> dict[str, list[Request]]:
+        """The requests of the next group, taken in the order in which they came; what is left of a topic comes after
+        the topics of which nothing was taken."""
+        room = self._pace.rows
+        if room == math.inf:
+            everything, self._pending = self._pending, {}
+            return everything
+        due: dict[str, list[Request]] = {}
+        untouched: dict[str, list[Request]] = {}
+        left: dict[str, list[Request]] = {}
+        for topic, requests in self._pending.items():
+            count = 0
+            while count < len(requests) and room > 0:
+                room -= len(requests[count])
+                count += 1
+            if count:
+                due[topic] = requests[:count]
+            if count < len(requests):
+                (left if count else untouched)[topic] = requests[count:]
+        self._pending = {**untouched, **left}
+        return due
 
     def _gather(self, waiting: dict[str, list[Request]]) -> Group | None:
         group = Group([])
@@ -135,12 +160,16 @@ class Ingest:
 
     def _append(self, group: Group) -> list[tuple[Piece, Sequence[Span] | Exception]]:
         """What became of each piece. One that is refused is nobody else's loss: then each is stored by itself."""
+        began = self._clock.monotonic()
         try:
             spans = iter(self._log.append(group.writes) if group.writes else ())
         except TOLD as error:
+            if isinstance(error, LogUnreachable):
+                self._pace.failed(sum(w.rows.num_rows for w in group.writes), self._clock.monotonic() - began)
             if len(group.pieces) == 1 or not isinstance(error, OURS):
                 return [(piece, error) for piece in group.pieces]
             return [result for piece in group.pieces for result in self._append(Group([piece], piece.writes))]
+        self._pace.stored(self._clock.monotonic() - began)
         return [(piece, [next(spans) for _ in piece.writes]) for piece in group.pieces]
 
     # -- back on the event loop -----------------------------------------------
