@@ -29,6 +29,7 @@ from penstock.log.kafka.access import reach
 from penstock.log.kafka.address import Address
 from penstock.log.kafka.heard import Heard
 from penstock.log.kafka.log import KafkaLog
+from penstock.testing.log_contract import NUMBERS, write
 
 from ...brokers import jars
 from ...brokers.cluster import SASL, SASL_TLS, TLS, Cluster, running
@@ -123,15 +124,15 @@ def test_everything_goes_through_tls_and_a_password(secured: Cluster, certificat
 # -- tokens -------------------------------------------------------------------
 
 
-def token(subject: str) -> str:
+def token(subject: str, lives: float) -> str:
     """Unsigned, as the broker of the tests is told to take them."""
-    parts = [{"alg": "none"}, {"sub": subject, "iat": time.time() - 5, "exp": time.time() + 300}]
+    parts = [{"alg": "none"}, {"sub": subject, "iat": time.time() - 5, "exp": time.time() + lives}]
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
 
 
 @contextmanager
-def issuer(status: int = 200) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """An issuer of tokens on loopback, and what it was asked: the credentials, and the body."""
+def issuer(status: int = 200, lives: float = 300.0) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """An issuer of tokens on loopback, and what it was asked: the credentials, and the body. ``lives``: seconds."""
     asked: list[tuple[str, str]] = []
 
     class Tokens(BaseHTTPRequestHandler):
@@ -139,7 +140,7 @@ def issuer(status: int = 200) -> Iterator[tuple[str, list[tuple[str, str]]]]:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             scheme, _, credentials = self.headers.get("Authorization", "").partition(" ")
             asked.append((base64.b64decode(credentials).decode() if scheme == "Basic" else "", body))
-            answer = json.dumps({"access_token": token("app"), "token_type": "Bearer", "expires_in": 300}).encode()
+            answer = json.dumps({"access_token": token("app", lives), "token_type": "Bearer"}).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
@@ -173,6 +174,36 @@ def test_a_token_is_fetched_with_the_clients_credentials(secured: Cluster, certi
         reach(by_token(secured, certificates, url), SystemClock())
     assert asked and asked[0][0] == "app:client-secret"
     assert parse_qs(asked[0][1]) == {"grant_type": ["client_credentials"], "scope": ["kafka"]}
+
+
+def test_tokens_that_have_expired_are_replaced_by_all_clients(
+    secured: Cluster, certificates: Authority, prefix: str
+) -> None:
+    """Those that nobody polls among them, when they have to connect again."""
+    with issuer(lives=3.0) as (url, asked):
+        address = replace(by_token(secured, certificates, url), namespace=prefix)
+        with closing(KafkaLog(address)) as log:
+            log.create(TopicSpec("t", NUMBERS, 2, encoding="json"))
+
+            def use() -> None:
+                log.append([write([1])])
+                log.append([write([1]), write([2], partition=1)])
+                assert log.positions([("g", "t")]) == {("g", "t", 0): 0}
+                assert [state.through for state in log.groups() if state.partition == 0] == [0]
+
+            with closing(log.reader("g", ["t"], "m")) as reader:
+                log.append([write([1])])
+                reader.read(1, 0)
+                reader.commit([Advance("t", 0, 0)], [])
+            use()
+            secured.kill(1)
+            first = len(asked)
+            until = time.monotonic() + PATIENCE
+            while len(asked) < first + 10:
+                assert time.monotonic() < until, "nobody asks for another token"
+                time.sleep(0.1)
+            secured.start(1)
+            use()
 
 
 def test_an_issuer_that_refuses(secured: Cluster, certificates: Authority, caplog: pytest.LogCaptureFixture) -> None:
