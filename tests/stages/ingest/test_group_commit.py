@@ -305,6 +305,28 @@ async def a_full_disk_refuses_and_the_next_group_works() -> None:
     await ingest.close()
 
 
+async def who_waits_behind_a_log_that_is_away_is_told_with_the_others() -> None:
+    log = gate()
+    ingest = made(log)
+    first = asyncio.create_task(ingest.store("t", rows(ingest, [0])))
+    await asyncio.to_thread(log.began.wait, 5)
+    behind = [asyncio.create_task(ingest.store("t", rows(ingest, [n]))) for n in range(1, 50)]
+    await asyncio.sleep(0.01)
+    log.failure, log.began = LogUnreachable("away"), threading.Event()
+    log.open.set()
+    told = await asyncio.gather(first, *behind, return_exceptions=True)
+    assert all(isinstance(answer, LogUnreachable) for answer in told)
+    assert not log.began.is_set(), "they waited for another append that takes as long"
+    log.failure = None
+    await ingest.store("t", rows(ingest, [99]))
+    assert list(stored(log).values()) == [99]
+    await ingest.close()
+
+
+def test_who_waits_behind_a_log_that_is_away_is_told_with_the_others() -> None:
+    run(who_waits_behind_a_log_that_is_away_is_told_with_the_others())
+
+
 class Throttled(MemoryLog):
     """Stores a hundred rows a second, and gives up what takes it ten seconds."""
 
