@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pytest
 
 from penstock.batch import DEAD, SYSTEM, Origin, Span, TopicSpec, Write, column
+from penstock.clock import ManualClock
 from penstock.errors import CannotStart
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.interface import Advance, Reader
@@ -220,6 +221,31 @@ def test_what_is_in_use_is_refused(make: Make, used: str, kind: str) -> None:
         migrate(here, there, quiet)
     reader.close()
     assert all(line.same for line in migrate(here, there, quiet))
+
+
+class Leaves(ManualClock):
+    """Time in which a member that has ended is noticed to be gone."""
+
+    def __init__(self, reader: Reader, seconds: float) -> None:
+        super().__init__()
+        self.reader, self.seconds = reader, seconds
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.monotonic() >= self.seconds:
+            self.reader.close()
+
+
+def test_members_that_have_just_ended_are_waited_for(make: Make) -> None:
+    here, there = make("memory"), make("memory")
+    fill(here.log, here.artifacts)
+    clock = Leaves(here.log.reader("busy", ["loop"], "m"), 5.0)
+    used = replace(here, owners=True, clock=clock, noticed=4.0)
+    with pytest.raises(CannotStart, match="in use: groups with members are busy"):
+        migrate(used, there, quiet)
+    assert clock.monotonic() == 4.0
+    assert all(line.same for line in migrate(used, there, quiet))
+    assert clock.monotonic() == 5.0
 
 
 # -- what the comparison sees -------------------------------------------------

@@ -65,8 +65,9 @@ def _claimed(directory: Path) -> Iterator[None]:
 def _opened(url: str, data: Path, artifacts: str) -> Iterator[End]:
     directory, local = DataDirectory(_directory(url, data)), url.startswith(SQLITE)
     files = open_artifacts(directory, "" if local else artifacts)
-    log = open_log(directory, SystemClock(), Settings.from_env(), "" if local else url)
+    settings = Settings.from_env()
+    log = open_log(directory, SystemClock(), settings, "" if local else url)
     try:
-        yield End(url, log, files, owners=not local)
+        yield End(url, log, files, owners=not local, noticed=settings.member_timeout + 2.0)
     finally:
         log.close()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...batch import SYSTEM, TopicSpec
+from ...clock import Clock, SystemClock
 from ...errors import CannotStart
 from ...models.artifacts import Artifacts
 from ..compose.backends import AppLog
@@ -19,18 +20,26 @@ from .copying import copy, create, place_groups
 from .models import copy_artifacts
 from .survey import Progress, Survey, group_ranks, survey
 
+LOOK = 0.5  # seconds between two looks for members
+
 Step = Callable[[str, int], AbstractContextManager[Progress]]
 """Begins a step: what it does, and how many events or groups it has to do that with."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """``owners``: whether a group's owner there must be alive. In a directory it may be what a killed run left."""
+    """``owners``: whether a group's owner there must be alive. In a directory it may be what a killed run left.
+
+    ``noticed``: seconds within which a member that is gone is known to be. One that ends while its group shares out the
+    partitions is known only after its time-out.
+    """
 
     name: str
     log: AppLog
     artifacts: Artifacts
     owners: bool
+    noticed: float = 0.0
+    clock: Clock = field(default_factory=SystemClock)
 
 
 def migrate(source: End, target: End, step: Step) -> list[Line]:
@@ -52,13 +61,14 @@ def migrate(source: End, target: End, step: Step) -> list[Line]:
 
 
 def _refuse_use(end: End) -> None:
-    busy = [state for state in end.log.groups() if state.owner is not None] if end.owners else []
-    if busy:
-        groups = ", ".join(sorted({state.group for state in busy}))
-        raise CannotStart(
-            f"{end.name} is in use: groups with members are {groups}; stop every `penstock run` on it, and if one was "
-            "killed, wait until the brokers have noticed"
-        )
+    until = end.clock.monotonic() + end.noticed
+    while busy := {state.group for state in end.log.groups() if state.owner is not None and end.owners}:
+        if end.clock.monotonic() >= until:
+            raise CannotStart(
+                f"{end.name} is in use: groups with members are {', '.join(sorted(busy))}; stop every `penstock run` "
+                "on it, and if one was killed, wait until the brokers have noticed"
+            )
+        end.clock.sleep(LOOK)
 
 
 def _look(source: End, target: End, topics: Sequence[TopicSpec], step: Step) -> Survey:
