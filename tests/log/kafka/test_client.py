@@ -26,6 +26,8 @@ def test_positions_that_no_broker_takes_are_told_as_unreachable() -> None:
         KafkaError.NOT_COORDINATOR,
         KafkaError.UNSTABLE_OFFSET_COMMIT,
         KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+        KafkaError.KAFKA_STORAGE_ERROR,
     ],
 )
 def test_what_passes_by_itself_is_told_as_unreachable(code: int) -> None:

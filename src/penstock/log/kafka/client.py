@@ -41,6 +41,8 @@ AWAY = {
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.CONCURRENT_TRANSACTIONS,  # the coordinator, just back, still ends the last one of that name
+    KafkaError.KAFKA_STORAGE_ERROR,  # a broker's disk: another broker leads soon
 }
 
 
