@@ -167,8 +167,10 @@ class Catalog:
             return {}
 
         def attempt(within: float) -> dict[TopicPartition, Any]:
-            asked = self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=within)
-            return ask("ask for offsets", lambda: asked)
+            return ask(
+                "ask for offsets",
+                lambda: self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=within),
+            )
 
         try:
             found = persistently(self._admin, attempt)

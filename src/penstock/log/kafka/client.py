@@ -17,7 +17,7 @@ from .heard import Heard, Lines
 T = TypeVar("T")
 
 ANSWER = 15.0  # seconds within which a broker must answer a question
-ATTEMPTS = 3  # of one question in that time, where another broker may know better
+ATTEMPTS = 3  # of one question that share this time, where another broker may know better
 
 AWAY = {
     KafkaError._TRANSPORT,
@@ -110,7 +110,7 @@ def ask(doing: str, question: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
 
 
 def persistently(admin: AdminClient, attempt: Callable[[float], T]) -> T:
-    """``attempt(seconds)``, and again while it raises ``LogUnreachable`` and other brokers answer, ``ANSWER`` in all.
+    """``attempt(seconds)``, and again while it raises ``LogUnreachable`` and another broker answers.
 
     For what goes to certain brokers. One that has just died is asked for as long as the client thinks that it is the
     one, and what it thinks is only put right by asking which brokers there are.

@@ -68,10 +68,10 @@ class Groups:
             self._consumers.clear()
 
     def _names(self, within: float) -> list[str]:
-        asked = {"groups": self._admin.list_consumer_groups(request_timeout=within)}
-        found = ask("ask for the groups", lambda: asked)["groups"]
+        doing = "ask for the groups"
+        found = ask(doing, lambda: {"": self._admin.list_consumer_groups(request_timeout=within)})[""]
         for error in found.errors:
-            raise translated(error, "ask for the groups")
+            raise translated(error, doing)
         return sorted(g.group_id for g in found.valid if g.group_id.startswith(self._address.namespace))
 
     def _consumer(self, name: str) -> Consumer:

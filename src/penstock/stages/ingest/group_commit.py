@@ -189,7 +189,7 @@ class Ingest:
                     topic.answer(piece, result, self._clock.now())
             except Exception as error:  # likewise; where its rows are stored, nobody is told that they are not
                 fail(piece.requests, error)
-        for away in [result for _, result in results if isinstance(result, LogUnreachable)]:
+        if away := next((result for _, result in results if isinstance(result, LogUnreachable)), None):
             # Who came meanwhile would wait as long for the same answer, and for those before him too.
             waiting, self._pending = self._pending, {}
             for requests in waiting.values():
