@@ -13,13 +13,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 from ..errors import PenstockError
+from ..notices import Notice, notices
 from ..telemetry import log_to_stderr, logger, share_metrics
 from .directory import DataDirectory
 
@@ -50,7 +51,7 @@ class Process:
         self.directory = directory
         self.stop = threading.Event()
         self._silent = False
-        self._said: dict[str, StageStatus] | None = None  # what its file holds
+        self._said: tuple[dict[str, StageStatus], tuple[Notice, ...]] | None = None  # what its file holds
         die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to hear
         signal.signal(signal.SIGTERM, lambda *_: self.stop.set())
@@ -73,11 +74,12 @@ class Process:
         Where nothing is new the file's time alone is: an idle system would write files all the time.
         """
         try:
-            if self._said == stages:
+            saying = dict(stages), notices().standing()
+            if self._said == saying:
                 os.utime(status_file(self.directory, self.name))
             else:
-                write_status(self.directory, self.name, stages)
-                self._said = dict(stages)
+                write_status(self.directory, self.name, *saying)
+                self._said = saying
         except OSError as error:
             self._said = None
             if not self._silent:
@@ -108,11 +110,14 @@ class _WithoutPandas(MetaPathFinder):
             raise ModuleNotFoundError("not wanted in this process", name=fullname)
 
 
-def write_status(directory: DataDirectory, name: str, stages: Mapping[str, StageStatus]) -> None:
+def write_status(
+    directory: DataDirectory, name: str, stages: Mapping[str, StageStatus], warnings: Sequence[Notice] = ()
+) -> None:
     status = {
         "role": name,
         "pid": os.getpid(),
         "stages": {stage: asdict(status) for stage, status in stages.items()},
+        "warnings": [{"reason": notice.reason} | notice.fields() for notice in warnings],
     }
     # Renamed into place: a reader sees a whole status or the one before.
     draft = directory.status / f".{name}"

@@ -51,13 +51,16 @@ def reasons(rooms: Rooms) -> list[dict[str, str]]:
 
 
 def warnings(rooms: Rooms) -> list[dict[str, str]]:
-    """What needs a look though events are dealt with: a version that cannot be loaded while the one before goes on."""
-    return [
-        {"process": str(status.get("role", "?")), "stage": stage, "reason": str(said.get("behind", ""))}
-        for status in statuses(rooms.status)
-        for stage, said in dict(status.get("stages", {})).items()
-        if said.get("load_failed", False)
-    ]
+    """What needs a look though events are dealt with: a version that cannot be loaded while the one before goes on,
+    and what each process says that a person must know of (``notices``)."""
+    found: list[dict[str, str]] = []
+    for status in statuses(rooms.status):
+        role = str(status.get("role", "?"))
+        for stage, said in dict(status.get("stages", {})).items():
+            if said.get("load_failed", False):
+                found.append({"process": role, "stage": stage, "reason": str(said.get("behind", ""))})
+        found += [{"process": role} | told for told in status.get("warnings", ())]
+    return found
 
 
 def statuses(folder: Path) -> list[dict[str, Any]]:
