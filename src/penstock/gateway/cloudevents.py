@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from ..errors import InvalidEvent, UnsupportedMediaType
-from ..schema.cloudevents import Attributes, check_data, decode_events, envelope
+from ..errors import InvalidEvent, TooLarge, UnsupportedMediaType
+from ..schema.cloudevents import Attributes, check_data, decode_events, decode_pieces, envelope
 from ..schema.decode import Decoder, Row
 
 Mode: TypeAlias = Literal["binary", "structured", "batch"]
@@ -35,10 +35,30 @@ def decode(mode: Mode, headers: Headers, body: bytes, decoder: Decoder) -> tuple
     """
     if mode == "binary":
         return _binary(headers, body, decoder)
+    _check_format(headers)
+    return decode_events(body, decoder, many=mode == "batch")
+
+
+def decode_in_pieces(
+    mode: Mode, headers: Headers, body: bytes, decoder: Decoder, event_limit: int
+) -> Iterator[tuple[list[Row], dict[str, list[Any]]]]:
+    """The same of a large body, some events at a time. ``event_limit``: bytes of one event's data.
+
+    Raises what ``decode`` raises, after the pieces before the fault, and ``TooLarge``.
+    """
+    if mode != "binary":
+        _check_format(headers)
+        yield from decode_pieces(body, decoder, event_limit, many=mode == "batch")
+    elif len(body) > event_limit:
+        raise TooLarge(f"row 0: an event of {len(body)} bytes; the limit is {event_limit}")
+    else:
+        yield _binary(headers, body, decoder)
+
+
+def _check_format(headers: Headers) -> None:
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind not in (b"application/cloudevents+json", b"application/cloudevents-batch+json"):
         raise UnsupportedMediaType(f"the event format {kind.decode('latin-1')} is not read: send the JSON format")
-    return decode_events(body, decoder, many=mode == "batch")
 
 
 def percent_decode(value: bytes) -> str:

@@ -42,9 +42,14 @@ class Rooms:
     settings: Settings
     clock: Clock
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "door"))
+    decoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "large-bodies"))
+    """Of large bodies one is read at a time: what one may take in memory is then taken once."""
+    health: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "health"))
+    """Whether the gateway works is asked of it when others keep all its readers busy, and then most of all."""
 
     def close(self) -> None:
-        self.threads.shutdown(cancel_futures=True)
+        for threads in (self.threads, self.decoding, self.health):
+            threads.shutdown(cancel_futures=True)
 
 
 def unknown(kind: str, name: str, known: list[str]) -> NotFound:

@@ -10,17 +10,22 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import msgspec
 
-from ..errors import InvalidEvent
+from ..errors import InvalidEvent, TooLarge
 from .decode import Decoder, Row
 from .door.faults import explain
+from .door.pieces import WHOLE, Start, array_pieces
 from .rows import is_json
 
 Attributes: TypeAlias = dict[str, str | int | bool]
+
+ATTRIBUTES_LIMIT = 64 << 10  # bytes of one event's attributes, as many as of a request's headers
+MEMBERS_LIMIT = 256  # attributes of one event, its data included
 
 _REQUIRED = ("id", "source", "specversion", "type")
 _COLUMNS = {"id": "_id", "source": "_source", "type": "_type", "subject": "_subject", "partitionkey": "_key"}
@@ -41,9 +46,28 @@ def decode_events(body: bytes, decoder: Decoder, *, many: bool) -> tuple[list[Ro
 
     Raises ``InvalidEvent`` naming the row and the attribute or field, and what ``Decoder.decode`` raises.
     """
-    parts = [_event(event, row, decoder) for row, event in enumerate(_members(body, many=many))]
+    return _decoded(body, decoder, many, WHOLE)
+
+
+def decode_pieces(
+    body: bytes, decoder: Decoder, event_limit: int, *, many: bool
+) -> Iterator[tuple[list[Row], dict[str, list[Any]]]]:
+    """The same events, some at a time (``Decoder.decode_pieces``). ``event_limit``: bytes of one event's data."""
+    limit = event_limit + ATTRIBUTES_LIMIT
+    if many and body.lstrip(b" \t\r\n")[:1] == b"[":
+        yield from array_pieces(
+            body, lambda text, start: _decoded(text, decoder, True, start), lambda p: len(p[0]), limit
+        )
+    elif len(body) > limit:
+        raise TooLarge(f"row 0: an event of {len(body)} bytes; the limit is {event_limit}, and its attributes")
+    else:
+        yield decode_events(body, decoder, many=many)
+
+
+def _decoded(body: bytes, decoder: Decoder, many: bool, start: Start) -> tuple[list[Row], dict[str, list[Any]]]:
+    parts = [_event(event, row, decoder) for row, event in enumerate(_members(body, start, many=many))]
     # Each is one JSON value, so together they are an array, parsed in one go with the rows' own numbers.
-    rows = decoder.decode(b"[" + b",".join(data for _, data in parts) + b"]")
+    rows = decoder.decode(b"[" + b",".join(data for _, data in parts) + b"]", start=Start(row=start.row))
     return rows, envelope([attributes for attributes, _ in parts])
 
 
@@ -64,19 +88,21 @@ def envelope(events: list[Attributes]) -> dict[str, list[Any]]:
     return {name: values for name, values in columns.items() if any(v is not None for v in values)}
 
 
-def _members(body: bytes, *, many: bool) -> list[dict[str, msgspec.Raw]]:
+def _members(body: bytes, start: Start, *, many: bool) -> list[dict[str, msgspec.Raw]]:
     kind: Any = list[dict[str, msgspec.Raw]] if many else dict[str, msgspec.Raw]
     try:
         if not body.isascii():
             body.decode()
         found = msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise explain(body, error, many=many) from None
+        raise explain(body, error, many=many, before=start.byte) from None
     return found if many else [found]
 
 
 def _event(members: dict[str, msgspec.Raw], row: int, decoder: Decoder) -> tuple[Attributes, bytes]:
     """An event's checked attributes, and its data as JSON."""
+    if len(members) > MEMBERS_LIMIT:
+        raise InvalidEvent(f"{len(members)} attributes; the limit is {MEMBERS_LIMIT}", row=row)
     data, base64 = members.pop("data", None), members.pop("data_base64", None)
     attributes: Attributes = {}
     for name, raw in members.items():

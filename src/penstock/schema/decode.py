@@ -14,6 +14,7 @@ Made from an Arrow schema alone; see ``rows`` for how a type's rules travel. The
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -25,6 +26,7 @@ from ..errors import InvalidEvent, TooLarge
 from .door.depth import exceeds, opened
 from .door.faults import explain, unfit
 from .door.numbers import unreadable
+from .door.pieces import WHOLE, Start, array_pieces, line_pieces
 from .door.values import check_rows
 from .rows import NATIVE, children, is_json, plain, row_type
 
@@ -34,6 +36,7 @@ Row: TypeAlias = Any  # a struct of the decoder's own making; in a topic without
 DEPTH_LIMIT = 64
 _CHUNK = 1_000  # structs turned at once: beyond it they fall out of the processor's cache
 _BLANK = b" \t\r\n"
+_ARRAY = re.compile(rb"[ \t\r\n]*+\[")
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _NUMPY: dict[pa.DataType, Any] = {pa.int64(): np.int64, pa.float64(): np.float64}
 
@@ -54,18 +57,36 @@ class Decoder:
         self._has_time = not self._is_json and any(_holds(f, pa.types.is_temporal) for f in schema)
         self._columns = [_maker(f) for f in schema]
 
-    def decode(self, body: bytes, kind: Kind = "json") -> list[Row]:
+    def decode(self, body: bytes, kind: Kind = "json", *, start: Start = WHOLE) -> list[Row]:
         """The events of one body.
 
         ``json``: one object or an array of them; ``ndjson``: one a line; ``one``: one, even if it is an array.
+        ``start``: where the body begins, of which this is a piece.
 
-        Raises ``InvalidEvent`` naming row, field and reason, and ``TooLarge`` for an event over the limit.
+        Raises ``InvalidEvent`` naming row (of the piece), field and reason, and ``TooLarge`` for an event over the
+        limit.
         """
-        rows = self._lines(body) if kind == "ndjson" else self._parsed(body, kind)
-        self._check_limits(body, kind, rows)
+        rows = self._lines(body, start) if kind == "ndjson" else self._parsed(body, kind, start)
+        self._check_limits(body, kind, rows, start)
         if self._has_time and _near_the_ends_of_the_calendar(body):
             check_rows(self.columns(rows))
         return _kept(rows) if self._is_json else rows
+
+    def decode_pieces(self, body: bytes, kind: Literal["json", "ndjson"] = "json") -> Iterator[list[Row]]:
+        """The same events, some at a time: for a large body, of which never more than a piece is held as objects.
+
+        Raises what ``decode`` raises, after the pieces before the fault. An object is refused for its length before it
+        is read, and the white space around an event counts.
+        """
+        limit = len(body) if self._event_limit is None else self._event_limit
+        if kind == "ndjson":
+            yield from line_pieces(body, lambda text, start: self.decode(text, "ndjson", start=start), len, limit)
+        elif _is_array(body, kind):
+            yield from array_pieces(body, lambda text, start: self.decode(text, start=start), len, limit)
+        elif len(body) > limit:
+            raise TooLarge(f"row 0: an event of {len(body)} bytes; the limit is {limit}")
+        else:
+            yield self.decode(body)
 
     def decode_each(self, texts: Sequence[bytes]) -> list[Row]:
         """One event a text. Raises ``InvalidEvent`` naming the place of the first text that is none, and its field."""
@@ -109,12 +130,12 @@ class Decoder:
         columns = [make(column) for make, column in zip(self._columns, values, strict=True)]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def _parsed(self, body: bytes, kind: Kind) -> list[Row]:
+    def _parsed(self, body: bytes, kind: Kind, start: Start) -> list[Row]:
         many = _is_array(body, kind)
-        rows = _parse(self._many if many else self._one, body, many=many)
+        rows = _parse(self._many if many else self._one, body, many=many, before=start.byte)
         return rows if many else [rows]
 
-    def _lines(self, body: bytes) -> list[Row]:
+    def _lines(self, body: bytes, start: Start) -> list[Row]:
         """The fast parser takes a stream of values; the counts tell whether there is one a line."""
         lines = body.count(b"\n") + (not body.endswith(b"\n"))
         try:
@@ -125,22 +146,24 @@ class Decoder:
         found: list[Row] = []
         for line in _lines(body):
             try:
-                found.append(_parse(self._one, line, many=False))
+                found.append(_parse(self._one, line, many=False, before=start.byte))
             except InvalidEvent as error:
                 raise InvalidEvent(error.reason, row=len(found), field=error.field) from None
         return found
 
-    def _check_limits(self, body: bytes, kind: Kind, rows: list[Row]) -> None:
-        """Looks at single events only when the body as a whole could hold one that is too large or too deep."""
-        too_deep = opened(body) > len(rows) + self._depth_limit - 1
+    def _check_limits(self, body: bytes, kind: Kind, rows: list[Row], start: Start) -> None:
+        """Looks at single events only when the body as a whole holds one that is too large or too deep."""
+        limit = self._depth_limit
+        too_deep = opened(body) > len(rows) + limit - 1 and exceeds(body, limit + _is_array(body, kind))
         too_large = self._event_limit is not None and len(body) > self._event_limit
         if not (too_deep or too_large):
             return
         for row, text in enumerate(_texts(body, kind)):
             if self._event_limit is not None and len(text) > self._event_limit:
-                raise TooLarge(f"row {row}: an event of {len(text)} bytes; the limit is {self._event_limit}")
-            if too_deep and exceeds(text, self._depth_limit):
-                raise InvalidEvent(f"nested deeper than {self._depth_limit} levels", row=row)
+                size = f"an event of {len(text)} bytes; the limit is {self._event_limit}"
+                raise TooLarge(f"row {row + start.row}: {size}")
+            if too_deep and opened(text) > limit and exceeds(text, limit):
+                raise InvalidEvent(f"nested deeper than {limit} levels", row=row)
 
 
 def _kept(values: Sequence[msgspec.Raw]) -> list[str]:
@@ -152,17 +175,17 @@ def _kept(values: Sequence[msgspec.Raw]) -> list[str]:
     return [str(value, "utf-8") for value in _RAWS.decode(msgspec.json.format(together, indent=-1))]
 
 
-def _parse(parser: msgspec.json.Decoder[Any], body: bytes, *, many: bool) -> Any:
+def _parse(parser: msgspec.json.Decoder[Any], body: bytes, *, many: bool, before: int) -> Any:
     try:
         if not body.isascii():
             body.decode()  # msgspec looks only at the text that it keeps
         return parser.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise explain(body, error, many=many) from None
+        raise explain(body, error, many=many, before=before) from None
 
 
 def _is_array(body: bytes, kind: Kind) -> bool:
-    return kind == "json" and body.lstrip(_BLANK)[:1] == b"["
+    return kind == "json" and _ARRAY.match(body) is not None
 
 
 def _lines(body: bytes) -> Iterator[bytes]:

@@ -23,13 +23,13 @@ async def healthz(request: Request, rooms: Rooms) -> Response:
 
 async def readyz(request: Request, rooms: Rooms) -> Response:
     loop = asyncio.get_running_loop()
-    why = await loop.run_in_executor(rooms.threads, reasons, rooms)
-    told = await loop.run_in_executor(rooms.threads, warnings, rooms)
+    why = await loop.run_in_executor(rooms.health, reasons, rooms)
+    told = await loop.run_in_executor(rooms.health, warnings, rooms)
     return JSONResponse({"ready": not why, "reasons": why, "warnings": told}, 503 if why else 200)
 
 
 async def metrics(request: Request, rooms: Rooms) -> Response:
-    text = await asyncio.get_running_loop().run_in_executor(rooms.threads, exposition)
+    text = await asyncio.get_running_loop().run_in_executor(rooms.health, exposition)
     return Response(text, headers={"content-type": CONTENT_TYPE})
 
 

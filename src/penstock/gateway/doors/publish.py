@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from ...schema.door.arrow import from_arrow
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
+from ...stages.interface import together
 from ...telemetry import metrics
 from .. import cloudevents
 from ..rooms import Rooms, unknown
@@ -26,7 +28,7 @@ from ..wait.follow import Waiter
 from ..wait.tails import Followers
 from ..wire.answers import BadRequest, Disconnected, Forbidden, problem
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
-from ..wire.body import LARGE, Room, beside, read_body
+from ..wire.body import Room, beside, breathe, is_large, read_body
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -46,6 +48,7 @@ class Incoming:
 class Publish:
     def __init__(self, rooms: Rooms, followers: Followers) -> None:
         self._ingest: Ingest = rooms.ingest
+        self._threads = rooms.decoding
         self._settings = rooms.settings
         self._followers = followers
 
@@ -68,7 +71,10 @@ class Publish:
         with ExitStack() as waiting:
             with Room(self._ingest) as room:
                 body = await read_body(receive, headers, room, self._settings)
-                incoming = await beside(len(body), incoming_of, intake, headers, body, self._settings)
+                if is_large(body):
+                    incoming = await beside(self._threads, incoming_in_pieces, intake, headers, body, self._settings)
+                else:
+                    incoming = incoming_of(intake, headers, body, self._settings)
                 if asked is not None:
                     waiter = waiting.enter_context(await self._followers.join(topic, asked[0]))
                 receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=len(body))
@@ -119,13 +125,27 @@ async def answered(waiter: Waiter, receipt: Receipt, seconds: float) -> bytes:
 
 
 def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
-    """What ``decode`` makes, if it is not too many; of a large body, columns already. Raises what it raises."""
+    """What a small body holds, if it is not too many. Raises what ``decode`` raises."""
     found = decode(intake, headers, body, limits)
     if (count := len(found.rows)) > limits.batch_limit:
         raise TooLarge(f"the request has {count} events, and the limit is {limits.batch_limit}: send several")
-    if len(body) >= LARGE and not isinstance(found.rows, pa.RecordBatch):
-        return Incoming(intake.columns(found.rows, found.envelope))
     return found
+
+
+def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
+    """The columns of a large body, made of some events at a time and counted on the way. Raises what ``decode`` raises.
+
+    Beside the event loop, and alone there: see ``Rooms.decoding``.
+    """
+    batches: list[pa.RecordBatch] = []
+    count = 0
+    for found in decode_in_pieces(intake, headers, body, limits):
+        if (count := count + len(found.rows)) > limits.batch_limit:
+            raise TooLarge(f"the request has more events than the limit, which is {limits.batch_limit}: send several")
+        rows = found.rows
+        batches.append(rows if isinstance(rows, pa.RecordBatch) else intake.columns(rows, found.envelope))
+        breathe()
+    return Incoming(together(batches) if batches else intake.columns([], None))
 
 
 def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
@@ -142,11 +162,27 @@ def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Set
         return Incoming(intake.decoder.decode(body))
     if kind in NDJSON:
         return Incoming(intake.decoder.decode(body, "ndjson"))
-    if kind == ARROW:
-        return Incoming(
-            from_arrow(body, intake.spec.schema, row_limit=limits.batch_limit, size_limit=limits.body_limit)
-        )
-    raise UnsupportedMediaType(f"content type '{kind or 'none'}' is not one of {READS}")
+    return Incoming(columns(kind, intake, body, limits))
+
+
+def decode_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Iterator[Incoming]:
+    """The same, some events at a time."""
+    kind = media_type(headers.get(b"content-type", b""))
+    mode = cloudevents.mode(kind, headers)
+    if mode is not None:
+        for rows, envelope in cloudevents.decode_in_pieces(mode, headers, body, intake.decoder, limits.event_limit):
+            yield Incoming(rows, envelope)
+    elif kind == "application/json" or kind in NDJSON:
+        yield from map(Incoming, intake.decoder.decode_pieces(body, "ndjson" if kind in NDJSON else "json"))
+    else:
+        yield Incoming(columns(kind, intake, body, limits))
+
+
+def columns(kind: str, intake: Intake, body: bytes, limits: Settings) -> pa.RecordBatch:
+    """Of a body that has them already. Raises what ``from_arrow`` raises."""
+    if kind != ARROW:
+        raise UnsupportedMediaType(f"content type '{kind or 'none'}' is not one of {READS}")
+    return from_arrow(body, intake.spec.schema, row_limit=limits.batch_limit, size_limit=limits.body_limit)
 
 
 def media_type(given: bytes) -> str:

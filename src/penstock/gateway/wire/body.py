@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from functools import partial
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -11,6 +14,7 @@ import pyarrow as pa
 import zstandard
 
 from ...errors import InvalidEvent, TooLarge, UnsupportedMediaType
+from ...schema.door.depth import opened
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from .answers import BadRequest, Disconnected
@@ -20,6 +24,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LARGE = 1 << 20  # bytes of a body that takes so many milliseconds to read that all others would notice
+MANY = 5_000  # objects and lists of one that does, however small it is
+BATCHES = 64  # likewise record batches of Arrow
+PART = 1 << 20  # bytes decompressed at once: each part takes its room before the next is made
+BREATH = 0.0002  # seconds in which a thread with much to do lets all others go first
 WINDOW_LIMIT = 8 << 20  # bytes of zstd's window, as RFC 8878 recommends for decoders
 
 
@@ -59,14 +67,27 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Room
         raise TooLarge(f"the body is over the limit of {limit} bytes: send several smaller requests")
     if encoding == "identity":
         return body
-    plain = await asyncio.to_thread(decompress, body, encoding, limit)  # a few bytes may promise the whole limit
-    room.take(len(plain))
-    return plain
+    return await _decompressed(body, encoding, room, limit)  # a few bytes may promise the whole limit
 
 
-async def beside(size: int, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Do what takes long for its size in another thread, so that the event loop goes on meanwhile."""
-    return work(*given, **named) if size < LARGE else await asyncio.to_thread(work, *given, **named)
+def is_large(body: bytes) -> bool:
+    """Would reading it keep the event loop from all others?"""
+    return (
+        len(body) >= LARGE
+        or opened(body) > MANY
+        or (len(body) > PART // 16 and body.count(b"\xff\xff\xff\xff") > BATCHES)
+    )
+
+
+async def beside(threads: Executor, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Do what takes long in another thread, so that the event loop goes on meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(threads, partial(work, *given, **named))
+
+
+def breathe() -> None:
+    """Between two steps of long work beside the event loop. A step keeps Python to itself, and so would the next one:
+    a thread that gives it up and wants it again at once mostly gets it."""
+    time.sleep(BREATH)
 
 
 async def _rest(receive: Receive, first: bytes, room: Room, settings: Settings) -> bytes:
@@ -87,18 +108,37 @@ async def _rest(receive: Receive, first: bytes, room: Room, settings: Settings) 
     return bytes(body)
 
 
-def decompress(body: bytes, encoding: str, limit: int) -> bytes:
-    """At most one byte over ``limit`` is ever made, whatever the body promises."""
+async def _decompressed(body: bytes, encoding: str, room: Room, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    with decompressing(body, encoding) as stream:
+        while part := await asyncio.to_thread(next_part, stream, encoding):
+            room.take(len(part))
+            parts.append(part)
+            if (size := size + len(part)) > limit:
+                raise TooLarge(
+                    f"the body is over the limit of {limit} bytes once decompressed: send several smaller ones"
+                )
+    return b"".join(parts)
+
+
+def decompressing(body: bytes, encoding: str) -> pa.CompressedInputStream:
+    """Raises ``InvalidEvent`` for what is not even the beginning of such a body, ``TooLarge`` for zstd's window."""
     if encoding == "zstd":
         _check_window(body)
     try:
-        with pa.CompressedInputStream(pa.BufferReader(body), encoding) as stream:
-            plain: bytes = stream.read(limit + 1)
+        return pa.CompressedInputStream(pa.BufferReader(body), encoding)
     except OSError as error:
         raise InvalidEvent(f"the body is not whole {encoding}: {error}") from None
-    if len(plain) > limit:
-        raise TooLarge(f"the body is over the limit of {limit} bytes once decompressed: send several smaller requests")
-    return plain
+
+
+def next_part(stream: pa.CompressedInputStream, encoding: str) -> bytes:
+    """At most ``PART`` bytes, whatever the body promises; none at its end. Raises ``InvalidEvent``."""
+    try:
+        part: bytes = stream.read(PART)
+    except OSError as error:
+        raise InvalidEvent(f"the body is not whole {encoding}: {error}") from None
+    return part
 
 
 def _check_window(body: bytes) -> None:

@@ -21,17 +21,20 @@ _TOKEN = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")\s*(:)?|"|[\[\]{},]', re.DOTALL
 LOOK = 1 << 20  # bytes of a body that are looked through for a fault's place: the loop of the doors waits meanwhile
 
 
-def explain(body: bytes, error: Exception, *, many: bool) -> InvalidEvent:
-    """The error of msgspec as one of ours. ``many``: the body is an array, so the path begins with the row."""
+def explain(body: bytes, error: Exception, *, many: bool, before: int = 0) -> InvalidEvent:
+    """The error of msgspec as one of ours. ``many``: the body is an array, so the path begins with the row.
+
+    ``before``: so many bytes come before it in what was sent.
+    """
     if isinstance(error, msgspec.ValidationError):
         return unfit(str(error), many=many)
     if isinstance(error, RecursionError):
         return at(body, _deepest(body[:LOOK]), "nested too deep for any reader", many)
     if isinstance(error, UnicodeDecodeError):
-        return at(body, error.start, f"not UTF-8: byte {error.start} of the body", many)
+        return at(body, error.start, f"not UTF-8: byte {error.start + before} of the body", many)
     if (lone := _LONE_HIGH.search(body, 0, LOOK)) is not None:
         return at(body, lone.start(1), f"lone surrogate {lone[1].decode()} in a string", many)
-    return _malformed(body, str(error), many)
+    return _malformed(body, str(error), many, before)
 
 
 def unfit(message: str, *, many: bool) -> InvalidEvent:
@@ -47,12 +50,12 @@ def unfit(message: str, *, many: bool) -> InvalidEvent:
     return InvalidEvent(reason.replace("`", "'"), row=int(row[1]) if row else number, field=field.lstrip(".") or None)
 
 
-def _malformed(body: bytes, message: str, many: bool) -> InvalidEvent:
+def _malformed(body: bytes, message: str, many: bool, before: int) -> InvalidEvent:
     place = _BYTE.search(message)
     if place is None:
         return at(body, len(body), "not JSON: the text ends too early", many)
     reason = _BYTE.sub("", message).removeprefix("JSON is malformed: ")
-    return at(body, int(place[1]), f"not JSON: {reason} at byte {place[1]} of the body", many)
+    return at(body, int(place[1]), f"not JSON: {reason} at byte {int(place[1]) + before} of the body", many)
 
 
 def at(body: bytes, place: int, reason: str, many: bool) -> InvalidEvent:
