@@ -8,6 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+DISTRIBUTION = "penstock-ml"  # on the index; the package and the command are `penstock`, a name that others hold there
+
+
+def install(*extras: str) -> str:
+    """The command that brings these extras, as a message or a page writes it."""
+    chosen = f"[{','.join(extras)}]" if extras else ""
+    return f"pip install '{DISTRIBUTION}{chosen}'"
+
 
 class PenstockError(Exception):
     """The base of every error raised on purpose."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ...errors import ModelRefused
+from ...errors import ModelRefused, install
 from ..interface import Signature
 from ..packing import Packer, column_of, zeros
 from .columns import Part, choose_outputs, described, name_inputs, pick, vector, width
@@ -61,7 +61,7 @@ def open_booster(artifact: Path) -> Any:
     try:
         import lightgbm
     except ImportError as error:
-        raise ModelRefused("a LightGBM model needs: pip install 'penstock[lightgbm]'") from error
+        raise ModelRefused(f"a LightGBM model needs: {install('lightgbm')}") from error
     text = artifact.read_bytes()
     if b"\nend of trees" not in text:
         # The native parser is not to be tried with half a file.

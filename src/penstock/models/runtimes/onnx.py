@@ -15,13 +15,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...errors import ModelRefused
+from ...errors import ModelRefused, install
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
 from ..signature import is_declared
 from .columns import MEND, Part, choose_outputs, described, name_inputs, pick, vector, width
 
-MISSING = "an ONNX model needs: pip install 'penstock[onnx]'"
+MISSING = f"an ONNX model needs: {install('onnx')}"
 TRIAL = 2  # rows: enough to see that the batch dimension is free
 
 NUMBERS: dict[str, type[np.generic]] = {

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ...errors import ModelRefused
+from ...errors import ModelRefused, install
 from ..artifacts import LIMIT
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
@@ -79,10 +79,10 @@ class SkopsRuntime(_Estimators):
         try:
             import skops.io
         except ImportError as error:
-            raise ModelRefused("a scikit-learn model needs: pip install 'penstock[sklearn]'") from error
+            raise ModelRefused(f"a scikit-learn model needs: {install('sklearn')}") from error
         if tuple(int(n) for n in version("skops").split(".")[:2]) < (0, 13):
             # Older ones fell back to joblib without a word.
-            raise ModelRefused("skops before 0.13 does not load safely: pip install 'skops>=0.13'")
+            raise ModelRefused(f"skops before 0.13 does not load safely; a newer one comes with: {install('sklearn')}")
         data = _skops_bytes(artifact)
         try:
             unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - KNOWN)
@@ -117,7 +117,7 @@ class PickleRuntime(_Estimators):
         try:
             import joblib
         except ImportError as error:
-            raise ModelRefused("a pickled model needs: pip install 'penstock[sklearn]'") from error
+            raise ModelRefused(f"a pickled model needs: {install('sklearn')}") from error
         try:
             return joblib.load(io.BytesIO(artifact.read_bytes()))
         except Exception as error:  # it may run anything
