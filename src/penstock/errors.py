@@ -82,6 +82,10 @@ class NotFound(PenstockError):
     """There is no topic, model, version or alias of that name."""
 
 
+class Forbidden(PenstockError):
+    """Not for whoever asks: a foreign page, something of Penstock's own, or the secret that it needs is missing."""
+
+
 class Conflict(PenstockError):
     """A compare-and-set found another value than expected; says which."""
 
