@@ -208,6 +208,45 @@ def test_texts_hold_what_was_sent(values: list[Any]) -> None:
     assert TEXTS.columns(texts).column(0).to_pylist() == texts
 
 
+NUMBERS = """
+    12345678901234567890123 169299987.35345112 12345678901234567.89 0.1234567890123456789 1.10 1E5 -0 1e-400 1e308
+""".split()
+
+
+def kept(text: str) -> str:
+    (row,) = TEXTS.decode(text.encode(), "one")
+    return str(row)
+
+
+@pytest.mark.parametrize("number", [*NUMBERS, "1" + "0" * 400, "1" + "0" * 400 + "e-399", "0." + "0" * 400 + "1e705"])
+def test_a_number_without_a_type_keeps_every_digit(number: str) -> None:
+    assert kept(f'{{ "a" : [ {number} ] }}') == f'{{"a":[{number}]}}', "it is another number, or another text"
+    assert TEXTS.decode(f"{number}\n {number} \n".encode(), "ndjson") == [number, number]
+    assert TEXTS.decode_each([number.encode(), b"1"]) == [number, "1"]
+
+
+def test_the_digits_test_notices_a_number_that_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_kept", lambda rows: [json.dumps(json.loads(bytes(row))) for row in rows])
+    with pytest.raises(AssertionError, match="it is another number"):
+        test_a_number_without_a_type_keeps_every_digit("169299987.35345112000")
+
+
+@pytest.mark.parametrize("number", ["1e309", "-1.8e308", "1" + "0" * 400 + ".5", "1" * 4_301, "10e308"])
+def test_a_number_that_no_reader_could_hold_is_refused_with_its_row(number: str) -> None:
+    good = ["1e308", f'"{number}"', f'"\\"{number}"', '"\\\\"']
+    assert TEXTS.decode(f"[{','.join(good)}]".encode()) == good
+    with pytest.raises(InvalidEvent, match="row 4: the number") as caught:
+        TEXTS.decode(f'[{",".join(good)},{{"a":{number}}}]'.encode())
+    assert caught.value.row == 4
+
+
+@pytest.mark.parametrize("text", ["1." * 300_000, "1" * 600_000, "e99" * 200_000, '\\"' * 300_000])
+def test_numbers_are_looked_for_in_linear_time(text: str) -> None:
+    began = time.process_time()
+    TEXTS.decode(json.dumps(text).encode(), "one")
+    assert time.process_time() - began < 1
+
+
 flights = st.fixed_dictionaries(
     {
         "flight": st.integers(-(2**63), 2**63 - 1),

@@ -96,7 +96,8 @@ def test_what_does_not_fit_is_named(columns: dict[str, pa.Array], says: str) -> 
 def test_times_are_brought_to_microseconds_in_utc() -> None:
     schema = pa.schema([pa.field("t", pa.timestamp("us", tz="UTC"))])
     for column in (
-        pa.array([1_500_000_999], pa.timestamp("ns")),
+        pa.array([1_500_000_499], pa.timestamp("ns")),
+        pa.array([1_499_999_500], pa.timestamp("ns")),
         pa.array([1_500], pa.timestamp("ms", tz="Europe/Berlin")),
         pa.array([1_500_000], pa.timestamp("us")),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 
 TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -24,8 +25,9 @@ def cast_column(column: pa.Array, to: pa.DataType) -> pa.Array:
     """The same values as ``to``.
 
     Allowed: integers and floats to wider ones, integers to floats where exact, any layout of text, bytes or lists to
-    the plain one, a dictionary to its values, a time to microseconds in UTC (finer ones are truncated, naive ones are
-    UTC). Raises ``TypeError`` for other types and ``ValueError`` for a value that does not fit.
+    the plain one, a dictionary to its values, a time to microseconds in UTC (naive ones are UTC; finer ones are rounded
+    as the JSON door rounds them, half a microsecond to the later one). Raises ``TypeError`` for other types and
+    ``ValueError`` for a value that does not fit.
     """
     if column.type == to:
         return column
@@ -75,5 +77,7 @@ def _same_layout(from_: pa.DataType, to: pa.DataType) -> bool:
 
 def _time(column: pa.Array, to: pa.TimestampType) -> pa.Array:
     if column.type.unit == "ns":  # division cannot overflow; the other units multiply, and Arrow checks that
-        column = column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
+        absent = column.is_null().to_numpy(zero_copy_only=False)
+        whole, rest = np.divmod(column.cast(pa.int64()).fill_null(0).to_numpy(), 1_000)
+        column = pa.array(whole + (rest >= 500), pa.int64(), mask=absent).cast(pa.timestamp("us", tz=column.type.tz))
     return column.cast(to)

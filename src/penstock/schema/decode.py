@@ -8,7 +8,8 @@ Made from an Arrow schema alone; see ``rows`` for how a type's rules travel. The
   nesting beyond the depth limit are refused.
 - An empty array, and NDJSON without lines, are accepted and hold no rows. ``row`` in an error counts events from 0;
   blank lines are not counted.
-- In a topic without a type each event's text is kept, compacted.
+- In a topic without a type each event's text is kept, without the white space between its parts: no number is read, so
+  none loses a digit, and of a key that comes twice both are kept (and readers take the last).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pyarrow as pa
 from ..errors import InvalidEvent, TooLarge
 from .door.depth import exceeds, opened
 from .door.faults import explain, unfit
+from .door.numbers import unreadable
 from .door.values import check_rows
 from .rows import NATIVE, children, is_json, plain, row_type
 
@@ -32,6 +34,7 @@ Row: TypeAlias = Any  # a struct of the decoder's own making; in a topic without
 DEPTH_LIMIT = 64
 _CHUNK = 1_000  # structs turned at once: beyond it they fall out of the processor's cache
 _BLANK = b" \t\r\n"
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _NUMPY: dict[pa.DataType, Any] = {pa.int64(): np.int64, pa.float64(): np.float64}
 
 
@@ -44,7 +47,7 @@ class Decoder:
         self._depth_limit = depth_limit
         self._event_limit = event_limit
         self._is_json = is_json(schema)
-        kind: Any = Any if self._is_json else row_type("event", list(schema))
+        kind: Any = msgspec.Raw if self._is_json else row_type("event", list(schema))
         self._kind = list[kind]
         self._one = msgspec.json.Decoder(kind)
         self._many = msgspec.json.Decoder(self._kind)
@@ -62,7 +65,7 @@ class Decoder:
         self._check_limits(body, kind, rows)
         if self._has_time and _near_the_ends_of_the_calendar(body):
             check_rows(self.columns(rows))
-        return [msgspec.json.encode(row).decode() for row in rows] if self._is_json else rows
+        return _kept(rows) if self._is_json else rows
 
     def decode_each(self, texts: Sequence[bytes]) -> list[Row]:
         """One event a text. Raises ``InvalidEvent`` naming the place of the first text that is none, and its field."""
@@ -73,8 +76,8 @@ class Decoder:
                 if not together.isascii():
                     together.decode()
                 rows = [self._one.decode(text) for text in texts]
-                return [msgspec.json.encode(row).decode() for row in rows] if self._is_json else rows
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return _kept(rows) if self._is_json else rows
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidEvent):
                 pass  # the slow way finds out which it was
         found: list[Row] = []
         for text in texts:
@@ -138,6 +141,15 @@ class Decoder:
                 raise TooLarge(f"row {row}: an event of {len(text)} bytes; the limit is {self._event_limit}")
             if too_deep and exceeds(text, self._depth_limit):
                 raise InvalidEvent(f"nested deeper than {self._depth_limit} levels", row=row)
+
+
+def _kept(values: Sequence[msgspec.Raw]) -> list[str]:
+    """Each value's text, compacted. Raises ``InvalidEvent`` for one with a number that no reader could hold."""
+    together = b"[" + b",".join(values) + b"]"
+    if (reason := unreadable(together)) is not None:
+        row = next(row for row, value in enumerate(values) if unreadable(bytes(value)) is not None)
+        raise InvalidEvent(reason, row=row)
+    return [str(value, "utf-8") for value in _RAWS.decode(msgspec.json.format(together, indent=-1))]
 
 
 def _parse(parser: msgspec.json.Decoder[Any], body: bytes, *, many: bool) -> Any:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from penstock.batch import JSON_SCHEMA
 from penstock.errors import InvalidEvent, PenstockError, TooLarge, UnsupportedMediaType
+from penstock.schema import casts
+from penstock.schema.cloudevents import decode_events
 from penstock.schema.decode import Decoder
 from penstock.schema.door import arrow
 from penstock.schema.door.arrow import from_arrow
@@ -146,6 +148,28 @@ def test_rows_are_counted_before_anything_is_made_of_them() -> None:
 def test_a_topic_without_a_type_takes_no_arrow() -> None:
     with pytest.raises(UnsupportedMediaType):
         from_arrow(BODY, JSON_SCHEMA)
+
+
+@given(st.lists(st.none() | st.integers(-(2**62), 2**62), min_size=1, max_size=4))
+@settings(max_examples=200)
+def test_a_time_is_rounded_by_every_door_alike(instants: list[int | None]) -> None:
+    """Nanoseconds since 1970: as Arrow has them, as JSON writes them, and as an attribute of a CloudEvent."""
+    schema = pa.schema([pa.field("at", pa.timestamp("us", tz="UTC"))])
+    given = pa.array(instants, pa.timestamp("ns", tz="UTC"))
+    columns = from_arrow(stream(pa.RecordBatch.from_arrays([given], ["at"])), schema).column(0)
+    texts = [None if text is None else text.replace(" ", "T") for text in given.cast(pa.string()).to_pylist()]
+    decoder = Decoder(schema)
+    rows = decoder.columns(decoder.decode(json.dumps([{"at": text} for text in texts]).encode()))
+    assert columns.equals(rows.column(0)), "the doors disagree"
+    clouds = [{"id": "1", "source": "/s", "type": "t", "specversion": "1.0", "time": t} for t in texts if t is not None]
+    _, envelope = decode_events(json.dumps(clouds).encode(), Decoder(JSON_SCHEMA), many=True)
+    assert envelope.get("_time", []) == [at for at in columns.to_pylist() if at is not None], "the attribute disagrees"
+
+
+def test_the_rounding_test_notices_a_time_that_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(casts, "_time", lambda column, to: column.cast(pa.timestamp("us", tz="UTC"), safe=False))
+    with pytest.raises(AssertionError, match="the doors disagree"):
+        test_a_time_is_rounded_by_every_door_alike()
 
 
 def outcome(body: bytes) -> None:
