@@ -10,7 +10,7 @@ import pyarrow as pa
 from ..batch import SYSTEM, Indices, TopicSpec, joined
 from ..clock import Clock
 from ..declare.plan import ModelSpec, ScoreSpec
-from ..errors import ArtifactDamaged, Busy, InvalidEvent, ModelRefused, NotFound
+from ..errors import ArtifactDamaged, Busy, InvalidEvent, ModelRefused, NotFound, PredictionMisshapen
 from ..models.interface import Alias, ModelVersion
 from ..models.messages import Activated, to_rows
 from ..models.registry import Registry
@@ -156,6 +156,8 @@ class Score:
                 return lease.predict(part, limit), ()
         except (ArtifactDamaged, ModelRefused) as error:
             raise Sick(f"model {lease.artifact.version.ref} cannot be used: {error}") from error
+        except PredictionMisshapen as error:  # the model's fault: rows that it answers alone say nothing
+            raise Sick(f"{error}; promote a version that does", unavailable=True) from error
 
     def _predictions(
         self, scored: pa.RecordBatch, parts: Sequence[Part[pa.RecordBatch]], version: ModelVersion
