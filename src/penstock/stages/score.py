@@ -114,6 +114,8 @@ class Score:
             raise NotYet(f"{place} waits: {standing.behind or f'epoch {last.epoch} is not known here yet'}")
 
     def _activations(self, work: Work, alias: Alias) -> list[Output]:
+        if work.again:  # their positions say nothing of from where on a version scores
+            return []
         partitions, firsts = np.unique(work.partitions, return_index=True)
         rows: list[int] = []
         records: list[Activated] = []
