@@ -26,6 +26,7 @@ import httpx
 import numpy as np
 import psutil
 
+from penstock import tokens
 from penstock.bench.stack import Stack, stack
 from penstock.log.embedded import EmbeddedLog
 
@@ -141,7 +142,7 @@ def swap(name: str, folder: Path, make: Callable[[int], bytes]) -> None:
     data = folder / "data"
     with stack(folder / "app.py", data, workers=1) as running:
         for version in (1, 2):
-            register(running.url, make(version))
+            register(running.url, make(version), tokens.read(tokens.path_in(data)))
         load, memory = Load(running.url), Memory(running)
         threads = [threading.Thread(target=x.run) for x in (load, memory)]
         threads[0].start()
@@ -165,9 +166,9 @@ def swap(name: str, folder: Path, make: Callable[[int], bytes]) -> None:
     print(f"{name}: worker and runners {before} MiB before, {memory.most} MiB at most, {after} MiB after", flush=True)
 
 
-def register(url: str, content: bytes) -> None:
-    query = {"trust": f"sha256:{hashlib.sha256(content).hexdigest()}"}
-    answer = httpx.post(f"{url}/models/m/versions", params=query, content=content, timeout=120)
+def register(url: str, content: bytes, secret: str) -> None:
+    query, shown = {"trust": f"sha256:{hashlib.sha256(content).hexdigest()}"}, {"authorization": f"Bearer {secret}"}
+    answer = httpx.post(f"{url}/models/m/versions", params=query, headers=shown, content=content, timeout=120)
     assert answer.status_code == 201, answer.text
 
 

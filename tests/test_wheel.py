@@ -15,7 +15,7 @@ def test_the_wheel_runs_the_demo(tmp_path: Path) -> None:
     python = [sys.executable, "-P", "-m"]
     build = [*python, "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True, timeout=120)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (wheel,) = (tmp_path / "dist").glob("penstock_ml-*.whl")
     site = tmp_path / "site"
     install = [*python, "pip", "install", "--no-deps", "--quiet", "--target", str(site), str(wheel)]
     subprocess.run(install, check=True, capture_output=True, timeout=120)

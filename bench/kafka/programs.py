@@ -14,6 +14,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from penstock.errors import DISTRIBUTION
+
 PEERS = Path(__file__).parent.parent / "peers"
 APP = Path(__file__).with_name("app.py")
 INSTALL_WITHIN = 900.0  # seconds
@@ -43,7 +45,7 @@ class Program:
         """Of the library that does the job."""
         if self.packages:
             return (PEERS / f"requirements-{self.packages}.txt").read_text().split()[0].partition("==")[2]
-        return metadata.version("penstock" if self.workers else "confluent-kafka")
+        return metadata.version(DISTRIBUTION if self.workers else "confluent-kafka")
 
     def topics(self, run: str) -> tuple[str, str]:
         """Source and target on the cluster."""

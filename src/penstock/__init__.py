@@ -1,6 +1,11 @@
 """Events in, predictions out: the public names. Nothing heavy is imported here."""
 
+import os
 from typing import TYPE_CHECKING
+
+# Before any process of ours imports ONNX Runtime, which reads it then and would report to its vendor. Who wants that
+# sets 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from .declare.app import JSON as JSON
 from .declare.app import App as App

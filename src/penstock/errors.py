@@ -8,6 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+DISTRIBUTION = "penstock-ml"  # on the index; the package and the command are `penstock`, a name that others hold there
+
+
+def install(*extras: str) -> str:
+    """The command that brings these extras, as a message or a page writes it."""
+    chosen = f"[{','.join(extras)}]" if extras else ""
+    return f"pip install '{DISTRIBUTION}{chosen}'"
+
 
 class PenstockError(Exception):
     """The base of every error raised on purpose."""
@@ -72,6 +80,10 @@ class Busy(PenstockError):
 
 class NotFound(PenstockError):
     """There is no topic, model, version or alias of that name."""
+
+
+class Forbidden(PenstockError):
+    """Not for whoever asks: a foreign page, something of Penstock's own, or the secret that it needs is missing."""
 
 
 class Conflict(PenstockError):
@@ -190,6 +202,11 @@ class PredictionInvalid(PenstockError):
     """A model answered with another row count, type or column than its signature, or with NaN or infinity."""
 
 
+class PredictionMisshapen(PredictionInvalid):
+    """A model answered with another number of rows than it was given: the fault is the model's and no row's, so none is
+    looked for that might pass by itself."""
+
+
 # -- processes and clients ----------------------------------------------------
 
 
@@ -210,6 +227,12 @@ class Uncertain(PenstockError):
 
 class ResultInvalid(PenstockError):
     """A function's answer does not fit: its row count, its parents, or its columns; says which and what to do."""
+
+
+class ResultMisshapen(ResultInvalid):
+    """A function's answer whose rows cannot be told to the events that they were made of: another number of rows
+    without ``_row``, a ``_row`` that is nobody's, no frame at all. The declaration's fault, whichever rows it is given:
+    rows that would pass one by one would pass with wrong values."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from penstock import tokens
 from penstock.batch import DEAD, SYSTEM, Batch, Span, TopicSpec, Write
 from penstock.clock import SystemClock
 from penstock.declare.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
@@ -76,9 +77,11 @@ class House:
             artifacts=Artifacts(folder / "artifacts"),
             ask=ask,
             status=folder / "status",
+            token=folder / "token",
             settings=settings,
             clock=clock,
         )
+        self.secret = tokens.make(self.rooms.token)
         self.gateway = Gateway(self.rooms)
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.gateway, raise_app_exceptions=True), base_url="http://127.0.0.1"

@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
     registry = Registry(log.reader(None, [SYSTEM], "view"), clock)
     plan = Plan(app="a", target="", code="c", topics=topics)
     artifacts = Artifacts(folder / "artifacts")
-    rooms = Rooms(plan, log, ingest, registry, artifacts, nobody, folder, settings, clock)  # type: ignore[arg-type]
+    rooms = Rooms(plan, log, ingest, registry, artifacts, nobody, folder, folder / "token", settings, clock)  # type: ignore[arg-type]
     listening = listen("127.0.0.1", 0)
     serve(rooms, listening, threading.Event(), lambda: print(listening.getsockname()[1], flush=True))
 

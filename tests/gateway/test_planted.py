@@ -9,13 +9,18 @@ import pytest
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from penstock.gateway import hosts, server
+from penstock import tokens
+from penstock.gateway import hosts, pages, server
 from penstock.gateway.wait.follow import Waiter
 from penstock.gateway.wire import body
 from penstock.settings import Settings
 
+from .doors.test_models import test_code_is_taken_with_the_secret_only as code_needs_the_secret
 from .doors.test_publish import test_limits_on_size_and_count as limits_hold
 from .doors.test_publish import test_waiting_is_over_when_the_last_stage_has_dealt_with_all as waiting_lasts
+from .test_pages import FOREIGN
+from .test_pages import test_no_door_that_changes_something_opens_for_a_foreign_page as pages_are_refused
+from .test_pages import test_no_door_that_changes_something_takes_what_is_sent_unasked as unasked_is_refused
 from .test_server import ELSEWHERE, running
 from .test_server import test_a_socket_that_others_reach_is_not_served as others_are_not_served
 from .test_server import test_ambiguous_framing_is_refused_and_the_connection_closed as framing_is_strict
@@ -85,3 +90,24 @@ def test_a_server_that_takes_any_socket_is_found(house: Any, monkeypatch: pytest
     monkeypatch.setattr(uvloop, "run", lambda serving: serving.close())  # as if it had served
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         others_are_not_served(house)
+
+
+@pytest.mark.parametrize("marks", FOREIGN)
+def test_a_door_that_looks_at_no_page_is_found(
+    house: Any, monkeypatch: pytest.MonkeyPatch, marks: dict[str, str]
+) -> None:
+    monkeypatch.setattr(pages, "check", lambda method, headers: None)
+    with pytest.raises(AssertionError, match="opens for a foreign page"):
+        pages_are_refused(house, marks)
+
+
+def test_a_door_that_takes_what_is_sent_unasked_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "check", lambda method, headers: None)
+    with pytest.raises(AssertionError, match="takes text/plain"):
+        unasked_is_refused(house, "text/plain")
+
+
+def test_code_taken_of_anybody_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "is_shown", lambda authorization, path: True)
+    with pytest.raises(AssertionError, match="showed no secret"):
+        code_needs_the_secret(house, None)

@@ -10,7 +10,15 @@ import pytest
 from penstock.declare.load import load
 from penstock.declare.plan import Plan
 from penstock.declare.planning.build import resolve
-from penstock.errors import ArtifactDamaged, ModelRefused, NotFound, PredictionInvalid, TaskFailed
+from penstock.errors import (
+    ArtifactDamaged,
+    ModelRefused,
+    NotFound,
+    PredictionInvalid,
+    PredictionMisshapen,
+    ResultMisshapen,
+    TaskFailed,
+)
 from penstock.models.interface import ModelVersion, Signature
 from penstock.runner.interface import Applied, Artifact, Runner, SetAlias
 
@@ -170,18 +178,30 @@ class RunnerContract:
         assert applied.rows is not None
         assert applied.rows.to_pydict() == {"json": ['{"x":1,"text":"é"}']}
 
+    def test_a_column_of_another_type_fails_the_call(self, runner: Runner) -> None:
+        with pytest.raises(TaskFailed, match=r"column 'double' as .*string; its topic has double") as caught:
+            runner.apply("wrong_column", given(1, 2, 3), timeout=LIMIT)
+        assert caught.value.error == "ResultInvalid" and not caught.value.unavailable
+
     @pytest.mark.parametrize(
         ("stage", "said"),
         [
-            ("wrong_count", r"returned 1 rows for 3 without '_row'"),
+            ("wrong_count", r"returned 1 rows for 3 without '_row': keep the column '_row'"),
             ("wrong_row", r"'_row' 3, which is no row"),
-            ("wrong_column", r"column 'double' as .*string; its topic has double"),
+            ("wrong_length", r"returned 1 results for 3 events: return one for each"),
+            ("wrong_kind", r"returned dict; it writes to 'target', so return a frame"),
         ],
     )
-    def test_an_answer_that_does_not_fit_fails_the_call(self, runner: Runner, stage: str, said: str) -> None:
-        with pytest.raises(TaskFailed, match=said) as caught:
+    def test_rows_that_cannot_be_told_to_events_are_the_functions_fault(
+        self, runner: Runner, stage: str, said: str
+    ) -> None:
+        with pytest.raises(ResultMisshapen, match=said):
             runner.apply(stage, given(1, 2, 3), timeout=LIMIT)
-        assert caught.value.error == "ResultInvalid" and not caught.value.unavailable
+
+    def test_a_prediction_of_other_rows_is_the_models_fault(self, runner: Runner, tmp_path: Path) -> None:
+        body = TWICE.replace("rows.select(", "rows.head(1).select(")
+        with pytest.raises(PredictionMisshapen, match="1 rows for 3"):
+            runner.predict(model(tmp_path, 1, body), features(), timeout=LIMIT)
 
     def test_a_frame_kept_by_the_user_does_not_change(self, runner: Runner) -> None:
         runner.apply("keeping", given(1, 2), timeout=LIMIT)

@@ -181,6 +181,16 @@ def wrong_count(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 @app.on(source, to=target)
+def wrong_length(events: list[In]) -> list[Out | None]:
+    return [Out(events[0].x, 0.0)]
+
+
+@app.on(source, to=target)
+def wrong_kind(rows: pl.DataFrame) -> pl.DataFrame:
+    return {"x": [1]} if rows.height else rows.with_columns(double=0.0)  # type: ignore[return-value]
+
+
+@app.on(source, to=target)
 def wrong_row(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(double=0.0, _row=pl.col("_row") + 1)
 

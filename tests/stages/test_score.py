@@ -12,7 +12,7 @@ import pytest
 
 from penstock.batch import SYSTEM, Write
 from penstock.declare.plan import ModelSpec, Plan, ScoreSpec
-from penstock.errors import Conflict, InvalidEvent, ModelRefused, NotFound, PredictionInvalid
+from penstock.errors import Conflict, InvalidEvent, ModelRefused, NotFound, PredictionInvalid, PredictionMisshapen
 from penstock.models.artifacts import Artifacts
 from penstock.models.interface import Signature
 from penstock.models.messages import Command, MoveAlias, Register, to_rows
@@ -162,6 +162,21 @@ def test_a_row_without_a_valid_answer_is_dead_lettered(house: House) -> None:
     assert len(house.versions()) == 39
     (dead,) = house.rig.rows("penstock.dead")
     assert (dead["error"], dead["stage"]) == ("PredictionInvalid", "scores")
+
+
+def test_a_model_that_answers_other_rows_holds_its_stage(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_for_all(model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
+        if rows.num_rows > 1:
+            raise PredictionMisshapen("model m/1 answered 1 rows for several")
+        return pa.RecordBatch.from_arrays([pa.array([0], pa.int64())], schema=OUTPUTS)
+
+    house.register()
+    monkeypatch.setattr(house.runner, "predict", one_for_all)
+    house.rig.publish(list(range(40)), 0)
+    pump = house.rig.pump(house.stage)
+    pump.step(0.0)
+    assert house.rig.rows("out") == [] and house.rig.rows("penstock.dead") == []
+    assert "answered 1 rows for several; promote a version that does" in pump.status.why
 
 
 def test_the_registry_answers_each_command_once(house: House) -> None:

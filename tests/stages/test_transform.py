@@ -11,6 +11,7 @@ import pytest
 
 from penstock.batch import SYSTEM, Write
 from penstock.declare.plan import FunctionSpec
+from penstock.errors import ResultMisshapen, TaskFailed
 from penstock.models.messages import Promoted, to_rows
 from penstock.runner.interface import Applied, SetAlias
 from penstock.stages.transform import Transform
@@ -67,6 +68,43 @@ def test_conditions_name_the_fields_of_the_class(rig: Any, where: str, expected:
     rig.drain(pump)
     assert rig.lag(pump) == 0
     assert [json.loads(r["json"])["version"] for r in commands(rig)] == expected
+
+
+# -- whose fault it is --------------------------------------------------------
+
+
+def counts_rows(error: type[Exception]) -> Any:
+    """An aggregate: right for no batch but one of one row, which it answers with that row's number alone."""
+
+    def script(rows: pa.RecordBatch, limit: float) -> Applied:
+        if rows.num_rows > 1:
+            raise (
+                error("copy returned 1 rows for several", "", "")
+                if error is TaskFailed
+                else error("1 rows for several")
+            )
+        values = [rows.column("n"), pa.array([rows.num_rows], pa.int64())]
+        return Applied(pa.RecordBatch.from_arrays(values, names=["n", "copy"]), np.zeros(1, np.int64))
+
+    return script
+
+
+def test_an_aggregate_holds_its_stage_and_is_not_called_row_by_row(rig: Any, misshapen: Any = ResultMisshapen) -> None:
+    rig.publish(list(range(40)), 0)
+    stage = rig.transform(counts_rows(misshapen), place="app.py:12")
+    pump = rig.pump(stage)
+    pump.step(0.0)
+    rig.clock.advance(3_600.0)  # longer than any row is held
+    pump.step(0.0)
+    assert rig.rows("out") == [] and rig.rows("penstock.dead") == [], "one row a call made it pass, with wrong values"
+    assert stage._runner.calls == [40, 40]
+    assert pump.status.why.startswith("app.py:12: 1 rows for several")
+
+
+def test_a_fault_of_the_rows_would_be_looked_for_row_by_row(rig: Any) -> None:
+    """Planted: the error that it was."""
+    with pytest.raises(AssertionError, match="one row a call made it pass"):
+        test_an_aggregate_holds_its_stage_and_is_not_called_row_by_row(rig, TaskFailed)
 
 
 def test_command_ids_are_equal_at_any_batch_size(new_rig: Any) -> None:

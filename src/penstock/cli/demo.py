@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import CannotStart
+from ..errors import CannotStart, install
 
 
 def demo(
@@ -34,7 +34,7 @@ def bench(
     try:
         from ..bench.report import PARTS, run
     except ModuleNotFoundError as error:
-        raise CannotStart(f"the bench needs {error.name}: pip install 'penstock[demo]'") from None
+        raise CannotStart(f"the bench needs {error.name}: {install('demo')}") from None
     if only and only not in PARTS:
         raise CannotStart(f"--only {only}: there are {', '.join(PARTS)}")
     run(quick=quick, only=only, out=out)

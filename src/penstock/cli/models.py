@@ -17,6 +17,12 @@ Version = Annotated[int, typer.Argument(help="The number of a version.", min=1)]
 Artifact = Annotated[Path, typer.Argument(help="The model's file.", exists=True, dir_okay=False)]
 Trust = Annotated[str | None, typer.Option(help="sha256:HEX of a file that may execute code when it is loaded.")]
 Metric = Annotated[list[str] | None, typer.Option("--metric", help="NAME=NUMBER; may be given several times.")]
+Owner = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="The server's data directory, for --trust, where its secret is not found by the address."
+    ),
+]
 Expected = Annotated[int | None, typer.Option(help="Only if the alias points there now; 0: to nothing.", min=0)]
 
 
@@ -56,12 +62,13 @@ def register(
     url: Url = URL,
     trust: Trust = None,
     metric: Metric = None,
+    data: Owner = None,
     as_json: Json = False,
 ) -> None:
     """Register a file as a model's next version. The first one becomes the champion; later ones wait to be promoted."""
     from ..client.connection import connect
 
-    with connect(url) as server:
+    with connect(url, data=data) as server:
         version = server.register_model(model, artifact, trust=trust, metrics=_metrics(metric or []))
     _say({"model": model, "version": version}, f"{model}/{version} is registered", as_json)
 

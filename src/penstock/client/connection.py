@@ -17,6 +17,7 @@ import msgspec
 import polars as pl
 import pyarrow as pa
 
+from .. import tokens
 from ..batch import Span
 from ..errors import InvalidEvent
 from .bodies import ARROW, NDJSON, Rows, bodies, column, tensor
@@ -26,13 +27,14 @@ PAGE = 5_000  # rows of one reading request
 NEXT = "penstock-next"
 
 
-def connect(url: str, *, timeout: float = 60.0, patience: float = 60.0) -> Client:
+def connect(url: str, *, timeout: float = 60.0, patience: float = 60.0, data: Path | str | None = None) -> Client:
     """A client of the server at ``url``; nothing is sent yet.
 
     ``timeout``: seconds for one request. ``patience``: seconds for which a request that the server was too busy for is
-    sent again, before ``Busy`` is raised.
+    sent again, before ``Busy`` is raised. ``data``: the server's data directory, where a client on the same machine
+    does not find the secret for ``register_model(trust=)`` by the address, as with a server in a container.
     """
-    return Client(url, timeout=timeout, patience=patience)
+    return Client(url, timeout=timeout, patience=patience, data=data)
 
 
 class Client:
@@ -42,8 +44,9 @@ class Client:
     answer) and what the server refused with, as the error of ``penstock.errors`` that it named.
     """
 
-    def __init__(self, url: str, *, timeout: float, patience: float) -> None:
+    def __init__(self, url: str, *, timeout: float, patience: float, data: Path | str | None = None) -> None:
         self._sender = Sender(url, timeout=timeout, patience=patience)
+        self._data = None if data is None else Path(data)
 
     def __enter__(self) -> Self:
         return self
@@ -167,7 +170,8 @@ class Client:
         """Register the file as the model's next version, and return its number. The first one becomes the champion.
 
         ``trust``: ``sha256:HEX`` of a file that may execute code when it is loaded. ``outputs`` and ``inputs`` name
-        columns for a model that the app does not declare. Raises ``ModelRefused``.
+        columns for a model that the app does not declare. Raises ``ModelRefused``, and with ``trust`` ``Forbidden``
+        where this client cannot read the server's secret.
         """
         given = {
             "trust": trust,
@@ -178,6 +182,8 @@ class Client:
         }
         params = {key: value for key, value in given.items() if value is not None}
         headers = {"content-type": "application/octet-stream"}
+        if trust is not None and (secret := tokens.find(self.url, self._data)):
+            headers["authorization"] = f"Bearer {secret}"
         answer = self._sender.send("POST", f"/models/{name}/versions", Path(path).read_bytes(), headers, params)
         return int(answer.json()["version"])
 

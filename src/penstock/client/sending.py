@@ -15,6 +15,7 @@ from ..errors import Busy, InvalidEvent, PenstockError, Uncertain, Unreachable
 CODES: dict[str, type[PenstockError]] = {
     "too_large": errors.TooLarge,
     "unsupported_media_type": errors.UnsupportedMediaType,
+    "forbidden": errors.Forbidden,
     "not_found": errors.NotFound,
     "conflict": errors.Conflict,
     "model_refused": errors.ModelRefused,

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..client.connection import Client
-from ..errors import CannotStart
+from ..errors import CannotStart, install
 from . import flights, flow
 
 LEAVES = (15, 31)  # of the trees of version 1 and 2
@@ -52,7 +52,7 @@ def learn(console: Console, scratch: Path) -> tuple[pl.DataFrame, list[Path]]:
                 for version, leaves in enumerate(LEAVES, 1)
             ]
     except ModuleNotFoundError as error:
-        raise CannotStart(f"the demo needs {error.name}: pip install 'penstock[demo]'") from None
+        raise CannotStart(f"the demo needs {error.name}: {install('demo')}") from None
     console.print(f"[dim]trained[/] two models of 100 trees on {trained_on(rows):,} flights of January to September")
     return rows, files
 

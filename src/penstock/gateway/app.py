@@ -11,6 +11,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 
 from ..declare.plan import Plan
+from ..errors import Forbidden, PenstockError
+from . import pages
 from .doors.publish import Publish
 from .hosts import is_ours
 from .openapi import document
@@ -19,7 +21,7 @@ from .rooms import Rooms
 from .routes import ROUTES, Route
 from .samples import Samples
 from .wait.tails import Followers
-from .wire.answers import Disconnected, Forbidden, problem
+from .wire.answers import Disconnected, problem
 from .wire.asgi import Receive, Scope, Send, answer
 
 PREFIX, SUFFIX = "/topics/", "/events"
@@ -39,9 +41,10 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # neither lifespan nor WebSocket
-        if self._loopback_only and not is_ours(scope["headers"]):
-            refusal = Forbidden("this Host is not an address of this machine; use 127.0.0.1 or localhost")
-            await answer(scope, send, *problem(refusal))
+        try:
+            self._admit(scope)
+        except PenstockError as error:
+            await answer(scope, send, *problem(error))
             return
         path: str = scope["path"]
         if scope["method"] == "POST" and path.startswith(PREFIX) and path.endswith(SUFFIX):
@@ -50,6 +53,12 @@ class Gateway:
                 await self._publish(scope, receive, send, topic)
                 return
         await self._rest(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> None:
+        """What holds at every door, those of tomorrow included. Raises ``Forbidden``, ``UnsupportedMediaType``."""
+        if self._loopback_only and not is_ours(scope["headers"]):
+            raise Forbidden("this Host is not an address of this machine; use 127.0.0.1 or localhost")
+        pages.check(scope["method"], scope["headers"])
 
     def hurry(self) -> None:
         """The time to drain runs out: who waits for what becomes of events is answered with what there is."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import ip_address
 
 from ..errors import DeclarationError
+from ..loopback import is_loopback
 
 
 def check_bind(host: str) -> None:
@@ -20,15 +20,6 @@ def check_bind(host: str) -> None:
             f"--host {host} would let other machines publish and register models without authentication; "
             "Penstock has none yet, so it binds to 127.0.0.1 only: put a proxy that authenticates in front"
         )
-
-
-def is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def is_ours(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -39,6 +39,7 @@ class Rooms:
     artifacts: Artifacts
     ask: Ask
     status: Path  # the folder of status files, one a process
+    token: Path  # the file of the secret that has code taken, see ``tokens``
     settings: Settings
     clock: Clock
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "door"))

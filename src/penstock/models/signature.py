@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import ModelRefused, PredictionInvalid
+from ..errors import ModelRefused, PredictionInvalid, PredictionMisshapen
 from .interface import Signature
 
 Mask = npt.NDArray[np.bool_]
@@ -185,12 +185,15 @@ class Intake:
 def check_answer(signature: Signature, answer: pa.RecordBatch, count: int, *, model: str) -> pa.RecordBatch:
     """The same answer, if it has ``count`` rows of the declared columns without null, NaN or infinity.
 
-    Raises ``PredictionInvalid`` naming the column, how many values are wrong and the first row that is.
+    Raises ``PredictionMisshapen`` for another number of rows, and ``PredictionInvalid`` naming the column, how many
+    values are wrong and the first row that is.
     """
     if not isinstance(answer, pa.RecordBatch):
-        raise PredictionInvalid(f"model {model} answered with a {type(answer).__name__}, not with rows")
+        raise PredictionMisshapen(f"model {model} answered with a {type(answer).__name__}, not with rows")
     if answer.num_rows != count:
-        raise PredictionInvalid(f"model {model} answered {answer.num_rows} rows for {count}")
+        raise PredictionMisshapen(
+            f"model {model} answered {answer.num_rows} rows for {count}: it must answer each row, in their order"
+        )
     if not _same_columns(answer.schema, signature.outputs):
         raise PredictionInvalid(
             f"model {model} answered columns {described(answer.schema)}; "

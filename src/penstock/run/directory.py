@@ -3,6 +3,7 @@
 DIR/log.db  write.lock  members/  wake/     the log's own
 DIR/artifacts/sha256/                       models
 DIR/cache/sha256/                           models, of which object storage has the lasting copy
+DIR/run/token                               the secret that has code taken over HTTP, of this run; see ``tokens``
 DIR/run/supervisor.lock                     held for as long as a supervisor lives
 DIR/run/plan-PID-N                          the plan in force, of the supervisor with that process id
 DIR/run/status/NAME.json                    how each process is; see ``process``
@@ -17,6 +18,7 @@ import tempfile
 from hashlib import blake2b
 from pathlib import Path
 
+from .. import tokens
 from ..errors import LogUnusable
 
 SOCKET_FOLDER = 80  # bytes: the path of a Unix socket has at most 107, and the name in the folder needs some
@@ -30,9 +32,11 @@ class DataDirectory:
         self.run = self.root / "run"
         self.status = self.run / "status"
         self.metrics = self.run / "metrics"
+        self.token = tokens.path_in(self.root)
         self.artifacts = self.root / "artifacts"
         self.cache = self.root / "cache"
         self.sockets = self.run if len(os.fsencode(self.run)) <= SOCKET_FOLDER else _short(self.root)
+        self.secret = ""  # what is in the token's file, of who has claimed the directory
         self._lock: int | None = None
 
     def claim(self) -> None:
@@ -61,6 +65,7 @@ class DataDirectory:
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
             self._sweep()
+            self.secret = tokens.make(self.token)
         except OSError as error:  # such as no space left
             self.release()
             raise self._unusable(error) from None

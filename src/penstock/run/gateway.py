@@ -49,6 +49,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         open_artifacts(directory, artifacts, several_hosts=bool(url)),
         Workers(directory.sockets).ask,
         directory.status,
+        directory.token,
         settings,
         clock,
     )

@@ -26,7 +26,13 @@ from .interface import Applied, Artifact, RowFailure, Services, SetAlias
 from .process import Process, shared_file
 
 TICK = 0.05  # seconds between looks at the child while a call runs
-PASSED_ON = (errors.ModelRefused, errors.ArtifactDamaged, errors.PredictionInvalid)
+PASSED_ON = (
+    errors.ModelRefused,
+    errors.ArtifactDamaged,
+    errors.PredictionInvalid,
+    errors.PredictionMisshapen,
+    errors.ResultMisshapen,
+)
 NOBODY = wire.Refused("Unavailable", "no registry can be reached from here")
 _ROW = struct.Struct("<q")
 

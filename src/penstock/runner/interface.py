@@ -78,6 +78,8 @@ class Runner(Protocol):
     def apply(self, stage: str, rows: pa.RecordBatch, *, timeout: float, services: Services | None = None) -> Applied:
         """Call the user's function of that stage on these rows: topic columns and envelope, see ``FunctionSpec.takes``.
 
+        Raises ``ResultMisshapen`` too, for an answer whose rows cannot be told to those of the call.
+
         A function that takes ``ps.Event`` also needs the columns ``_partition`` (int32) and ``_offset`` (int64), and
         ``_id`` and ``_time`` filled in.
         """
@@ -86,7 +88,8 @@ class Runner(Protocol):
     def predict(self, model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
         """Score with that version, loading it beside the others when it is new: without rows, that is all.
 
-        The answer is checked against the signature (``PredictionInvalid``), and the artifact's bytes against the
+        The answer is checked against the signature (``PredictionInvalid``, and ``PredictionMisshapen`` where it is not
+        the fault of values), and the artifact's bytes against the
         digest when it is loaded (``ArtifactDamaged``).
         """
         ...

@@ -18,6 +18,7 @@ class Work:
     """Rows of one topic, from all the partitions that a member read at once.
 
     ``origins``: what made the rows of each partition, of which a read gives one batch; none: they were published.
+    ``again``: they failed before and were put back (``redrive``), beside the order of their partitions.
     """
 
     topic: str
@@ -26,6 +27,7 @@ class Work:
     positions: Positions
     appended: Positions
     origins: Mapping[int, Origin] = field(default_factory=dict)
+    again: bool = False
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -50,6 +52,7 @@ class Work:
             self.positions[rows],
             self.appended[rows],
             self.origins,
+            self.again,
         )
 
 

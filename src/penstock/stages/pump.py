@@ -30,6 +30,7 @@ from .failures.oversize import within_limits
 from .failures.patience import NotYet, Sick
 from .interface import Failure, Outcome, Stage, Work
 from .pace import Pace
+from .redrive import Redrive
 
 log = logger(__name__)
 
@@ -56,8 +57,9 @@ class Status:
 class Pump:
     """Drives one stage over what one reader owns. One thread; ``status`` is for any.
 
-    ``rows`` answers how many rows to read at once. The positions move only in the transaction that stores the outputs:
-    killed at any moment, the work is either done or not begun.
+    ``rows`` answers how many rows to read at once; ``redrive`` deals with what is read of ``penstock.dead``. The
+    positions move only in the transaction that stores the outputs: killed at any moment, the work is either done or not
+    begun.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Pump:
         *,
         rows: Callable[[], int],
         measure: Measure = lambda _name, _value: None,
+        redrive: Redrive | None = None,
     ) -> None:
         self.failed = False  # ended by an error; the process must exit with one
         self._said = Status()  # replaced as a whole, so that any thread may read it
@@ -79,6 +82,7 @@ class Pump:
         self._clock = clock
         self._rows = rows
         self._measure = measure
+        self._redrive = redrive
         self._backoff = Backoff(clock)
         self._pace = Pace()
         self._rewind = False
@@ -117,10 +121,16 @@ class Pump:
                 # Before any read: going on after rows that were read and not dealt with would advance past them.
                 self._reader.seek(Seek(self._stage.source, None, "committed"))
                 self._reader.seek(Seek(self._stage.source, None, "resume"))
+                if self._redrive is not None:
+                    self._redrive.begin_again()
                 self._rewind = False
             rows = max(self._rows(), WITNESSES) if self._backoff.trying_again else self._rows()
             batches = self._read(int(min(rows, self._pace.rows)), wait)
-            return self._handle(batches) if batches else 0
+            if self._redrive is None:
+                return self._handle(batches) if batches else 0
+            mine = [batch for batch in batches if batch.topic == self._stage.source]
+            done = self._handle(mine) if mine else 0
+            return done + self._redrive.turn([batch for batch in batches if batch.topic != self._stage.source])
         except Sick as sick:
             return self._hold(sick)
         except FATAL:
@@ -142,6 +152,10 @@ class Pump:
             self._say(error=str(error))
             return ()
         except Corrupt as error:
+            if error.topic != self._stage.source:
+                assert self._redrive is not None
+                self._redrive.cannot_read(error)
+                return ()
             place = (error.topic, error.partition)
             if place in self._damaged:  # said again: do not spin on it
                 self._clock.sleep(wait)
@@ -265,6 +279,8 @@ class Pump:
         try:
             self._reader.seek(Seek(self._stage.source, None, "committed"))
             self._reader.seek(Seek(self._stage.source, None, "pause"))
+            if self._redrive is not None:
+                self._redrive.rest()
             self._read(1, 0.0)
         except FATAL:
             raise

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ..batch import SYSTEM, Indices, TopicSpec, joined
 from ..clock import Clock
 from ..declare.plan import ModelSpec, ScoreSpec
-from ..errors import ArtifactDamaged, Busy, InvalidEvent, ModelRefused, NotFound
+from ..errors import ArtifactDamaged, Busy, InvalidEvent, ModelRefused, NotFound, PredictionMisshapen
 from ..models.interface import Alias, ModelVersion
 from ..models.messages import Activated, to_rows
 from ..models.registry import Registry
@@ -114,6 +114,8 @@ class Score:
             raise NotYet(f"{place} waits: {standing.behind or f'epoch {last.epoch} is not known here yet'}")
 
     def _activations(self, work: Work, alias: Alias) -> list[Output]:
+        if work.again:  # their positions say nothing of from where on a version scores
+            return []
         partitions, firsts = np.unique(work.partitions, return_index=True)
         rows: list[int] = []
         records: list[Activated] = []
@@ -156,6 +158,8 @@ class Score:
                 return lease.predict(part, limit), ()
         except (ArtifactDamaged, ModelRefused) as error:
             raise Sick(f"model {lease.artifact.version.ref} cannot be used: {error}") from error
+        except PredictionMisshapen as error:  # the model's fault: rows that it answers alone say nothing
+            raise Sick(f"{error}; promote a version that does", unavailable=True) from error
 
     def _predictions(
         self, scored: pa.RecordBatch, parts: Sequence[Part[pa.RecordBatch]], version: ModelVersion

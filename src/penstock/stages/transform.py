@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from ..batch import SYSTEM, Indices, TopicSpec, data_columns, joined
 from ..clock import Clock
 from ..declare.plan import FunctionSpec
-from ..errors import RunnerDied, SchemaChanged, TaskFailed
+from ..errors import ResultMisshapen, RunnerDied, SchemaChanged, TaskFailed
 from ..models.messages import to_rows
 from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias
 from ..schema.evolution import conform
@@ -127,8 +127,13 @@ class Transform:
         return _merged(made), failures
 
     def _apply(self, rows: pa.RecordBatch, limit: float, services: Services | None) -> Applied:
+        """Raises ``Sick`` for an answer that no choice of rows would mend: alone they would pass with wrong values."""
         with self.budget.timed(rows.num_rows, self._clock):
-            return self._runner.apply(self.name, rows, timeout=limit, services=services)
+            try:
+                return self._runner.apply(self.name, rows, timeout=limit, services=services)
+            except ResultMisshapen as error:
+                place = f"{self._spec.place}: " if self._spec.place else ""
+                raise Sick(f"{place}{error}", unavailable=True) from error
 
     def _made(self, applied: Applied, rows: Indices) -> Made:
         first = int(rows[0])

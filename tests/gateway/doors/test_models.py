@@ -129,6 +129,36 @@ def test_register_promote_and_look(house: Any) -> None:
     run(house, work)
 
 
+@pytest.mark.parametrize(
+    "shown", [None, "Bearer", "Bearer " + "0" * 64, "Basic {secret}", "{secret}", "Bearer {secret}x"]
+)
+def test_code_is_taken_with_the_secret_only(house: Any, shown: str | None) -> None:
+    async def work(h: Any) -> None:
+        path, headers = "/models/delay/versions?trust=sha256:x", {}
+        if shown is not None:
+            headers["authorization"] = shown.replace("{secret}", h.secret)
+        for query in ("", "&trust=", "&alias=champion"):
+            refused = await h.http.post(path + query, content=b"import os", headers=headers)
+            assert refused.status_code == 403, "code was taken of somebody who showed no secret"
+            assert str(h.rooms.token) in refused.text and h.secret not in refused.text
+        assert h.count() == 0 and list(h.rooms.artifacts.digests()) == []
+        taken = await h.http.post(path, content=b"import os", headers={"authorization": f"Bearer {h.secret}"})
+        assert taken.status_code == 201
+
+    run(house, work)
+
+
+def test_a_secret_that_others_know_opens_nothing(house: Any) -> None:
+    async def work(h: Any) -> None:
+        h.rooms.token.chmod(0o644)
+        shown = {"authorization": f"Bearer {h.secret}"}
+        refused = await h.http.post("/models/delay/versions?trust=sha256:x", content=b"import os", headers=shown)
+        assert refused.status_code == 403 and "open to others" in refused.text
+        assert h.count() == 0
+
+    run(house, work)
+
+
 def test_refusals(house: Any) -> None:
     async def work(h: Any) -> None:
         await register(h)

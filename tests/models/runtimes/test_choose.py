@@ -165,7 +165,7 @@ def test_a_missing_extra_says_what_to_install(
 ) -> None:
     artifact = keep(choose.serialise(graph if extra == "onnx" else booster)[0])
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ModelRefused, match=rf"pip install 'penstock\[{extra}\]'"):
+    with pytest.raises(ModelRefused, match=rf"pip install 'penstock-ml\[{extra}\]'"):
         choose.inspect(artifact, name="m", inputs=OFFER, outputs=["y"], trusted=False)
 
 

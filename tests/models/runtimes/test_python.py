@@ -52,6 +52,7 @@ def body(code: str, head: str = "") -> bytes:
         (body("return rows.select(score=pl.lit(None))"), "type of output 'score'"),
         (body("raise ValueError('empty')"), "without rows: .*empty"),
         (body("return rows", "    inputs = ['q']"), "reads 'q', and the columns on offer"),
+        (body("return rows.select(score=pl.col('a').sum())"), "answered 1 rows for a frame without rows: .*each row"),
     ],
 )
 def test_what_cannot_be_a_model_is_refused(keep: Keep, source: bytes, says: str) -> None:

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import joblib
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
@@ -60,6 +63,45 @@ def test_trees_load_without_trust_and_answer_a_probability(
 def test_label_and_probability(keep: Keep, classifier: HistGradientBoostingClassifier) -> None:
     signature = SkopsRuntime(False).inspect(keep(choose.serialise(classifier)[0]), inputs=OFFER, outputs=["fraud", "p"])
     assert signature.outputs == pa.schema([("fraud", pa.bool_()), ("p", pa.float64())])
+
+
+TARGETS = np.c_[X[:, 0] > 0.5, X[:, 1] > 0.5].astype(int)
+
+
+@pytest.mark.parametrize(
+    "model", [MultiOutputClassifier(LogisticRegression()), RandomForestClassifier(5, random_state=0)], ids=type
+)
+def test_two_targets_answer_the_same_for_any_number_of_rows(tmp_path: Path, model: Any) -> None:
+    """A list of two arrays, one a target, looks like two rows where there are two."""
+    joblib.dump(model.fit(X, TARGETS), tmp_path / "m")
+    names = ["a0", "a1", "b0", "b1"]
+    signature = PickleRuntime(True).inspect(tmp_path / "m", inputs=OFFER, outputs=names)
+    loaded = choose.load("pickle", tmp_path / "m", signature, trusted=True, name="m/1")
+    for count in (1, 2, 3, 7):
+        answer = loaded.predict(pa.RecordBatch.from_arrays(list(X[:count].T), list("abc")))
+        wanted = np.concatenate(model.predict_proba(X[:count]), axis=1)
+        assert np.column_stack([answer[name].to_numpy() for name in names]) == pytest.approx(wanted)
+
+
+def test_of_two_targets_none_is_the_positive_class(tmp_path: Path) -> None:
+    joblib.dump(LinearRegression().fit(X, TARGETS), tmp_path / "m")
+    with pytest.raises(ModelRefused, match=r"'predict' \(2 a row\); outputs= names 'p': name one column for each"):
+        PickleRuntime(True).inspect(tmp_path / "m", inputs=OFFER, outputs=["p"])
+
+
+class OfTwoRows:
+    """Answers right for the number of rows that its first trial happens to have."""
+
+    n_features_in_ = 3
+
+    def predict(self, rows: Any) -> Any:
+        return np.zeros((2, len(rows))).T if len(rows) == 2 else np.zeros((len(rows), 3))
+
+
+def test_an_answer_that_grows_with_the_rows_is_refused(tmp_path: Path) -> None:
+    joblib.dump(OfTwoRows(), tmp_path / "m")
+    with pytest.raises(ModelRefused, match=r"2 rows with shape \(2, 2\), 3 rows with shape \(3, 3\)"):
+        PickleRuntime(True).inspect(tmp_path / "m", inputs=OFFER, outputs=["p", "q"])
 
 
 @pytest.mark.parametrize("unknown", ["ignore", "error"])

@@ -12,8 +12,9 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from ... import tokens
 from ...batch import SYSTEM, Write
-from ...errors import InvalidEvent, TooLarge, Unavailable
+from ...errors import Forbidden, InvalidEvent, TooLarge, Unavailable
 from ...models.artifacts import LIMIT
 from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
@@ -48,6 +49,8 @@ async def register(request: Request, rooms: Rooms) -> Response:
     if not NAME.fullmatch(name):
         raise BadRequest(f"'{name[:200]}' is no model name: letters, digits, '.', '_' and '-', at most 128")
     command = _command(rooms, name, request)
+    if "trust" in request.query_params:
+        _check_secret(request, rooms)
     digest = await _upload(rooms, request)
     done = await _in_thread(rooms, lambda: _ask(rooms, command(digest)))
     assert isinstance(done, Registered)
@@ -71,6 +74,16 @@ async def _move(request: Request, rooms: Rooms, alias: str) -> Response:
     assert isinstance(done, Promoted)
     answer = {"model": name, "alias": alias, "version": done.to_version, "from": done.from_version, "epoch": done.epoch}
     return JSONResponse(answer)
+
+
+def _check_secret(request: Request, rooms: Rooms) -> None:
+    """Who trusts an artifact has its code run here; any page and any user of this machine may reach this door."""
+    if not tokens.is_shown(request.headers.get("authorization", ""), rooms.token):
+        raise Forbidden(
+            f"trust= has code run here, so it is taken with the secret in {rooms.token} only, as "
+            "'Authorization: Bearer SECRET'; penstock models register and penstock.connect find it by themselves, "
+            "elsewhere than in this server's /tmp with --data or PENSTOCK_DATA"
+        )
 
 
 # -- asking the registry ------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...batch import DEAD, SYSTEM
-from ...errors import TooLarge, UnsupportedMediaType
+from ...errors import Forbidden, TooLarge, UnsupportedMediaType
 from ...schema.door.arrow import from_arrow
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
@@ -26,7 +26,7 @@ from .. import cloudevents
 from ..rooms import Rooms, unknown
 from ..wait.follow import Waiter
 from ..wait.tails import Followers
-from ..wire.answers import BadRequest, Disconnected, Forbidden, problem
+from ..wire.answers import BadRequest, Disconnected, problem
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
 from ..wire.body import Room, beside, breathe, is_large, read_body
 from ..wire.parameters import duration

@@ -10,6 +10,7 @@ from ...errors import (
     ArtifactDamaged,
     Busy,
     Conflict,
+    Forbidden,
     InvalidEvent,
     LogFull,
     LogRefused,
@@ -37,6 +38,7 @@ STATUS: list[tuple[type[Exception], int, str]] = [
     (TooLarge, 413, "too_large"),
     (UnsupportedMediaType, 415, "unsupported_media_type"),
     (Busy, 503, "busy"),
+    (Forbidden, 403, "forbidden"),
     (NotFound, 404, "not_found"),
     (Conflict, 409, "conflict"),
     (ModelRefused, 400, "model_refused"),
@@ -59,15 +61,11 @@ class BadRequest(PenstockError):
     """A query parameter, a header or a path that makes no sense; says which and what would."""
 
 
-class Forbidden(PenstockError):
-    """What is asked for is nobody's to do from outside."""
-
-
 class Disconnected(PenstockError):
     """The publisher went away before its request was whole; nobody is left to answer."""
 
 
-STATUS += [(BadRequest, 400, "bad_request"), (Forbidden, 403, "forbidden")]
+STATUS.append((BadRequest, 400, "bad_request"))
 
 
 def problem(error: Exception) -> tuple[int, Headers, bytes]:

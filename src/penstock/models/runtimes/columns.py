@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from ...errors import ModelRefused
@@ -77,11 +78,15 @@ def vector(offer: pa.Schema | None, size: int) -> pa.Field | None:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that a model answers with: ``width`` values a row. A label is no number to choose by default."""
+    """One thing that a model answers with: ``width`` values a row. A label is no number to choose by default.
+
+    ``shares``: they are the probabilities of classes, which make 1 together. Of other values none is the main one.
+    """
 
     name: str
     width: int
     label: bool = False
+    shares: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def choose_outputs(parts: Sequence[Part], names: Sequence[str]) -> list[Pick]:
     3. as many names as the last numeric part is wide: its values in order;
     4. one name, or none (then the part's own): the last numeric part.
 
-    Where a part has two values a row and one name (a binary classifier's probabilities), it is the second: the
+    Where a part has the probabilities of two classes and one name (a binary classifier), it is the second: the
     probability of the positive class. Raises ``ModelRefused`` with what the model answers.
     """
     by_name = {part.name: n for n, part in enumerate(parts)}
@@ -122,7 +127,7 @@ def choose_outputs(parts: Sequence[Part], names: Sequence[str]) -> list[Pick]:
 
 
 def _single(parts: Sequence[Part], names: Sequence[str], n: int, name: str) -> Pick:
-    if parts[n].width not in (1, 2):
+    if parts[n].width != 1 and not (parts[n].width == 2 and parts[n].shares):
         raise _cannot(parts, names)
     return Pick(name, n, parts[n].width - 1)
 
@@ -147,6 +152,26 @@ def width(values: Matrix, rows: int) -> int:
             f"the model answered a trial of {rows} rows with shape {values.shape}: one answer a row is needed"
         )
     return int(values.size // rows)
+
+
+def are_shares(values: Matrix) -> bool:
+    """Do the values of every row make 1 together, as the probabilities of classes do?"""
+    if values.dtype.kind != "f" or values.ndim != 2:
+        return False
+    return bool((values >= 0).all() and np.allclose(values.sum(axis=1), 1.0, atol=1e-3))
+
+
+def one_a_row(trials: Mapping[int, Matrix]) -> int:
+    """How many values a row a model answers, given its answers to trials of different numbers of rows.
+
+    One trial does not tell: an answer of two targets for two rows has the shape of one for each row. Raises
+    ``ModelRefused``.
+    """
+    widths = {width(values, rows) for rows, values in trials.items()}
+    if len(widths) > 1:
+        shapes = ", ".join(f"{rows} rows with shape {values.shape}" for rows, values in trials.items())
+        raise ModelRefused(f"the model answered trials of {shapes}: as many values for each row are needed")
+    return widths.pop()
 
 
 def described(path: Path, error: BaseException) -> str:

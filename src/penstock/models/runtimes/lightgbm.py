@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ...errors import ModelRefused
+from ...errors import ModelRefused, install
 from ..interface import Signature
 from ..packing import Packer, column_of, zeros
-from .columns import Part, choose_outputs, described, name_inputs, pick, vector, width
+from .columns import Part, are_shares, choose_outputs, described, name_inputs, pick, vector, width
 
 UNNAMED = re.compile(r"Column_\d+")
 TRIAL = 2  # rows
@@ -33,15 +33,18 @@ class LightgbmRuntime:
         else:
             named = [] if all(map(UNNAMED.fullmatch, booster.feature_name())) else booster.feature_name()
             reads = name_inputs(inputs, named, [pa.float64()] * count)
-        answer = booster.predict(Packer(np.float64)(zeros(reads, TRIAL)), num_threads=1)
-        picks = choose_outputs([Part("prediction", width(answer, TRIAL))], outputs)
+        picks = choose_outputs([_part(booster, reads)], outputs)
         return Signature(reads, pa.schema([(p.name, pa.float64()) for p in picks]))
 
     def load(self, artifact: Path, signature: Signature) -> LightgbmModel:
         booster = open_booster(artifact)
-        answer = booster.predict(Packer(np.float64)(zeros(signature.inputs, TRIAL)), num_threads=1)
-        picks = choose_outputs([Part("prediction", width(answer, TRIAL))], signature.outputs.names)
+        picks = choose_outputs([_part(booster, signature.inputs)], signature.outputs.names)
         return LightgbmModel(booster, signature.outputs.names, [p.place for p in picks])
+
+
+def _part(booster: Any, reads: pa.Schema) -> Part:
+    answer = booster.predict(Packer(np.float64)(zeros(reads, TRIAL)), num_threads=1)
+    return Part("prediction", width(answer, TRIAL), shares=are_shares(answer))
 
 
 class LightgbmModel:
@@ -61,7 +64,7 @@ def open_booster(artifact: Path) -> Any:
     try:
         import lightgbm
     except ImportError as error:
-        raise ModelRefused("a LightGBM model needs: pip install 'penstock[lightgbm]'") from error
+        raise ModelRefused(f"a LightGBM model needs: {install('lightgbm')}") from error
     text = artifact.read_bytes()
     if b"\nend of trees" not in text:
         # The native parser is not to be tried with half a file.

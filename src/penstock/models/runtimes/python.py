@@ -53,6 +53,11 @@ class PythonRuntime:
         for field in answer.schema:
             if pa.types.is_null(field.type):
                 raise ModelRefused(f"the type of output '{field.name}' cannot be told without rows: cast it to a dtype")
+        if answer.num_rows:
+            raise ModelRefused(
+                f"the model answered {answer.num_rows} rows for a frame without rows: it must answer each row, in "
+                "their order, and nothing else (no mean or other aggregate of the batch)"
+            )
         return Signature(reads, pa.schema([(f.name, f.type) for f in answer.schema]))
 
     def load(self, artifact: Path, signature: Signature) -> PythonModel:

@@ -16,14 +16,14 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ...errors import ModelRefused
+from ...errors import ModelRefused, install
 from ..artifacts import LIMIT
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
 from ..signature import is_text
-from .columns import Part, Pick, choose_outputs, described, name_inputs, pick, vector, width
+from .columns import Part, Pick, choose_outputs, described, name_inputs, one_a_row, pick, vector
 
-TRIAL = 2  # rows
+TRIALS = (2, 3)  # rows: of one number alone an array a target could pass for an array a row
 
 # Compiled parts of scikit-learn's trees that skops does not know: arrays of numbers, no code.
 KNOWN = frozenset({"sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree"})
@@ -49,8 +49,8 @@ class _Estimators:
     def inspect(self, artifact: Path, *, inputs: pa.Schema | None, outputs: list[str]) -> Signature:
         estimator = self.open(artifact)
         reads = _reads(estimator, inputs)
-        answers = _trial(estimator, reads)
-        picks = choose_outputs(_parts(answers), outputs)
+        parts, answers = _trial(estimator, reads)
+        picks = choose_outputs(parts, outputs)
         columns = [column_of(pick(list(answers.values())[p.part], p.place)) for p in picks]
         return Signature(reads, pa.schema([(p.name, c.type) for p, c in zip(picks, columns, strict=True)]))
 
@@ -59,8 +59,8 @@ class _Estimators:
 
         threadpool_limits(1)
         estimator = self.open(artifact)
-        answers = _trial(estimator, signature.inputs)
-        picks = choose_outputs(_parts(answers), signature.outputs.names)
+        parts, answers = _trial(estimator, signature.inputs)
+        picks = choose_outputs(parts, signature.outputs.names)
         return SklearnModel(estimator, signature, list(answers), picks)
 
 
@@ -79,10 +79,10 @@ class SkopsRuntime(_Estimators):
         try:
             import skops.io
         except ImportError as error:
-            raise ModelRefused("a scikit-learn model needs: pip install 'penstock[sklearn]'") from error
+            raise ModelRefused(f"a scikit-learn model needs: {install('sklearn')}") from error
         if tuple(int(n) for n in version("skops").split(".")[:2]) < (0, 13):
             # Older ones fell back to joblib without a word.
-            raise ModelRefused("skops before 0.13 does not load safely: pip install 'skops>=0.13'")
+            raise ModelRefused(f"skops before 0.13 does not load safely; a newer one comes with: {install('sklearn')}")
         data = _skops_bytes(artifact)
         try:
             unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - KNOWN)
@@ -117,7 +117,7 @@ class PickleRuntime(_Estimators):
         try:
             import joblib
         except ImportError as error:
-            raise ModelRefused("a pickled model needs: pip install 'penstock[sklearn]'") from error
+            raise ModelRefused(f"a pickled model needs: {install('sklearn')}") from error
         try:
             return joblib.load(io.BytesIO(artifact.read_bytes()))
         except Exception as error:  # it may run anything
@@ -171,34 +171,41 @@ def _reads(estimator: Any, offer: pa.Schema | None) -> pa.Schema:
     return pa.schema(list(zip(reads.names, kinds, strict=True)))
 
 
-def _trial(estimator: Any, reads: pa.Schema) -> dict[str, Matrix]:
+def _trial(estimator: Any, reads: pa.Schema) -> tuple[list[Part], dict[str, Matrix]]:
     """What the estimator answers by each of its methods: the label or value, then the probabilities."""
     methods = ["predict", "predict_proba"] if hasattr(estimator, "predict_proba") else ["predict"]
     try:
-        given = _given(estimator, zeros(reads, TRIAL))
-        return {method: _call(estimator, method, given) for method in methods}
+        trials = {rows: _answers(estimator, methods, _given(estimator, zeros(reads, rows))) for rows in TRIALS}
     except Exception as error:  # an estimator may raise anything
-        if any(map(is_text, reads.types)):
-            # An encoder may refuse texts that it was not fitted on, and the empty one is such a text.
-            return _fitted(estimator)
-        first = (str(error) or type(error).__name__).splitlines()[0][:300]
-        raise ModelRefused(f"the model failed on a trial of {TRIAL} rows of zeros: {first}") from error
+        if not any(map(is_text, reads.types)):
+            first = (str(error) or type(error).__name__).splitlines()[0][:300]
+            raise ModelRefused(f"the model failed on a trial of a few rows of zeros: {first}") from error
+        # An encoder may refuse texts that it was not fitted on, and the empty one is such a text.
+        trials = {rows: _fitted(estimator, rows) for rows in TRIALS}
+    first_trial = trials[TRIALS[0]]
+    by_method = {method: {rows: found[method] for rows, found in trials.items()} for method in first_trial}
+    return [_part(method, answers, label_too=len(by_method) > 1) for method, answers in by_method.items()], first_trial
 
 
-def _fitted(estimator: Any) -> dict[str, Matrix]:
+def _answers(estimator: Any, methods: list[str], given: Any) -> dict[str, Matrix]:
+    return {method: _call(estimator, method, given) for method in methods}
+
+
+def _fitted(estimator: Any, rows: int) -> dict[str, Matrix]:
     """Answers of the shape and type that the fitted attributes tell of."""
     classes = getattr(estimator, "classes_", None)
+    if isinstance(classes, list) or getattr(estimator, "n_outputs_", 1) > 1:
+        raise ModelRefused("what a model of several targets answers cannot be told from texts: answer one target each")
     if classes is None or not hasattr(estimator, "predict_proba"):
-        return {"predict": np.zeros(TRIAL) if classes is None else classes[:1].repeat(TRIAL)}
-    return {"predict": classes[:1].repeat(TRIAL), "predict_proba": np.zeros((TRIAL, len(classes)))}
+        return {"predict": np.zeros(rows) if classes is None else classes[:1].repeat(rows)}
+    return {"predict": classes[:1].repeat(rows), "predict_proba": np.zeros((rows, len(classes)))}
 
 
-def _parts(answers: dict[str, Matrix]) -> list[Part]:
-    label_first = len(answers) > 1
-    return [
-        Part(method, width(answer, TRIAL), label=answer.dtype.kind not in "fiu" or (label_first and n == 0))
-        for n, (method, answer) in enumerate(answers.items())
-    ]
+def _part(method: str, trials: dict[int, Matrix], *, label_too: bool) -> Part:
+    """A label is what is no number, and what ``predict`` answers beside probabilities."""
+    is_number = trials[TRIALS[0]].dtype.kind in "fiu"
+    label = not is_number or (label_too and method == "predict")
+    return Part(method, one_a_row(trials), label=label, shares=method == "predict_proba")
 
 
 def _given(estimator: Any, rows: pa.RecordBatch) -> Any:
@@ -213,8 +220,12 @@ def _given(estimator: Any, rows: pa.RecordBatch) -> Any:
 def _call(estimator: Any, method: str, given: Any) -> Matrix:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of feature names, at every batch
-        answer: Matrix = np.asarray(getattr(estimator, method)(given))
-    return answer
+        answer = getattr(estimator, method)(given)
+    if isinstance(answer, list) and answer and np.ndim(answer[0]) == 2:
+        # Of several targets the probabilities are a list of arrays, one a target: beside each other they are one a row.
+        return np.concatenate(answer, axis=1)
+    made: Matrix = np.asarray(answer)
+    return made
 
 
 def save(estimator: Any) -> bytes:

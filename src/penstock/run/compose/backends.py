@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...clock import Clock
 from ...declare.plan import Plan
-from ...errors import CannotStart
+from ...errors import CannotStart, install
 from ...log.embedded import EmbeddedLog
 from ...log.interface import Frontier, Inspect, Log
 from ...models.artifacts import Artifacts
@@ -45,7 +45,7 @@ def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: st
         from ...log.kafka.address import Address
         from ...log.kafka.log import KafkaLog
     except ImportError as error:
-        raise CannotStart(f"--log {url} needs the Kafka client: pip install 'penstock[kafka]' ({error})") from None
+        raise CannotStart(f"--log {url} needs the Kafka client: {install('kafka')} ({error})") from None
     return KafkaLog(Address.parse(url), clock=clock, settings=settings, slot=slot or None)
 
 
@@ -71,7 +71,7 @@ def open_objects(url: str) -> Objects:
     try:
         from ...objects.cloud import Cloud
     except ImportError as error:
-        raise CannotStart(f"{url} needs obstore: pip install 'penstock[objects]' ({error})") from None
+        raise CannotStart(f"{url} needs obstore: {install('objects')} ({error})") from None
     return Cloud.at(url)
 
 

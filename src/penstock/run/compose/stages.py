@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 
-from ...batch import SYSTEM, TopicSpec
+from ...batch import DEAD, SYSTEM, TopicSpec
 from ...clock import Clock
 from ...declare.plan import FunctionSpec, Plan, ScoreSpec
 from ...log.interface import Log, Start
@@ -19,6 +19,7 @@ from ...stages.emit import Emitter
 from ...stages.handles import Desk
 from ...stages.interface import Stage
 from ...stages.pump import Pump
+from ...stages.redrive import Redrive
 from ...stages.register import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.scoring.deployment import Deployment, Standing
@@ -128,15 +129,14 @@ class Composition:
         start: Start = "earliest",
     ) -> Line:
         topics = {topic.name: topic for topic in all_topics(self.plan)}
-        join = partial(self.log.reader, stage.name, [stage.source], self.member, start=start)
-        pump = Pump(
-            stage,
-            join() if start == "latest" else LateReader(join),  # the latest is where it is now
-            Emitter(stage.name, stage.source, self.plan.code, topics),
-            self.clock,
-            rows=rows,
-            measure=StageMeasure(stage.name, stage.source, self.settings.batch_rows),
-        )
+        takes_again = stage.name != GROUP  # the registry's owner answers commands, and dead-letters none
+        read = [stage.source, DEAD] if takes_again else [stage.source]
+        join = partial(self.log.reader, stage.name, read, self.member, start=start)
+        reader = join() if start == "latest" else LateReader(join)  # the latest is where it is now
+        emitter = Emitter(stage.name, stage.source, self.plan.code, topics)
+        measure = StageMeasure(stage.name, stage.source, self.settings.batch_rows)
+        redrive = Redrive(stage, reader, emitter, self.log, self.clock, measure=measure) if takes_again else None
+        pump = Pump(stage, reader, emitter, self.clock, rows=rows, measure=measure, redrive=redrive)
         return Line(stage.name, stage.source, pump, warm, close)
 
     def _topic(self, name: str) -> TopicSpec:

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from ... import tokens
 from ...clock import SystemClock
 from ...errors import CannotStart
 from ...log.neighbours.turnstile import HolderWatch
@@ -78,6 +79,8 @@ class Supervisor:
             stack.callback(self.directory.release)
             trim(self.directory.cache, self.settings.artifact_cache)
             self.listener = stack.enter_context(listen(self.options.host, self.options.port))
+            host, port = self.listener.getsockname()[:2]
+            stack.enter_context(tokens.announced(host, port, self.directory.secret))
             self.signals = stack.enter_context(Signals())
             share_metrics(self.directory.metrics, clean=True)
             self.children = [self._gateway(), *self._workers()]

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...batch import Indices
-from ...errors import InvalidEvent, Reject, ResultInvalid, Unavailable
+from ...errors import InvalidEvent, Reject, ResultMisshapen, Unavailable
 from ...schema.objects import from_objects
 from ..interface import Applied, RowFailure, SetAlias
 from ..raised import row_failed
@@ -91,7 +91,7 @@ class PerEvent:
 def call_on_list(
     callee: Callee, events: Sequence[Any], desk: Desk, injected: dict[str, object], finish: Finish
 ) -> Applied:
-    """One call with all the events. Raises ``ResultInvalid``, and what the function raises but ``Reject``."""
+    """One call with all the events. Raises ``ResultMisshapen``, and what the function raises but ``Reject``."""
     kept = list(range(len(events)))
     failed: dict[int, RowFailure] = {}
     handled = [_Handled() for _ in events]
@@ -119,7 +119,7 @@ def _one_each(callee: Callee, result: Any, count: int) -> Sequence[Any]:
         return [None] * count
     outputs = list(result)
     if len(outputs) != count:
-        raise ResultInvalid(
+        raise ResultMisshapen(
             f"{callee.spec.name} returned {len(outputs)} results for {count} events: "
             "return one for each, in their order; None or a list for an event with none or several"
         )

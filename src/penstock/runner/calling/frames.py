@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from ...batch import Indices, data_columns
-from ...errors import Reject, ResultInvalid
+from ...errors import Reject, ResultInvalid, ResultMisshapen
 from ..interface import Applied, RowFailure
 from ..raised import row_failed
 from .answers import as_column, fitted, without
@@ -27,7 +27,8 @@ Finish = Callable[[Any], Any]
 
 
 def call_on_frame(callee: Callee, rows: pa.RecordBatch, injected: dict[str, object], finish: Finish) -> Applied:
-    """Raises ``ResultInvalid`` and whatever the function raises, but for ``Reject``: then the rest runs again."""
+    """Raises ``ResultInvalid``, ``ResultMisshapen``, and what the function raises; after ``Reject`` the rest runs
+    again."""
     data = data_columns(rows)
     kept = np.arange(rows.num_rows, dtype=np.int64)
     failures: list[RowFailure] = []
@@ -94,25 +95,28 @@ def _as_batch(callee: Callee, result: Any) -> pa.RecordBatch:
         return result.to_batches()[0] if result.num_rows else pa.RecordBatch.from_pylist([], schema=result.schema)
     if isinstance(result, pa.RecordBatch):
         return result
-    raise ResultInvalid(
+    raise ResultMisshapen(
         f"{callee.spec.name} returned {type(result).__name__}; it writes to '{callee.spec.to}', so return a frame"
     )
 
 
 def _parents(callee: Callee, batch: pa.RecordBatch, kept: Indices) -> Indices:
+    """The row of the call that each row was made of. Raises ``ResultMisshapen``."""
     if ROW not in batch.schema.names:
         if batch.num_rows == len(kept):
             return kept
-        raise ResultInvalid(
+        raise ResultMisshapen(
             f"{callee.spec.name} returned {batch.num_rows} rows for {len(kept)} without '{ROW}': "
-            f"keep the column '{ROW}' of the frame it was given, so that every row has its event"
+            f"keep the column '{ROW}' of the frame it was given (select('{ROW}', ...); after a filter, sort, join or "
+            f"explode it is still there), so that every row has its event; what is made of several events at once, "
+            f"as by group_by, belongs to none of them: a batch is only what was there at that moment"
         )
     rows = batch.column(ROW)
     if not pa.types.is_integer(rows.type) or rows.null_count:
         found = f"{rows.type} with {rows.null_count} nulls"
-        raise ResultInvalid(f"{callee.spec.name} returned '{ROW}' as {found}; keep it as it was given")
+        raise ResultMisshapen(f"{callee.spec.name} returned '{ROW}' as {found}; keep it as it was given")
     parents: Indices = np.from_dlpack(rows).astype(np.int64)
     if not np.isin(parents, kept).all():
         wrong = int(parents[~np.isin(parents, kept)][0])
-        raise ResultInvalid(f"{callee.spec.name} returned '{ROW}' {wrong}, which is no row of the frame it was given")
+        raise ResultMisshapen(f"{callee.spec.name} returned '{ROW}' {wrong}, which is no row of the frame it was given")
     return parents

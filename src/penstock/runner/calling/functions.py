@@ -13,7 +13,7 @@ from ...declare.app import App
 from ...declare.handles import Models
 from ...declare.plan import Plan
 from ...declare.planning.functions import Asked
-from ...errors import NotFound
+from ...errors import NotFound, ResultMisshapen
 from ..interface import Applied, Services
 from ..raised import task_failed
 from ..scoring import Scoring
@@ -59,12 +59,14 @@ class Functions:
             raise task_failed(error) from error
 
     def apply(self, stage: str, rows: pa.RecordBatch, services: Services | None, at: At) -> Applied:
-        """``at`` is told which row is under way. Raises ``TaskFailed``."""
+        """``at`` is told which row is under way. Raises ``TaskFailed`` and ``ResultMisshapen``."""
         callee = self._callee(stage)
         self.open(stage)
         at(-1)
         try:
             return self._call(callee, rows, lambda: Desk(services, self._scoring), at)
+        except ResultMisshapen:
+            raise
         except BaseException as error:  # also SystemExit: user code does not end the runner by raising
             raise task_failed(error) from error
 

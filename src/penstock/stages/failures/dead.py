@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...batch import DEAD, Batch, TopicSpec, data_columns
+from ...batch import DEAD, Batch, TopicSpec, column, data_columns
 from ...schema.rows import is_json
+from ..emit import with_columns
 from ..envelope import ids, times
 from ..interface import Failure, Output, Work
 
@@ -30,12 +31,33 @@ DEAD_TOPIC = TopicSpec(
             pa.field("key", pa.string()),
             pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
             pa.field("data", pa.string(), nullable=False),
+            pa.field("source", pa.string()),
+            pa.field("type", pa.string()),
+            pa.field("subject", pa.string()),
+            pa.field("extensions", pa.string()),
+            pa.field("event", pa.binary()),
+            pa.field("round", pa.int64()),
+            pa.field("mark", pa.string()),
         ]
     ),
     key="topic",
 )
 """``data``: the event as JSON; of a row that could not be decoded, its bytes in hex; empty where no record of the log
-would have held the letter."""
+would have held the letter. ``event``: the event exactly as it was stored, one row of Arrow's stream format with its
+envelope; null where it is not known. ``source`` to ``extensions``: null as in the envelope.
+
+``round``: how often the event was put back before; null: never. ``mark``: null in a letter; in the rows that follow it
+what became of it, see ``ledger``. All rows of one event are in one partition, in order."""
+
+MARKED = DEAD_TOPIC.schema.append(pa.field("_id", pa.string()))
+REDRIVEN, DROPPED, DONE = "redriven", "dropped", "done"
+_SAYS_NOTHING = {"reason": "", "traceback": ""}
+BRIEF = 1_000  # characters of a letter's reason and traceback where it has to be short
+
+LINEAGE = ("_parent_partition", "_parent", "_ordinal")
+
+LONG = 128 << 10
+"""Bytes of an event that is kept in ``event`` alone, so that a letter takes hardly more room than what it is about."""
 
 LEFT_OUT = "its data fit no record and are left out here; topic, partition and offset say where they are"
 TEXT_LIMIT = 16_384  # characters of a reason or a traceback that are kept
@@ -49,6 +71,9 @@ def letters(stage: str, work: Work, failures: Sequence[Failure], keys: pa.Array 
     bare = pa.array([f.bare for f in failures], pa.bool_())
     given = pa.nulls(len(rows), pa.string()) if keys is None else keys.take(pa.array(rows))
     places = [f"{work.topic}/{p}/{at}" for p, at in zip(bad.partitions, bad.positions, strict=True)]
+    known, at = ids(bad), times(bad)
+    events = exactly(bad.rows, known, at)
+    texts = as_json(data_columns(bad.rows))
     columns = {
         "topic": [work.topic] * len(rows),
         "partition": bad.partitions,
@@ -58,11 +83,14 @@ def letters(stage: str, work: Work, failures: Sequence[Failure], keys: pa.Array 
         "reason": [clipped(f"{f.reason}; {LEFT_OUT}" if f.bare else f.reason) for f in failures],
         "traceback": [clipped(f.traceback) for f in failures],
         "attempts": [f.attempts for f in failures],
-        "id": pc.if_else(bare, pa.array(places), ids(bad)),
+        "id": pc.if_else(bare, pa.array(places), known),
         "key": pc.if_else(bare, pa.nulls(len(rows), pa.string()), given),
-        "time": times(bad),
-        "data": pc.if_else(bare, "", pa.array(as_json(data_columns(bad.rows)))),
+        "time": at,
+        "data": pc.if_else(bare, "", pa.array([_short(t, e) for t, e in zip(texts, events, strict=True)])),
     }
+    columns |= {name: _unless(bare, column(bad.rows, f"_{name}")) for name in ("source", "type", "subject")}
+    columns["extensions"] = _unless(bare, column(bad.rows, "_extensions"))
+    columns["event"] = _unless(bare, pa.array(events, pa.binary()))
     return Output(DEAD, _record(columns), rows)
 
 
@@ -91,6 +119,64 @@ def undecodable(stage: str, batch: Batch, now: int) -> pa.RecordBatch | None:
         "_parent": pa.array(positions, pa.int64()),
     }
     return _record(columns)
+
+
+def answered(letters: pa.RecordBatch, failures: Mapping[int, Failure], bare: Collection[int] = ()) -> pa.RecordBatch:
+    """What became of letters whose events were put back: a mark, or a new letter for each that failed again.
+
+    ``failures`` by the row of ``letters``; ``bare``: rows whose letter fits no record with all that it says.
+    """
+    rows = letters.select(DEAD_TOPIC.schema.names).to_pylist()
+    for n, row in enumerate(rows):
+        failure = failures.get(n)
+        row["_id"] = f"{row['stage']}/{row['topic']}/{row['partition']}/{row['offset']}/{row['round'] or 0}/{DONE}"
+        if failure is None:
+            row |= _SAYS_NOTHING | {"data": "", "event": None, "mark": DONE}
+            continue
+        row |= {"mark": None, "round": (row["round"] or 0) + 1, "error": failure.error, "attempts": failure.attempts}
+        row |= {"reason": clipped(failure.reason), "traceback": clipped(failure.traceback)}
+        row["_id"] = row["_id"].removesuffix(DONE) + "failed"
+        if n in bare:
+            row |= {"data": "", "reason": row["reason"][:BRIEF], "traceback": row["traceback"][-BRIEF:]}
+    return pa.RecordBatch.from_pylist(rows, schema=MARKED)
+
+
+def marks(letters: pa.RecordBatch, mark: str) -> pa.RecordBatch:
+    """Rows that say that these letters are to be put back, or that nothing is to be done about them."""
+    rows = letters.select(DEAD_TOPIC.schema.names).to_pylist()
+    for row in rows:
+        row |= {"mark": mark, "traceback": ""} | ({} if mark == REDRIVEN else {"data": "", "event": None})
+    return pa.RecordBatch.from_pylist(rows, schema=DEAD_TOPIC.schema)
+
+
+def exactly(rows: pa.RecordBatch, ids: Sequence[str], times: pa.Array) -> list[bytes]:
+    """Each row as ``event`` keeps it: its id and time filled in, for they may come of where it lies and when it came;
+    without its lineage, which says nothing of it where it is read again."""
+    rows = with_columns(rows, {"_id": pa.array(ids, pa.string()), "_time": times})
+    rows = rows.drop_columns([name for name in LINEAGE if name in rows.schema.names])
+    plain = pa.schema([field.remove_metadata() for field in rows.schema])
+    return [_stream(pa.RecordBatch.from_arrays(rows.slice(i, 1).columns, schema=plain)) for i in range(len(rows))]
+
+
+def event_of(kept: bytes) -> pa.RecordBatch:
+    """The row that ``event`` keeps. Raises ``ValueError`` for bytes that are none."""
+    with pa.ipc.open_stream(pa.py_buffer(kept)) as stream:
+        return stream.read_next_batch()
+
+
+def _stream(row: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, row.schema) as stream:
+        stream.write_batch(row)
+    return bytes(sink.getvalue())
+
+
+def _short(text: str, event: bytes) -> str:
+    return text if len(event) <= LONG else ""
+
+
+def _unless(bare: pa.Array, values: pa.Array) -> pa.Array:
+    return pc.if_else(bare, pa.nulls(len(values), values.type), values)
 
 
 def as_json(rows: pa.RecordBatch) -> list[str]:

@@ -63,7 +63,9 @@ def isolate(
     try:
         found = attempt.run(due)
     except Sick as sick:
-        raise patience.hold(work, sick, attempt.suspects.get) from sick
+        held = patience.hold(work, sick, attempt.suspects.get)
+        held.alone = tuple(fault.verdict(row, attempt.tries(row)) for row, fault in attempt.suspects.items())
+        raise held from sick
     patience.forget(work)
     return found
 
@@ -91,6 +93,9 @@ class Isolation(Generic[T]):
         if self.suspects:
             self._judge()
         return self._parts, sorted(self._failures, key=lambda f: f.row)
+
+    def tries(self, row: int) -> int:
+        return max(self._attempts[row], 1)
 
     # -- one call -------------------------------------------------------------
 

@@ -28,7 +28,7 @@ def within_limits(
     Events that made a row too large fail, with all that they made. Dead letters that are too large lose their data.
     Raises ``error`` where there is nothing of that kind.
     """
-    makers, letters = _events(writes, error)
+    makers, letters = events_of(writes, error)
     failed = {(int(work.partitions[f.row]), int(work.positions[f.row])): f for f in outcome.failures}
     new = makers - failed.keys()
     long = {event for event, failure in failed.items() if event in letters and not failure.bare}
@@ -38,11 +38,11 @@ def within_limits(
     rows = np.sort([_row(work, event) for event in new]).astype(np.int64)
     failures = [replace(f, bare=True) if event in long else f for event, f in failed.items()]
     failures += [Failure(int(row), "TooLarge", str(error), "", 1) for row in rows]
-    left = Outcome([_without(output, rows) for output in outcome.outputs], failures)
+    left = Outcome([without(output, rows) for output in outcome.outputs], failures)
     return [_without_payloads(batch, broken) for batch in batches], left
 
 
-def _events(writes: Sequence[Write], error: RowsTooLarge) -> tuple[set[Event], set[Event]]:
+def events_of(writes: Sequence[Write], error: RowsTooLarge) -> tuple[set[Event], set[Event]]:
     """Those that made rows too large, and those whose letters are."""
     makers: set[Event] = set()
     letters: set[Event] = set()
@@ -61,7 +61,7 @@ def _row(work: Work, event: Event) -> int:
     return int(np.flatnonzero((work.partitions == partition) & (work.positions == position))[0])
 
 
-def _without(output: Output, rows: Indices) -> Output:
+def without(output: Output, rows: Indices) -> Output:
     """Less what these rows of the work made."""
     if output.parents is None:
         return output

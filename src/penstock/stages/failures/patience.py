@@ -19,9 +19,13 @@ FINAL = 0.9
 class Sick(PenstockError):
     """Nothing can be said of the rows: hold their positions, back off, try again.
 
+    ``unavailable``: it is known that the rows are not at fault, so that no time counts against them.
     ``retry_within``: seconds after which a held row is due for its verdict, so the pump waits no longer than that.
     ``poison``: head rows of their partitions whose time is up; they alone may be dead-lettered and advanced past.
+    ``alone``: what was said of rows that failed by themselves, though nothing follows from it yet.
     """
+
+    alone: Sequence[Failure] = ()
 
     def __init__(
         self,

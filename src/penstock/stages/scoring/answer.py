@@ -218,6 +218,7 @@ def _raised(reply: Reply) -> PenstockError:
         RunnerDied,
         Unavailable,
         errors.PredictionInvalid,
+        errors.PredictionMisshapen,
         errors.ArtifactDamaged,
     ):
         return kind(reply.reason)  # type: ignore[no-any-return]

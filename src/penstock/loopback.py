@@ -1,0 +1,15 @@
+"""Which names and addresses are this machine's alone."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+
+def is_loopback(host: str) -> bool:
+    """Of a name or an address, an IPv6 one with or without its brackets."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
