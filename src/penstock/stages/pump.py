@@ -15,6 +15,7 @@ from ..errors import (
     DiskFailed,
     Fenced,
     LogError,
+    LogGone,
     LogRefused,
     LogUnreachable,
     LogUnusable,
@@ -129,7 +130,7 @@ class Pump:
             raise
         except Exception as error:
             # A fault of ours or of the log: nothing is known of the rows, so they are held like any others.
-            if not isinstance(error, LogUnreachable | LogRefused):  # no line of code is to blame
+            if not isinstance(error, LogUnreachable | LogRefused | LogGone):  # no line of code is to blame
                 log.error("pass failed", stage=self._stage.name, exc_info=True)
             return self._hold(Sick(f"{type(error).__name__}: {error}"))
 

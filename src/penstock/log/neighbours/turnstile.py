@@ -36,6 +36,7 @@ class Turnstile:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
