@@ -29,6 +29,7 @@ GONE: dict[str, Callable[[Path], object]] = {
     "replaced": copied,
     "wal": lambda data: (data / "log.db-wal").unlink(),
 }
+UNSEEN = ("write.lock", "log.db-shm", "run/supervisor.lock")  # by who writes: they hold nothing that was acknowledged
 
 
 def publish(url: str) -> int | None:
@@ -58,6 +59,13 @@ def test_nothing_is_acknowledged_into_files_that_are_gone(
     assert take_away(tmp_path, how, {}) <= {503, None}
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("penstock: ")]
     assert "while it was in use" in line and str(tmp_path / "data") in line
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_files_that_processes_meet_in_are_looked_after_too(tmp_path: Path, name: str) -> None:
+    with rig.running(steps.APP, tmp_path / "data", workers=1) as running:
+        (tmp_path / "data" / name).unlink()
+        assert running.process.wait(rig.PATIENCE) == 1
 
 
 BLIND = """

@@ -48,8 +48,6 @@ GONE: dict[str, Callable[[Path], object]] = {
     "file": lambda directory: (directory / "log.db").unlink(),
     "replaced": replaced,
     "wal": lambda directory: (directory / "log.db-wal").unlink(),
-    "index": lambda directory: (directory / "log.db-shm").unlink(),
-    "lock": lambda directory: (directory / "write.lock").unlink(),
 }
 
 

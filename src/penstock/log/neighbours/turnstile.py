@@ -36,7 +36,6 @@ class Turnstile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:

@@ -114,7 +114,8 @@ class Writer:
             raise
 
     def _files(self) -> list[Path]:
-        return [self._path, self._turnstile.path, *(self._path.with_name(FILE + end) for end in ("-wal", "-shm"))]
+        """Those that hold what is acknowledged. The supervisor looks at the others too, and not at each commit."""
+        return [self._path, self._path.with_name(f"{FILE}-wal")]
 
     def _connection(self) -> apsw.Connection:
         if self._db is None:
