@@ -101,6 +101,10 @@ class LogUnusable(LogError):
     """The data directory cannot be used: its version, owner, file system, permission or SQLite."""
 
 
+class LogGone(LogError):
+    """A file of the log was removed or replaced while it was in use: nothing is acknowledged any more."""
+
+
 class LogFull(LogError):
     """No space is left; nothing of the request was stored, and appends work again once there is."""
 

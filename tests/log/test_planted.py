@@ -228,6 +228,23 @@ def test_events_that_were_missed_in_silence_are_found(
         contract.test_a_group_that_retention_overtook_is_told_once_and_goes_on(timed, clock)
 
 
+@on_both
+def test_a_group_that_begins_nowhere_is_found(
+    contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group that has committed nothing then goes on at the earliest event left, as if it were new."""
+
+    class Forgetful(dict[Any, int]):
+        def setdefault(self, _key: Any, default: Any = None) -> Any:
+            return default
+
+    made = store.Group
+    monkeypatch.setattr(store, "Group", lambda: made(through=Forgetful()))
+    monkeypatch.setattr(leases, "_begin", lambda *_: None)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        contract.test_a_group_that_committed_nothing_is_told_too(timed, clock, True)
+
+
 # -- order --------------------------------------------------------------------
 
 

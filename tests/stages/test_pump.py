@@ -12,6 +12,7 @@ import pytest
 from penstock.batch import Write
 from penstock.errors import Corrupt, DiskFailed, Fenced, LogError, LogRefused, LogUnreachable, LogUnusable, Overtaken
 from penstock.log.interface import Advance, Seek
+from penstock.notices import notices
 from penstock.stages import pump as pump_module
 from penstock.stages.interface import Outcome, Work
 from penstock.stages.pace import Pace
@@ -272,6 +273,22 @@ def test_retention_that_overtook_is_measured_and_reading_goes_on(rig: Any, copie
     assert pump.step(0.0) == 8
     assert rig.measured["overtaken"] == 1
     assert pump.status.ready
+
+
+def test_who_was_overtaken_stands_in_the_notices_and_is_said_once_while_held(
+    rig: Any, copies: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pump = rig.pump(rig.transform(lambda rows, _: copies(rows)))
+    missed = [Overtaken(f"in/2: events from {n} on", topic="in", partition=2, earliest=8) for n in (0, 0, 0, 3)]
+    pump._reader = Raising(pump._reader, list(missed))
+    for _ in missed:
+        assert pump.step(0.0) == 0
+    told = [r.getMessage() for r in caplog.records]
+    assert told == [f"retention overtook the stage: in/2: events from {n} on" for n in (0, 3)]
+    assert rig.measured["overtaken"] == 2
+    (notice,) = [n for n in notices().standing() if "overtook" in n.reason]
+    assert notice.stage == pump._stage.name and "retain=" in notice.mend
+    assert notice.reason == told[-1]
 
 
 def test_a_damaged_partition_is_named_and_said_once_to_the_log(

@@ -45,7 +45,8 @@ class Reader(Protocol):
         Membership is kept up here: partitions are gained and given back between two reads.
 
         Raises ``Overtaken`` once when retention removed what the group had not read (the next read goes on at the
-        earliest left), and ``Corrupt`` for a damaged batch, whose partition then stays put while others are read.
+        earliest left), also when it had committed nothing since its first member came: that one began at the earliest
+        event there was. And ``Corrupt`` for a damaged batch, whose partition then stays put while others are read.
         """
         ...
 
@@ -114,7 +115,9 @@ class GroupState:
     group: str
     topic: str
     partition: int
-    through: int | None  # may lie in the gap behind the last position committed; None: nothing committed yet
+    # May lie in the gap behind the last position committed. Before anything is, a log may keep where the group began.
+    # None: nothing of the partition is dealt with.
+    through: int | None
     owner: str | None  # a member; where several hosts share the log, MEMBER@HOST
     lag_events: int
     lag_seconds: float  # age of the oldest event not yet dealt with; 0 without any
@@ -138,7 +141,7 @@ class Frontier(Protocol):
     def positions(self, groups: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str, int], int]:
         """``GroupState.through`` of each group in a topic, by group, topic and partition.
 
-        Where nothing has been committed there is no entry; for a group that is not there, none at all. Raises
+        Where that is None there is no entry; for a group that is not there, none at all. Raises
         ``NotFound`` for a topic that is not there.
         """
         ...

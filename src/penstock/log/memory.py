@@ -109,14 +109,14 @@ class MemoryLog:
                 (name, *p.place): self._store.groups[name].through[p.place]
                 for name, topic in groups
                 for p in self._store.topic(topic).partitions
-                if name in self._store.groups and p.place in self._store.groups[name].through
+                if name in self._store.groups and self._store.groups[name].through.get(p.place, -1) >= 0
             }
 
     def _state(self, name: str, group: Group, place: Place) -> GroupState:
         partition = self._store.partition(place)
-        through = group.through.get(place)
-        cursor = 0 if through is None else through + 1
+        through = group.through.get(place, -1)
+        cursor = through + 1
         waiting = partition.entries[partition.index_at(cursor) :]
         age = max(0.0, (self._store.steady.stamp() - waiting[0].time) / 1e6) if waiting else 0.0
         owner = group.leases.get(place, Lease()).member
-        return GroupState(name, *place, through, owner, partition.events_from(cursor), age)
+        return GroupState(name, *place, through if through >= 0 else None, owner, partition.events_from(cursor), age)

@@ -70,6 +70,12 @@ class DataDirectory:
             self.release()
             raise self._unusable(error) from None
 
+    @property
+    def lasting(self) -> list[Path]:
+        """What stays one and the same file while it is used, where it is there at all."""
+        log = [self.root / name for name in ("write.lock", "log.db", "log.db-wal", "log.db-shm")]
+        return [self.run / "supervisor.lock", *log]
+
     def release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)

@@ -15,6 +15,7 @@ from ..errors import (
     DiskFailed,
     Fenced,
     LogError,
+    LogGone,
     LogRefused,
     LogUnreachable,
     LogUnusable,
@@ -22,6 +23,7 @@ from ..errors import (
     RowsTooLarge,
 )
 from ..log.interface import Advance, Reader, Seek
+from ..notices import notices
 from ..telemetry import logger
 from .emit import Emitter, split, spread
 from .failures.backoff import Backoff
@@ -87,6 +89,7 @@ class Pump:
         self._pace = Pace()
         self._rewind = False
         self._damaged: dict[tuple[str, int], str] = {}
+        self._overtaken: dict[tuple[str, int], str] = {}  # what was told: a held stage goes back, and meets it again
 
     @property
     def status(self) -> Status:
@@ -137,7 +140,7 @@ class Pump:
             raise
         except Exception as error:
             # A fault of ours or of the log: nothing is known of the rows, so they are held like any others.
-            if not isinstance(error, LogUnreachable | LogRefused):  # no line of code is to blame
+            if not isinstance(error, LogUnreachable | LogRefused | LogGone):  # no line of code is to blame
                 log.error("pass failed", stage=self._stage.name, exc_info=True)
             return self._hold(Sick(f"{type(error).__name__}: {error}"))
 
@@ -147,9 +150,7 @@ class Pump:
         try:
             batches = self._reader.read(rows, wait)
         except Overtaken as error:
-            self._measure("overtaken", 1)
-            log.warning("retention overtook the stage", stage=self._stage.name, error=str(error))
-            self._say(error=str(error))
+            self._tell_overtaken(error)
             return ()
         except Corrupt as error:
             if error.topic != self._stage.source:
@@ -167,6 +168,20 @@ class Pump:
         if not batches and not self._rewind:
             self._nothing_left()
         return batches
+
+    def _tell_overtaken(self, error: Overtaken) -> None:
+        place = (error.topic, error.partition)
+        if self._overtaken.get(place) == str(error):
+            return
+        self._overtaken[place] = str(error)
+        self._measure("overtaken", 1)
+        self._say(error=str(error))
+        notices().tell(
+            f"overtaken {self._stage.name}",
+            f"retention overtook the stage: {error}",
+            stage=self._stage.name,
+            mend=f"those events are gone for it; a longer retain= of topic '{error.topic}' gives it more time",
+        )
 
     def _nothing_left(self) -> None:
         """All is done; or what was held is another member's by now, whose business it is to say so."""

@@ -679,6 +679,33 @@ class LogContract:
         assert (told.value.topic, told.value.partition, told.value.earliest) == ("t", 0, span.first)
         assert values(drain(reader, commit=True)) == [99]
 
+    @pytest.mark.parametrize("anew", [False, True])
+    def test_a_group_that_committed_nothing_is_told_too(self, timed: Log, clock: ManualClock, anew: bool) -> None:
+        """``anew``: its first member has gone meanwhile, and another one comes."""
+        timed.create(numbers(retain_us=60_000_000))
+        reader = timed.reader("g", ["t"], "m")
+        timed.append([write(range(10))])
+        assert values(reader.read(4, 0)) == [0, 1, 2, 3]
+        if anew:
+            reader.close()
+        clock.advance(120)
+        (span,) = timed.append([write([99])])
+        if anew:
+            reader = timed.reader("g", ["t"], "heir")
+        else:
+            reader.seek(Seek("t", None, "committed"))
+        with pytest.raises(Overtaken) as told:
+            drain(reader)
+        assert (told.value.topic, told.value.partition, told.value.earliest) == ("t", 0, span.first)
+        assert values(drain(reader, commit=True)) == [99]
+
+    def test_a_group_that_begins_after_events_went_has_missed_none(self, timed: Log, clock: ManualClock) -> None:
+        timed.create(numbers(retain_us=60_000_000))
+        timed.append([write(range(10))])
+        clock.advance(120)
+        timed.append([write([99])])
+        assert values(drain(timed.reader("g", ["t"], "m"), commit=True)) == [99]
+
     @pytest.mark.parametrize("jump", JUMPS)
     def test_a_jump_of_the_wall_clock_expires_nothing_early(self, timed: Log, clock: ManualClock, jump: float) -> None:
         timed.create(numbers(retain_us=3_600_000_000))

@@ -146,6 +146,27 @@ def test_a_group_that_retention_overtook_is_told_once_and_goes_on(small: Small) 
     reader.close()
 
 
+def test_a_member_whose_group_committed_nothing_is_told(small: Small) -> None:
+    """For as long as it owns the partition: the brokers keep no position of a group that has committed none."""
+    small.create(retain_us=HOUR)
+    small.cut(segment_ms=500)
+    small.append(range(5))
+    reader = small.log.reader("g", ["t"], "m")
+    eventually(lambda: bool(drain(reader)), "it is given something")
+    time.sleep(0.6)
+    kept = small.append(range(5, 10))
+    small.create(retain_us=SECOND)
+    eventually(lambda: small.log.partitions("t")[0].earliest >= kept.first, "the older ones are removed")
+    small.create(retain_us=HOUR)
+    reader.seek(Seek("t", None, "committed"))
+    with pytest.raises(Overtaken) as told:
+        drain(reader)
+    assert told.value.earliest >= kept.first
+    reader.seek(Seek("t", None, "committed"))
+    drain(reader)
+    reader.close()
+
+
 def test_positions_go_on_after_everything_expired(small: Small) -> None:
     small.create(retain_us=SECOND)
     small.cut(segment_ms=500)

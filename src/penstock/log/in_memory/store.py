@@ -236,6 +236,8 @@ class Store:
             give, claim = moves(owners, peers, member, topic.number)
             for place in claim:
                 leases[place] = joined.leases[place] = Lease(member, leases[place].epoch + 1)
+                # It stands before the first event left: what retention takes from then on is missed.
+                joined.through.setdefault(place, self.partition(place).earliest - 1)
             leaving |= keep.intersection(give)
             for place in set(give) - keep:
                 leases[place].member = None

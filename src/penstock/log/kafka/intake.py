@@ -93,6 +93,11 @@ class Intake:
         paused = self._own.held[place].paused
         self._go_on(place, self._own.begin(place, target), paused)
 
+    def overtook(self, place: Place, cursor: int, earliest: Committed) -> None:
+        """What the group was given and had not dealt with is gone, from ``cursor`` on."""
+        position = self._catalog.numbering(place[0]).position(earliest.offset, earliest.row)
+        self.errors[place] = overtaken(place, cursor, position)
+
     def _go_on(self, place: Place, begin: TopicPartition, paused: bool) -> None:
         self._membership.move(begin)
         if paused:

@@ -26,6 +26,7 @@ class Ownership:
         self._catalog, self._repeats = catalog, repeats
         self._own = Holdings()
         self._through: dict[Place, int] = {}  # the group's positions, as far as known here
+        self._given: dict[Place, int] = {}  # where it has none: the first that this member was given of it
         self._topics: dict[Place, str] = {}  # the id of the topic that each is a partition of
         self.lanes: dict[Place, Lane] = {}
 
@@ -103,6 +104,7 @@ class Ownership:
         self._own.drop(place)
         self.lanes.pop(place, None)
         self._through.pop(place, None)
+        self._given.pop(place, None)
         self._topics.pop(place, None)
 
     # -- the group's positions ------------------------------------------------
@@ -149,6 +151,14 @@ class Ownership:
         """Whether the group has a position there."""
         return place in self._through
 
+    def missed(self, place: Place, to: Committed) -> int | None:
+        """From where on events went before the group dealt with any: it has no position, and begins again at ``to``."""
+        first = self._given.get(place)
+        if self.known(place) or first is None or first > self._position(place, to):
+            return None
+        self._given[place] = self._position(place, to) + 1
+        return first
+
     def set(self, place: Place, to: Committed) -> None:
         self._through[place] = self._position(place, to)
 
@@ -178,4 +188,6 @@ class Ownership:
         holding = self.held[place]
         holding.cursor = batch.through + 1
         holding.returned = batch.through
+        if not self.known(place):
+            self._given.setdefault(place, min([*batch.positions[:1].tolist(), *(r.position for r in batch.rejected)]))
         return batch

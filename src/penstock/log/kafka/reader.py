@@ -140,6 +140,8 @@ class KafkaReader:
                 targets = {place: target(self._catalog, place, where.to) for place in places}
                 self._settle_on(targets)
             for place, to in targets.items():
+                if where.to == "committed" and (cursor := self._own.missed(place, to)) is not None:
+                    self._intake.overtook(place, cursor, to)
                 self._intake.go_to(place, to)
 
     def displace(self) -> None:

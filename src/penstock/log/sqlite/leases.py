@@ -87,7 +87,7 @@ def plan(db: apsw.Connection, catalog: Catalog, group: int, me: int, topics: Seq
     return Plan(True, epochs, [tp for tp in give if tp not in leaving], claim, leaving)
 
 
-def apply(db: apsw.Connection, group: int, me: int, planned: Plan) -> None:
+def apply(db: apsw.Connection, catalog: Catalog, group: int, me: int, planned: Plan) -> None:
     for tp in planned.give:
         db.execute("UPDATE lease SET member = NULL WHERE grp = ? AND tp = ? AND member = ?", (group, tp, me))
     for tp in planned.claim:
@@ -96,6 +96,7 @@ def apply(db: apsw.Connection, group: int, me: int, planned: Plan) -> None:
             "ON CONFLICT DO UPDATE SET member = excluded.member, epoch = epoch + 1",
             (group, tp, me),
         )
+        _begin(db, catalog, group, tp)
     if planned.give:
         changed(db)
 
@@ -127,6 +128,12 @@ def set_position(db: apsw.Connection, group: int, tp: int, through: int) -> None
         "INSERT OR REPLACE INTO position (grp, tp, through, crc) VALUES (?, ?, ?, ?)",
         (group, tp, through, sealed(group, tp, through)),
     )
+
+
+def _begin(db: apsw.Connection, catalog: Catalog, group: int, tp: int) -> None:
+    """A group without a position stands before the first event left: what retention takes from then on is missed."""
+    if db.execute("SELECT 1 FROM position WHERE grp = ? AND tp = ?", (group, tp)).get is None:
+        set_position(db, group, tp, partition_row(db, catalog, tp).first - 1)
 
 
 def advance(db: apsw.Connection, catalog: Catalog, group: int, done: Sequence[Advance]) -> None:

@@ -64,7 +64,7 @@ class Membership:
         if planned.give or planned.claim:
             with self._engine.writer.transaction() as db:
                 planned = leases.plan(db, catalog, self._group, self._me, self._topics, keep)
-                leases.apply(db, self._group, self._me, planned)
+                leases.apply(db, catalog, self._group, self._me, planned)
             if planned.give:
                 self._wakeups.announce(None)
             planned = leases.plan(self._db, catalog, self._group, self._me, self._topics, keep)

@@ -39,7 +39,7 @@ def positions(
     asked = [(name, tp) for name, topic in groups for tp in catalog.topic(topic).tps]
     rows: list[Any] = [(*place, *row) for place in asked for row in db.execute(query, place).fetchall()]
     found = {(name, *catalog.places[tp]): position(db, catalog, group, tp) for name, tp, group in rows}
-    return {place: through for place, through in found.items() if through is not None}
+    return {place: through for place, through in found.items() if through is not None and through >= 0}
 
 
 def _group_state(db: apsw.Connection, catalog: Catalog, now: int, row: Any) -> GroupState:
@@ -50,7 +50,7 @@ def _group_state(db: apsw.Connection, catalog: Catalog, now: int, row: Any) -> G
     return GroupState(
         str(name),
         *catalog.places[tp],
-        through,
+        None if through is None or through < 0 else through,
         None if owner is None else str(owner),
         partition.next - cursor,
         _age(db, partition, cursor, now),

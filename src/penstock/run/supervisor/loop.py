@@ -19,6 +19,7 @@ from pathlib import Path
 from ... import tokens
 from ...clock import SystemClock
 from ...errors import CannotStart
+from ...log.neighbours.in_place import InPlace
 from ...log.neighbours.turnstile import HolderWatch
 from ...models.shared import trim
 from ...settings import Settings
@@ -71,9 +72,13 @@ class Supervisor:
         self._ready = False
         self._holders = HolderWatch(self.directory.root / "write.lock", SystemClock(), self.settings.holder_timeout)
         self._next_holder = 0.0
+        self._in_place = InPlace(())
 
     def run(self) -> None:
-        """Serve until told to stop. Raises what keeps it from starting; a clean stop returns."""
+        """Serve until told to stop; a clean stop returns.
+
+        Raises what keeps it from starting, and ``LogGone`` when the data directory goes from under it.
+        """
         with ExitStack() as stack:
             self.directory.claim()
             stack.callback(self.directory.release)
@@ -109,6 +114,7 @@ class Supervisor:
         for child in self.children:
             child.start()
         self._plan = self._check()
+        self._in_place = InPlace(self.directory.lasting)
         self._watch = Watch(self._sources()) if self.options.reload else None
         for child in self.children:
             child.tell(self._plan)
@@ -135,6 +141,7 @@ class Supervisor:
     # -- watch over -----------------------------------------------------------
 
     def _look(self) -> None:
+        self._in_place.check()
         for child in self.children:
             self._revive(child)
         if not self._ready and all(self._up(child) for child in self.children):

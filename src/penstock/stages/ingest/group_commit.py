@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ...batch import Span, TopicSpec, Write
 from ...clock import Clock
-from ...errors import Busy, LogFull, LogRefused, LogUnreachable, NotFound, RowsTooLarge, SchemaChanged
+from ...errors import Busy, LogFull, LogGone, LogRefused, LogUnreachable, NotFound, RowsTooLarge, SchemaChanged
 from ...log.interface import Log
 from ...settings import Settings
 from ...telemetry import logger
@@ -25,9 +25,9 @@ from .intake import Envelope, Intake, Piece, Receipt, Request, Rows
 
 OURS = (NotFound, SchemaChanged, LogRefused, RowsTooLarge)
 """What some requests of a group are the reason for: nothing of the group was stored, and the others may be."""
-TOLD = (LogFull, LogUnreachable, *OURS)
-"""What publishers are told, and others are served after: nothing was stored, or, where the brokers went away,
-nothing was acknowledged."""
+TOLD = (LogFull, LogGone, LogUnreachable, *OURS)
+"""What publishers are told, and others are served after: nothing was stored, or, where the log went away, nothing was
+acknowledged."""
 EAGER_ROWS = 256  # a request of so many rows has its columns built at once, while the writer is busy with others
 
 _log = logger(__name__)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import apsw
 
-from ....errors import DiskFailed, LogError, LogFull, LogUnusable
+from ....errors import DiskFailed, LogError, LogFull, LogGone, LogUnusable
+from ...neighbours.in_place import InPlace
 from ...neighbours.turnstile import Turnstile
 from .tables import FILE, REPAIR, connect
 
@@ -21,7 +22,8 @@ class Writer:
     """The process's connection for writing. Safe to use from several threads, one at a time.
 
     After a failed write or fsync what is on disk is unknown, as the kernel may have dropped the pages that it could
-    not write: nothing more is written, acknowledged or tried again, and every later call raises ``DiskFailed``.
+    not write: nothing more is written, acknowledged or tried again, and every later call raises ``DiskFailed``; or
+    ``LogGone``, once its files are no longer in their places.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -30,7 +32,8 @@ class Writer:
         self._mutex = threading.Lock()
         self._db: apsw.Connection | None = None
         self._pages = 0
-        self._failed: DiskFailed | None = None
+        self._failed: DiskFailed | LogGone | None = None
+        self._in_place = InPlace(())
         self._closed = False
 
     @property
@@ -46,6 +49,7 @@ class Writer:
             try:
                 with self._translated():
                     yield
+                self._in_place = InPlace(self._files())
             finally:
                 self._turnstile.leave(None)
 
@@ -71,6 +75,7 @@ class Writer:
                             self._checkpoint(db)
                         raise
                     committed = seq
+                    self._check_in_place()
                     self._checkpoint(db)
             finally:
                 self._turnstile.leave(committed)
@@ -99,6 +104,18 @@ class Writer:
                 if self._db is not None:
                     self._db.close()
                 self._turnstile.close()
+
+    def _check_in_place(self) -> None:
+        """After the commit, before anybody is told of it."""
+        try:
+            self._in_place.check()
+        except LogGone as error:
+            self._failed = error
+            raise
+
+    def _files(self) -> list[Path]:
+        """Those that hold what is acknowledged. The supervisor looks at the others too, and not at each commit."""
+        return [self._path, self._path.with_name(f"{FILE}-wal")]
 
     def _connection(self) -> apsw.Connection:
         if self._db is None:
