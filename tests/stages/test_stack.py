@@ -157,7 +157,7 @@ def test_a_handler_registers_and_promotes_and_the_scorer_follows(tmp_path: Path)
         scores = built.line("answers")
 
         def taken() -> bool:
-            scores.warm()
+            built.composition.models[0].follow()
             return scores.standing().version == "doubles/2"
 
         eventually(taken)

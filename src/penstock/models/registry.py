@@ -14,7 +14,7 @@ from ..errors import Conflict, Corrupt, ModelRefused, NotFound, PenstockError
 from ..log.interface import Reader
 from .decide import State
 from .interface import Alias, ModelVersion
-from .messages import CHAMPION, Activated, Answer, Promoted, Refused, Registered, from_rows
+from .messages import CHAMPION, Activated, Answer, Message, Promoted, Refused, Register, Registered, from_rows
 
 POLL = 0.005  # seconds between two looks for an answer
 AT_ONCE = 4_096  # rows of one read
@@ -32,6 +32,8 @@ class Registry:
         self._state = State()
         self._lock = Lock()
         self._broken: PenstockError | None = None
+        self._asked: dict[str, str] = {}  # registrations without an answer: the model, by the command's id
+        self._refused: dict[str, str] = {}  # why the last registration was refused, by model
 
     def refresh(self) -> None:
         """Take in all that was committed before this call. Cheap when there is nothing.
@@ -75,6 +77,14 @@ class Registry:
         """Version n at place n - 1; empty for a model that has none."""
         return self._state.versions.get(name, ())
 
+    def asked(self, name: str) -> bool:
+        """Does a registration of this model wait for its answer?"""
+        return name in self._asked.values()
+
+    def refused(self, name: str) -> str:
+        """Why the last registration of this model was refused; empty when it was not."""
+        return self._refused.get(name, "")
+
     def activation(self, stage: str, topic: str, partition: int) -> Activated | None:
         """What this stage last said it scores that partition with."""
         return self._state.activations.get((stage, topic, partition))
@@ -114,6 +124,7 @@ class Registry:
                 raise ValueError(batch.rejected[0].reason)
             for _, message in from_rows(batch.rows):
                 self._state.apply(message)
+                self._note(message)
         except (ValueError, ModelRefused) as error:  # msgspec's errors are ValueErrors
             position = batch.rejected[0].position if batch.rejected else batch.through
             self._broken = Corrupt(
@@ -123,6 +134,18 @@ class Registry:
                 position=position,
             )
             raise self._broken from error
+
+    def _note(self, message: Message) -> None:
+        """What became of registrations, beside the state, which holds only what must last."""
+        match message:
+            case Register() if message.id not in self._state.answers:
+                self._asked[message.id] = message.name
+            case Registered():
+                self._asked.pop(message.causationid, None)
+                self._refused.pop(message.model, None)
+            case Refused():
+                if (name := self._asked.pop(message.causationid, None)) is not None and message.kind != "exists":
+                    self._refused[name] = message.reason
 
 
 def outcome(given: Sequence[Answer]) -> Registered | Promoted:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
+from typing import Any
 
 from ..errors import PenstockError
 from ..notices import Notice, notices
@@ -41,6 +42,7 @@ class StageStatus:
     version: str = ""  # of a scorer: what it scores with
     behind: str = ""  # why that is not where the alias points
     load_failed: bool = False
+    starting: bool = False  # not ready, and nobody need do anything about it: it will be, or say why not
 
 
 class Process:
@@ -130,12 +132,18 @@ def status_file(directory: DataDirectory, name: str) -> Path:
     return directory.status / f"{name}.json"
 
 
+def reported(directory: DataDirectory, name: str, pid: int) -> dict[str, Any] | None:
+    """What this very process said last of itself; None: nothing since it started."""
+    try:
+        said = dict(json.loads(status_file(directory, name).read_text()))
+    except (OSError, ValueError):
+        return None
+    return said if said.get("pid") == pid else None
+
+
 def reporting(directory: DataDirectory, name: str, pid: int) -> bool:
     """Has this very process reported since it started?"""
-    try:
-        return bool(json.loads(status_file(directory, name).read_text())["pid"] == pid)
-    except (OSError, ValueError, KeyError):
-        return False
+    return reported(directory, name, pid) is not None
 
 
 def die_with_parent() -> None:

@@ -42,6 +42,7 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     log.close()
 
 
+SOON = 0.02  # seconds between two reports while a stage is being made ready
 YOUNG = 20_000  # objects made before the collector looks: a pass makes several an event, and no circles of them
 
 
@@ -59,11 +60,13 @@ def work(process: Process, composition: Composition) -> None:
     threads.append(Thread(target=keep_warm, args=(composition.models, process.stop), name="warm"))
     for thread in threads:
         thread.start()
-    process.report({line.name: _status(line) for line in composition.lines})
-    while not process.stop.wait(HEARTBEAT):
+    saying = {line.name: _status(line) for line in composition.lines}
+    process.report(saying)
+    while not process.stop.wait(SOON if any(said.starting for said in saying.values()) else HEARTBEAT):
         if not all(thread.is_alive() for thread in threads):
             os._exit(1)
-        process.report({line.name: _status(line) for line in composition.lines})
+        saying = {line.name: _status(line) for line in composition.lines}
+        process.report(saying)
     for thread in threads:
         thread.join()
     if any(line.pump.failed for line in composition.lines):  # also while it drained
@@ -71,9 +74,16 @@ def work(process: Process, composition: Composition) -> None:
 
 
 def _status(line: Line) -> StageStatus:
-    status, standing = line.pump.status, line.standing()
+    status, standing, missing = line.pump.status, line.standing(), line.preparation.missing
     return StageStatus(
-        status.ready, status.why, status.lag, status.error, standing.version, standing.behind, standing.failed
+        status.ready and missing is None,
+        status.why or ("" if missing is None else str(missing)),
+        status.lag,
+        status.error,
+        standing.version,
+        standing.behind,
+        standing.failed,
+        missing is not None and missing.kind == "soon",
     )
 
 

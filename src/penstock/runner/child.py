@@ -93,6 +93,9 @@ class ChildRunner:
 
         return self._with_child(call)
 
+    def start(self) -> None:
+        self._with_child(lambda child: None)
+
     def close(self) -> None:
         """Let the child close its resources, for a second at most; then it is killed. Harmless when repeated.
 

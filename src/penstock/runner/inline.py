@@ -74,6 +74,9 @@ class InlineRunner:
         except BaseException as error:
             raise task_failed(error) from error
 
+    def start(self) -> None:
+        """There is no process to start."""
+
     def close(self) -> None:
         self._functions.close()
 

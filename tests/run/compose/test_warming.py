@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -18,9 +18,10 @@ from penstock.errors import RunnerDied
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.messages import MoveAlias, Register, to_rows
+from penstock.notices import notices
 from penstock.run.compose.prepare import prepare
 from penstock.run.compose.stages import Composition, Line
-from penstock.run.compose.warming import keep_warm
+from penstock.run.compose.warming import Missing, keep_warm
 from penstock.runner.inline import InlineRunner
 from penstock.runner.interface import Artifact
 from penstock.settings import Settings
@@ -74,7 +75,11 @@ class Noting(InlineRunner):
 
     calls: list[tuple[str, int]]
     closed: list[object]
+    started: list[bool]
     broken = False
+
+    def start(self) -> None:
+        self.started.append(True)
 
     def predict(self, model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
         self.calls.append((model.version.ref, rows.num_rows))
@@ -92,6 +97,7 @@ class House:
         self.opened: list[str] = []
         self.calls: list[tuple[str, int]] = []
         self.closed: list[object] = []
+        self.started: list[bool] = []
         app, clock, settings = app_noting(self.opened), ManualClock(), Settings()
         plan = plan_of(app, environ={})
         self.log, self.artifacts = MemoryLog(clock, settings=settings), Artifacts(folder)
@@ -99,7 +105,7 @@ class House:
 
         def runner(stage: str, with_app: bool) -> Noting:
             made = Noting(app, plan)
-            made.calls, made.closed = self.calls, self.closed
+            made.calls, made.closed, made.started = self.calls, self.closed, self.started
             return made
 
         self.clock = clock
@@ -109,18 +115,36 @@ class House:
     def line(self, name: str) -> Line:
         return next(line for line in self.composition.lines if line.name == name)
 
-    def register(self, number: int) -> None:
+    def warm(self, name: str) -> Missing | None:
+        return self.line(name).preparation.warm()
+
+    def follow(self) -> None:
+        (model,) = self.composition.models
+        model.follow()
+
+    def register(self, number: int, *, answered: bool = True) -> None:
+        digest, trust = self.put(number), self.trust(number)
+        command = Register(id=f"r{number}", name="twice", digest=digest, outputs=("y",), inputs=("x",), trust=trust)
+        self.log.append([Write(SYSTEM, 0, to_rows([command]))])
+        if answered:
+            self.answer()
+
+    def put(self, number: int) -> str:
         path = self.folder / f"v{number}.py"
         path.write_text(TWICE + f"# {number}\n")
-        digest = self.artifacts.put(path)
-        trust = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-        self.ask(Register(id=f"r{number}", name="twice", digest=digest, outputs=("y",), inputs=("x",), trust=trust))
+        return self.artifacts.put(path)
+
+    def trust(self, number: int) -> str:
+        return "sha256:" + hashlib.sha256((self.folder / f"v{number}.py").read_bytes()).hexdigest()
 
     def promote(self, version: int) -> None:
         self.ask(MoveAlias(id=f"p{version}", model="twice", alias="champion", version=version))
 
     def ask(self, command: Register | MoveAlias) -> None:
         self.log.append([Write(SYSTEM, 0, to_rows([command]))])
+        self.answer()
+
+    def answer(self) -> None:
         for _ in range(3):  # a member that was silent for long joins again first
             self.line(GROUP).pump.step(0.0)
 
@@ -134,13 +158,13 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def test_a_function_opens_its_resources_and_is_not_called(house: House) -> None:
-    house.line("note").warm()
+    assert house.warm("note") is None
     assert house.opened == ["opened"]
 
 
 def test_a_stage_that_is_being_made_ready_holds_nothing_yet(house: House) -> None:
     line = house.line("note")
-    line.warm()
+    line.preparation.run(Event())
     assert house.opened == ["opened"]
     assert not [state for state in house.log.groups() if state.group == "note" and state.owner]
     line.pump.step(0.0)
@@ -148,19 +172,50 @@ def test_a_stage_that_is_being_made_ready_holds_nothing_yet(house: House) -> Non
 
 
 def test_without_a_version_nothing_is_loaded(house: House) -> None:
-    house.line("scored").warm()
+    missing = house.warm("scored")
+    assert missing == Missing(
+        "waits", "it waits for the first version of model 'twice'", mend="penstock models register twice FILE"
+    )
     assert house.calls == []
+
+
+def test_a_version_that_is_being_registered_is_on_its_way_and_its_runner_started(house: House) -> None:
+    house.register(1, answered=False)
+    missing = house.warm("scored")
+    assert missing is not None and (missing.kind, house.started) == ("soon", [True])
+    house.answer()
+    assert house.warm("scored") is None
+
+
+def test_a_registration_that_was_refused_is_the_reason(house: House) -> None:
+    house.ask(Register(id="r1", name="twice", digest="ab" * 32, outputs=("y",), inputs=("x",)))
+    missing = house.warm("scored")
+    assert missing is not None and missing.kind == "waits"
+    assert "no artifact sha256:abab" in missing.reason
+    house.register(2)
+    assert house.warm("scored") is None
+
+
+def test_an_alias_that_nothing_points_to_is_the_reason(house: House) -> None:
+    command = Register(id="r1", name="twice", digest=house.put(1), outputs=("y",), inputs=("x",), alias="other")
+    house.ask(Register(**{f: getattr(command, f) for f in command.__struct_fields__} | {"trust": house.trust(1)}))
+    assert house.warm("scored") == Missing(
+        "waits",
+        "no version of model 'twice' is its 'champion'",
+        mend="penstock models alias twice champion VERSION",
+    )
 
 
 def test_the_current_version_is_loaded_once(house: House) -> None:
     house.register(1)
     house.register(2)
     for _ in range(3):
-        house.line("scored").warm()
+        house.warm("scored")
+        house.follow()
     assert house.calls == [("twice/1", 0)]
     house.promote(2)
     for _ in range(3):
-        house.line("scored").warm()
+        house.follow()
     assert set(house.calls[1:]) == {("twice/2", 0)}
     assert house.line("scored").standing() == Standing("twice/2")
 
@@ -168,46 +223,79 @@ def test_the_current_version_is_loaded_once(house: House) -> None:
 def test_what_was_before_is_let_go_in_time(house: House) -> None:
     house.register(1)
     house.register(2)
-    house.line("scored").warm()
+    house.warm("scored")
     house.promote(2)
     for _ in range(2):
-        house.line("scored").warm()
+        house.follow()
     house.clock.advance(Settings().keep_warm - 1)
-    house.line("scored").warm()
+    house.follow()
     assert house.closed == []
     for _ in range(3):
         house.clock.advance(2)
-        house.line("scored").warm()
+        house.follow()
     assert len(house.closed) == 1
     house.promote(1)
     for _ in range(2):
-        house.line("scored").warm()
+        house.follow()
     assert house.line("scored").standing() == Standing("twice/1"), "it is loaded again"
 
 
-def test_what_fails_is_left_to_the_first_event(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_told_and_tried_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.register(1)
     monkeypatch.setattr(Noting, "broken", True)
     for _ in range(3):
-        house.line("scored").warm()
-    assert house.calls == [("twice/1", 0)]
+        missing = house.warm("scored")
+        assert missing is not None and missing.kind == "failed" and "at once" in missing.reason
+    assert house.calls == [("twice/1", 0)] * 3
+    monkeypatch.setattr(Noting, "broken", False)
+    assert house.warm("scored") is None
 
 
-def test_a_stage_is_ready_before_it_joins_its_group(house: House) -> None:
-    stop = Event()
+def test_a_stage_is_ready_before_it_joins_its_group(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    line, stop = house.line("note"), Event()
+    monkeypatch.setattr(line.preparation, "run", lambda stop: done.append("prepared"))
+    monkeypatch.setattr(line.pump, "run", lambda stop: done.append("pumping"))
+    line.run(stop)
+    assert done == ["prepared", "pumping"]
+
+
+def test_what_is_missing_is_said_until_it_is_there(house: House) -> None:
+    preparation, stop = house.line("scored").preparation, Event()
+    assert preparation.missing is not None and preparation.missing.kind == "soon"
+    thread = Thread(target=preparation.run, args=(stop,))
+    thread.start()
+    wait_for(lambda: preparation.missing is not None and preparation.missing.kind == "waits")
+    assert [n.stage for n in notices().standing()] == ["scored"]
+    house.register(1)
+    wait_for(lambda: preparation.missing is None)
+    thread.join()
+    assert house.calls == [("twice/1", 0)] and notices().standing() == ()
+
+
+def test_one_that_is_told_to_stop_meanwhile_is_not_ready(house: House) -> None:
+    preparation, stop = house.line("scored").preparation, Event()
     stop.set()
-    house.line("note").run(stop)
-    assert house.opened == ["opened"]
+    preparation.run(stop)
+    assert preparation.missing is not None
+    notices().settle("preparation/scored")
 
 
 def test_a_version_that_comes_later_is_loaded_without_an_event(house: House) -> None:
+    house.register(1)
+    house.warm("scored")
+    house.register(2)
+    house.promote(2)
     stop = Event()
     thread = Thread(target=keep_warm, args=(house.composition.models, stop))
     thread.start()
-    house.register(1)
-    deadline = time.monotonic() + 10
-    while not house.calls and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: ("twice/2", 0) in house.calls)
     stop.set()
     thread.join()
-    assert house.calls == [("twice/1", 0)]
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)

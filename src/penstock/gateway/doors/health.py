@@ -37,15 +37,20 @@ def reasons(rooms: Rooms) -> list[dict[str, str]]:
     """Why events are not being dealt with: stages that say so, processes that fell silent, stages nobody runs."""
     found: list[dict[str, str]] = []
     running: set[str] = set()
+    waiting: list[dict[str, str]] = []  # on their way: no reason where another process has the stage at work
     for status in statuses(rooms.status):
         role = str(status.get("role", "?"))
         if time.time() - status["at"] > STALE:
             found.append({"process": role, "reason": f"has said nothing for {STALE:g} s"})
             continue
         for stage, said in dict(status.get("stages", {})).items():
-            running.add(stage)
-            if not said.get("ready", False):
-                found.append({"process": role, "stage": stage, "reason": str(said.get("reason", ""))})
+            if said.get("ready", False):
+                running.add(stage)
+                continue
+            reason = {"process": role, "stage": stage, "reason": str(said.get("reason", ""))}
+            (waiting if said.get("starting", False) else found).append(reason)
+    found += [reason for reason in waiting if reason["stage"] not in running]
+    running |= {reason["stage"] for reason in found if "stage" in reason}
     declared = [f.name for f in rooms.plan.functions] + [s.name for s in rooms.plan.scorers]
     return found + [{"stage": s, "reason": "no worker runs it yet"} for s in declared if s not in running]
 

@@ -29,7 +29,7 @@ from . import warming
 from .joining import LateReader
 from .measures import StageMeasure, load_failed, observed
 from .prepare import SYSTEM_TOPIC, all_topics
-from .warming import Scorer, Warm
+from .warming import Preparation, Scorer, Warm
 
 COMMANDS = 256  # of the registry, in one pass
 
@@ -44,13 +44,13 @@ class Line:
     name: str
     source: str
     pump: Pump
-    warm: Warm
+    preparation: Preparation
     close: Callable[[], None]
     standing: Callable[[], Standing] = Standing  # of a scorer: which version it scores with
 
     def run(self, stop: Event) -> None:
         """Ready first, then a member of the group: nobody waits for what this one holds and cannot yet do."""
-        self.warm()
+        self.preparation.run(stop)
         self.pump.run(stop)
 
 
@@ -97,7 +97,7 @@ class Composition:
         target = None if spec.to is None else self._topic(spec.to)
         desk = Desk(self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models})
         stage = Transform(spec, target, runner, self.clock, self.settings, desk=desk)
-        warm = warming.Function(spec.name, runner, spec.timeout)
+        warm = warming.Function(spec.name, runner, spec.timeout, spec.place)
         return self._line(stage, runner.close, warm, stage.budget.cap, spec.start)
 
     def _scorer(self, spec: ScoreSpec) -> Line:
@@ -137,7 +137,7 @@ class Composition:
         measure = StageMeasure(stage.name, stage.source, self.settings.batch_rows)
         redrive = Redrive(stage, reader, emitter, self.log, self.clock, measure=measure) if takes_again else None
         pump = Pump(stage, reader, emitter, self.clock, rows=rows, measure=measure, redrive=redrive)
-        return Line(stage.name, stage.source, pump, warm, close)
+        return Line(stage.name, stage.source, pump, Preparation(stage.name, warm, self.clock), close)
 
     def _topic(self, name: str) -> TopicSpec:
         return SYSTEM_TOPIC if name == SYSTEM else self.plan.topic(name)

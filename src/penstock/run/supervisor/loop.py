@@ -25,13 +25,15 @@ from ...models.shared import trim
 from ...settings import Settings
 from ...telemetry import forget_process, logger, metrics, share_metrics
 from ..directory import DataDirectory
-from ..process import MEND, reporting
+from ..process import MEND, reported, reporting
 from .children import Child
+from .readiness import Readiness, readiness
 from .signals import Signals
 from .sockets import address, listen
 from .watch import Watch
 
 GIVE_UP = 5  # failed starts of one child before all were ready: it will not come up
+PATIENCE = 60.0  # seconds that stages may take to become ready; then it is said that they are not
 LOOK = 0.5  # seconds between two looks at the children when nothing was heard
 
 log = logger(__name__)
@@ -70,6 +72,7 @@ class Supervisor:
         self._plans = 0
         self._plan: Path | None = None
         self._ready = False
+        self._up_since: float | None = None  # when every child had said how it is
         self._holders = HolderWatch(self.directory.root / "write.lock", SystemClock(), self.settings.holder_timeout)
         self._next_holder = 0.0
         self._in_place = InPlace(())
@@ -144,16 +147,27 @@ class Supervisor:
         self._in_place.check()
         for child in self.children:
             self._revive(child)
-        if not self._ready and all(self._up(child) for child in self.children):
+        if not self._ready and (stages := self._settled()) is not None:
             self._ready = True
             self.announce(f"ready {address(self.listener)}")
+            for stage, reason in stages.missing:
+                self.announce(f"not ready: {stage}: {reason}")
         self._free_lock()
         if self._watch is not None and (changed := self._watch.changed()):
             self._reload(changed)
         self.signals.wait(LOOK if self._ready else 0.02)
 
-    def _up(self, child: Child) -> bool:
-        return child.alive and not child.asked and reporting(self.directory, child.name, child.pid)
+    def _settled(self) -> Readiness | None:
+        """How the stages are, once all are at work that can be; None: some are on their way."""
+        said = [reported(self.directory, c.name, c.pid) for c in self.children if c.alive and not c.asked]
+        heard = [each for each in said if each is not None]
+        if len(heard) < len(self.children):
+            self._up_since = None
+            return None
+        self._up_since = self._up_since or time.monotonic()
+        stages = readiness(heard)
+        late = time.monotonic() - self._up_since > PATIENCE
+        return stages if stages.settled or late else None
 
     def _revive(self, child: Child) -> None:
         pid, asked = child.pid, child.asked

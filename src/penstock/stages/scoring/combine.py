@@ -44,6 +44,11 @@ class Combiner:
         self._waiting: list[_Ticket] = []
         self._guard = Lock()
 
+    def start(self) -> None:
+        """Start the runner, before anything is asked of it."""
+        with self._turn:
+            self._runner.start()
+
     def predict(self, model: Artifact, rows: pa.RecordBatch, timeout: float) -> pa.RecordBatch:
         """Errors are those of ``Runner.predict``, of these rows alone: another caller's bad rows are not ours."""
         ticket = _Ticket(model, rows, timeout)

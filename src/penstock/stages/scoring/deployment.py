@@ -119,6 +119,10 @@ class Deployment:
         if load is not None:
             self._background(lambda: self._run(load))
 
+    def begin(self) -> None:
+        """Start the process that the first version will be loaded in, while that is still on its way."""
+        self._active.combiner.start()
+
     def retire(self) -> None:
         """Give back the memory of a standby that was of no use for ``keep_warm`` seconds."""
         with self._guard:
