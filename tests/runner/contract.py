@@ -141,6 +141,11 @@ class RunnerContract:
         assert made(applied) == [(0, 1), (2, 2)]
         assert applied.failures[0].row == 1 and "double" in applied.failures[0].reason
 
+    def test_what_numpy_and_pandas_hand_out_is_taken(self, runner: Runner) -> None:
+        applied = runner.apply("scalars", given(1, 2), timeout=LIMIT)
+        assert not applied.failures and applied.rows is not None
+        assert applied.rows.to_pydict() == {"x": [1, 2], "double": [2.0, 4.0]}
+
     # -- functions of frames --------------------------------------------------
 
     def test_a_frame_with_a_resource(self, runner: Runner) -> None:
@@ -172,6 +177,12 @@ class RunnerContract:
         applied = runner.apply("nulls", given(1, 13, 2), timeout=LIMIT)
         assert made(applied) == [(0, 1), (2, 2)]
         assert [f.row for f in applied.failures] == [1]
+
+    def test_a_nan_where_a_value_must_be_fails_its_row(self, runner: Runner) -> None:
+        applied = runner.apply("nans", given(1, 13, 2), timeout=LIMIT)
+        assert made(applied) == [(0, 1), (2, 2)]
+        assert [(f.row, f.error) for f in applied.failures] == [(1, "ResultInvalid")]
+        assert "field 'double': NaN or infinity, and it is not optional" in applied.failures[0].reason
 
     def test_a_target_without_columns_gets_json(self, runner: Runner) -> None:
         applied = runner.apply("untyped", given(1), timeout=LIMIT)

@@ -176,6 +176,11 @@ def wrong_type(event: In) -> Out:
 
 
 @app.on(source, to=target)
+def scalars(event: In) -> Out:
+    return Out(np.int64(event.x), np.float64(2 * event.x))  # type: ignore[arg-type]
+
+
+@app.on(source, to=target)
 def wrong_count(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.drop("_row").head(1).with_columns(double=0.0) if rows.height else rows.with_columns(double=0.0)
 
@@ -203,6 +208,11 @@ def wrong_column(rows: pl.DataFrame) -> pl.DataFrame:
 @app.on(source, to=target)
 def nulls(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(double=pl.when(pl.col("x") != BAD).then(0.0))
+
+
+@app.on(source, to=target)
+def nans(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(double=pl.when(pl.col("x") != BAD).then(0.0).otherwise(float("nan")))
 
 
 @app.on(source, to=target)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
@@ -28,6 +28,23 @@ def test_dataclasses_go_there_and_back() -> None:
     assert to_objects(rows.append_column("_id", pa.array(["a", "b"])), Flight) == flights
     assert to_objects(rows.slice(1), Flight) == flights[1:]
     assert to_objects(rows.slice(0, 0), Flight) == []
+
+
+@dataclass
+class Measured:
+    x: float
+    at: datetime
+    maybe: float | None = None
+
+
+def test_what_could_not_be_read_again_is_not_made() -> None:
+    schema, now = schema_of(Measured), datetime(2024, 1, 1, tzinfo=UTC)
+    end = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
+    with pytest.raises(InvalidEvent, match="row 1: field 'at': outside the years 1 to 9999"):
+        from_objects([Measured(1.0, now), Measured(1.0, end)], schema)
+    with pytest.raises(InvalidEvent, match="row 0: field 'x': NaN or infinity, and it is not optional"):
+        from_objects([Measured(float("nan"), now)], schema)
+    assert from_objects([Measured(1.0, now, float("nan"))], schema).num_rows == 1
 
 
 class Struct(msgspec.Struct):

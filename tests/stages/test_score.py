@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,6 +20,7 @@ from penstock.models.interface import Signature
 from penstock.models.messages import Command, MoveAlias, Register, to_rows
 from penstock.models.registry import Registry
 from penstock.runner.interface import Applied, Artifact, Services
+from penstock.schema.rows import with_rules
 from penstock.stages.register import Registrar
 from penstock.stages.score import Score
 from penstock.stages.scoring.answer import Answers, ask
@@ -162,6 +165,18 @@ def test_a_row_without_a_valid_answer_is_dead_lettered(house: House) -> None:
     assert len(house.versions()) == 39
     (dead,) = house.rig.rows("penstock.dead")
     assert (dead["error"], dead["stage"]) == ("PredictionInvalid", "scores")
+
+
+def test_a_prediction_outside_its_topics_bounds_is_dead_lettered(house: House) -> None:
+    bounded = with_rules(house.rig.topics["out"].schema.field("copy"), {"le": 1_020})
+    schema = pa.schema([pa.field("n", pa.int64(), nullable=False), bounded])
+    house.rig.topics["out"] = replace(house.rig.topics["out"], schema=schema)
+    house.register()
+    house.rig.publish([1, 20, 21, 3], 0)
+    house.rig.pump(house.scorer()).step(0.0)
+    assert [row["n"] for row in house.rig.rows("out")] == [1, 20, 3]
+    (dead,) = house.rig.rows("penstock.dead")
+    assert (json.loads(dead["data"])["n"], dead["reason"]) == (21, "field 'copy': > 1020")
 
 
 def test_a_model_that_answers_other_rows_holds_its_stage(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

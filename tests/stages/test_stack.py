@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from penstock.batch import SYSTEM
+from penstock.schema.encode import to_json
 
 from .stack import eventually, stack
 
@@ -263,3 +264,56 @@ def test_a_row_without_an_answer_is_dead_lettered_alone(tmp_path: Path, kind: st
     assert sorted(row["data"] for row in dead) == ['{"n":3,"x":null}', '{"n":77,"x":null}']
     assert {row["error"] for row in dead} == {"PredictionInvalid"}
     assert all("'y' is null, NaN or infinite" in row["reason"] for row in dead)
+
+
+# -- values that could not be read again --------------------------------------
+
+TIMES = """
+from dataclasses import dataclass
+from datetime import datetime
+import polars as pl
+import penstock as ps
+
+app = ps.App("times")
+
+@dataclass
+class Raw:
+    id: int
+    ts: int
+
+@dataclass
+class Made:
+    id: int
+    at: datetime
+    all: list[datetime]
+
+@dataclass
+class Seen:
+    id: int
+
+raw = app.topic("raw", Raw, partitions=1)
+made = app.topic("made", Made, partitions=1)
+seen = app.topic("seen", Seen, partitions=1)
+
+@app.on(raw, to=made)
+def make(rows: pl.DataFrame) -> pl.DataFrame:
+    at = pl.from_epoch("ts", time_unit="s")
+    return rows.select("id", at=at, all=pl.concat_list(at))
+
+@app.on(made, to=seen)
+def each(event: Made) -> Seen:
+    return Seen(event.id)
+"""
+
+
+def test_a_time_beyond_the_calendar_fails_its_row_where_it_is_made(tmp_path: Path) -> None:
+    """Milliseconds taken for seconds. Stored, it would hold the next stage and every reader of the topic."""
+    seconds = [1_704_067_200, 1_704_067_200_000, 1_704_067_201]
+    with stack(tmp_path, TIMES, inline=True) as built:
+        built.publish("raw", {"id": [1, 2, 3], "ts": seconds})
+        assert sorted(row["id"] for row in built.wait_for("seen", 2)) == [1, 3]
+        (dead,) = built.wait_for("penstock.dead", 1)
+        readable = b"".join(to_json(batch, built.plan.topic("made"), "times") for batch in built.batches("made"))
+    assert (dead["stage"], dead["data"]) == ("make", '{"id":2,"ts":1704067200000}')
+    assert dead["reason"] == "field 'at': outside the years 1 to 9999"
+    assert b"2024-01-01T00:00:00Z" in readable

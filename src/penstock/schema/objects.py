@@ -13,8 +13,10 @@ from ..batch import data_columns
 from ..errors import InvalidEvent
 from .decode import Decoder
 from .door.faults import unfit
+from .door.values import MadeValues
 from .members import is_pydantic, optional_keys
 from .rows import NATIVE, is_json
+from .scalars import as_builtin
 
 
 def to_objects(rows: pa.RecordBatch, event_type: Any) -> list[Any]:
@@ -41,23 +43,27 @@ def to_objects(rows: pa.RecordBatch, event_type: Any) -> list[Any]:
 def from_objects(objects: Sequence[Any], schema: pa.Schema) -> pa.RecordBatch:
     """Columns of events that a user's code made: instances of the event type, or dicts of that shape.
 
-    Nothing checked the fields of a dataclass yet, so each is checked here as at the door, but for NaN and infinity.
-    Raises ``InvalidEvent`` naming row and field.
+    Nothing checked the fields of a dataclass yet, so each is checked here as at the door; NaN and infinity will do
+    where null would. Raises ``InvalidEvent`` naming row and field.
     """
     values = [o.model_dump() if is_pydantic(type(o)) else o for o in objects]
     if is_json(schema):
         return _texts(values, schema)
-    decoder = _decoder(schema.serialize().to_pybytes())
+    decoder, made = _compiled(schema.serialize().to_pybytes())
     try:
-        return decoder.columns(decoder.convert(msgspec.to_builtins(values, builtin_types=NATIVE)))
+        rows = decoder.columns(decoder.convert(msgspec.to_builtins(values, builtin_types=NATIVE, enc_hook=as_builtin)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidEvent(f"no event of the topic's type: {error}") from None
+    for row, reason in made.faults(rows).items():
+        raise InvalidEvent(reason, row=row)
+    return rows
 
 
 @lru_cache(maxsize=256)
-def _decoder(schema: bytes) -> Decoder:
+def _compiled(schema: bytes) -> tuple[Decoder, MadeValues]:
     """By its serialised form: equality of Arrow schemas leaves out the rules in their metadata."""
-    return Decoder(pa.ipc.read_schema(pa.py_buffer(schema)))
+    read = pa.ipc.read_schema(pa.py_buffer(schema))
+    return Decoder(read), MadeValues(read)
 
 
 def _parsed(texts: pa.Array) -> list[Any]:
@@ -69,7 +75,7 @@ def _texts(values: Sequence[Any], schema: pa.Schema) -> pa.RecordBatch:
     texts = []
     for row, value in enumerate(values):
         try:
-            texts.append(msgspec.json.encode(value).decode())
+            texts.append(msgspec.json.encode(value, enc_hook=as_builtin).decode())
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidEvent(f"cannot be written as JSON: {error}", row=row) from None
     return pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=schema)

@@ -16,12 +16,13 @@ from ..models.messages import Activated, to_rows
 from ..models.registry import Registry
 from ..models.signature import Intake
 from ..runner.interface import RowFailure
+from ..schema.door.values import MadeValues
 from ..schema.evolution import conform
 from ..settings import Settings
 from .budget import Budget
 from .failures.isolation import Limits, Part, isolate
 from .failures.patience import NotYet, Patience, Sick
-from .interface import Outcome, Output, Work
+from .interface import Failure, Outcome, Output, Work
 from .scoring.deployment import Deployment, Lease
 
 
@@ -52,6 +53,7 @@ class Score:
         self._clock = clock
         self._patience = Patience(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
         self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
+        self._made = MadeValues(target.schema)
         self._intake: tuple[str, Intake] | None = None  # of the version at work; the pump's thread only
 
     def handle(self, work: Work) -> Outcome:
@@ -68,8 +70,8 @@ class Score:
                 limits=self._limits,
                 clock=self._clock,
             )
-        outputs = self._predictions(work.rows, parts, lease.artifact.version)
-        return Outcome([*outputs, *self._activations(work, lease.alias)], failures)
+        outputs, unfit = self._predictions(work.rows, parts, lease.artifact.version)
+        return Outcome([*outputs, *self._activations(work, lease.alias)], [*failures, *unfit])
 
     def answer(self, rows: pa.RecordBatch, timeout: float) -> tuple[pa.RecordBatch, ModelVersion]:
         """Score a caller's rows as the stream's: the model's outputs, and the version that made them.
@@ -163,9 +165,10 @@ class Score:
 
     def _predictions(
         self, scored: pa.RecordBatch, parts: Sequence[Part[pa.RecordBatch]], version: ModelVersion
-    ) -> list[Output]:
+    ) -> tuple[list[Output], list[Failure]]:
+        """And the rows whose predictions the topic does not take: outside its bounds, or none of its values."""
         if not parts:
-            return []
+            return [], []
         parents = np.concatenate([part.rows for part in parts])
         answers = joined([part.value for part in parts])
         kept = scored.select(list(self._spec.keep))
@@ -175,4 +178,9 @@ class Score:
             [*kept.columns, *answers.columns], names=[*kept.schema.names, *answers.schema.names]
         )
         rows = conform(rows, self._target.schema)
-        return [Output(self._target.name, rows, parents, version.name, version.version)]
+        bad = self._made.faults(rows)
+        unfit = [Failure(int(parents[row]), "PredictionInvalid", reason, "", 1) for row, reason in bad.items()]
+        if bad:
+            good = np.setdiff1d(np.arange(len(parents)), list(bad))
+            rows, parents = rows.take(pa.array(good)), parents[good]
+        return [Output(self._target.name, rows, parents, version.name, version.version)], unfit

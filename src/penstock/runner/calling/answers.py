@@ -13,13 +13,17 @@ import pyarrow as pa
 from ...batch import Indices
 from ...errors import ResultInvalid
 from ...schema.casts import cast_column
+from ...schema.door.values import MadeValues
 from ...schema.encode import data_objects
 from ...schema.rows import is_json, rules_of, value_type
 from ..interface import Applied, RowFailure
 
 
-def fitted(rows: pa.RecordBatch, target: pa.Schema, *, stage: str) -> tuple[pa.RecordBatch, dict[int, str]]:
+def fitted(
+    rows: pa.RecordBatch, target: pa.Schema, made: MadeValues, *, stage: str
+) -> tuple[pa.RecordBatch, dict[int, str]]:
     """The target's columns in its order, and the reason for each row that does not fit; columns it lacks are left out.
+    ``made`` is of the target.
 
     A topic without columns gets each row as JSON.
 
@@ -28,15 +32,8 @@ def fitted(rows: pa.RecordBatch, target: pa.Schema, *, stage: str) -> tuple[pa.R
     if is_json(target) and not is_json(rows.schema):
         texts = [msgspec.json.encode(row).decode() for row in data_objects(rows)]
         return pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=target), {}
-    columns: list[pa.Array] = []
-    bad: dict[int, str] = {}
-    for field in target:
-        column = _column(rows, field, stage)
-        if column.null_count and not field.nullable:
-            nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
-            bad |= {int(row): f"column '{field.name}' is null, and its topic demands a value" for row in nulls}
-        columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, schema=target), bad
+    brought = pa.RecordBatch.from_arrays([_column(rows, field, stage) for field in target], schema=target)
+    return brought, made.faults(brought)
 
 
 def _column(rows: pa.RecordBatch, field: pa.Field, stage: str) -> pa.Array:

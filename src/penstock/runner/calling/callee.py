@@ -15,11 +15,13 @@ from ...declare.plan import FunctionSpec, Plan
 from ...declare.planning.functions import shape_of
 from ...declare.values import Ref
 from ...errors import DeclarationError
+from ...schema.door.values import MadeValues
 
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """``event`` is the class of its events (None: frames); ``target`` the columns it writes (None: it writes nothing).
+    """``event`` is the class of its events (None: frames); ``target`` the columns it writes (None: it writes nothing),
+    and ``values`` what those columns may hold.
 
     ``types`` names the parameters that are injected by type, ``refs`` those that the environment gives.
     """
@@ -30,6 +32,7 @@ class Callee:
     event: Any
     source: TopicSpec
     target: pa.Schema | None
+    values: MadeValues
     types: Mapping[str, Any]
     refs: Mapping[str, Ref]
 
@@ -45,13 +48,15 @@ def callees(app: App, plan: Plan) -> dict[str, Callee]:
 
 def _callee(part: FunctionPart, spec: FunctionSpec, plan: Plan) -> Callee:
     shape = shape_of(part)
+    target = None if spec.to is None else plan.topic(spec.to).schema
     return Callee(
         plan.app,
         spec,
         part.function,
         shape.event,
         TopicSpec(SYSTEM) if spec.source == SYSTEM else plan.topic(spec.source),
-        None if spec.to is None else plan.topic(spec.to).schema,
+        target,
+        MadeValues(pa.schema([]) if target is None else target),
         shape.asked.types,
         shape.asked.refs,
     )

@@ -80,7 +80,7 @@ def _answer(callee: Callee, result: Any, kept: Indices, failures: list[RowFailur
     parents = _parents(callee, batch, kept)
     if ROW in batch.schema.names:
         batch = batch.drop_columns([ROW])
-    made, bad = fitted(batch, callee.target, stage=callee.spec.name)
+    made, bad = fitted(batch, callee.target, callee.values, stage=callee.spec.name)
     lost = {int(parents[row]): reason for row, reason in bad.items()}
     return without(Applied(made, parents, failures), lost)
 

@@ -1,11 +1,13 @@
-"""Are the values of columns allowed, beyond their types? Vectorised: for bodies that arrive as columns."""
+"""Are the values of columns allowed, beyond their types? Vectorised: for bodies that arrive as columns, and for what
+stages make.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import InvalidEvent
-from ..rows import rules_of
+from ..rows import children, rules_of
 
+NOT_FINITE = "no reader of JSON gets it; declare it float | None, or give it a value"
 _EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "ge": ("<", pc.less),
@@ -28,44 +31,99 @@ def check_rows(rows: pa.RecordBatch, schema: pa.Schema | None = None) -> None:
     """Refuse what the JSON door refuses: NaN and infinity, absent values, times outside the years 1 to 9999, broken
     rules. Raises ``InvalidEvent`` with the first row of the first column at fault."""
     for field, column in zip(schema or rows.schema, rows.columns, strict=True):
-        for fault, row, path in _faults(field, column, None, field.name):
-            raise InvalidEvent(fault, row=row, field=path)
+        for fault, bad, path in _faults(field, column, None, field.name):
+            raise InvalidEvent(fault, row=int(bad[0]), field=path)
+
+
+class MadeValues:
+    """Finds the rows of what a stage made that its topic could not hold, or could not give back.
+
+    As ``check_rows`` but for one thing: a NaN or infinity in an optional field is no fault, for it reads as null.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        looks = [(field, _quick_look(field)) for field in schema]
+        self._looks = [(n, field, sound) for n, (field, sound) in enumerate(looks) if sound is not None]
+
+    def faults(self, rows: pa.RecordBatch) -> dict[int, str]:
+        """Rows and what is wrong with each, naming the field; ``rows`` has the columns of the schema."""
+        found: dict[int, str] = {}
+        for n, field, sound in self._looks:
+            column = rows.column(n)
+            if sound(column):
+                continue
+            for fault, bad, path in _faults(field, column, None, field.name, made=True):
+                for row in bad.tolist():
+                    found.setdefault(row, f"field '{path}': {fault}")
+        return found
+
+
+def _quick_look(field: pa.Field) -> Callable[[pa.Array], bool] | None:
+    """What says in a few microseconds that a whole column is sound; None: any values are."""
+    kind = field.type
+    if rules_of(field).keys() - {"default"} or children(field):
+        return lambda column: False
+    if pa.types.is_floating(kind) and not field.nullable:
+        return lambda column: not column.null_count and bool(np.isfinite(_slots(column)).all())
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        low, high = (pa.scalar(end, kind).value for end in _ends(kind))
+        return lambda column: _all_within(column, low, high) and (field.nullable or not column.null_count)
+    return None if field.nullable else lambda column: not column.null_count
+
+
+def _all_within(column: pa.Array, low: int, high: int) -> bool:
+    """Of the slots of nulls too, which may hold anything: then a closer look tells."""
+    if column.null_count == len(column):
+        return True
+    values = _slots(column)
+    return bool(low <= values.min() and values.max() <= high)
+
+
+def _slots(column: pa.Array) -> npt.NDArray[Any]:
+    """A column's buffer of numbers. Not by ``to_numpy``: that imports pandas, where it is installed, and the first
+    events would wait for it."""
+    letter = "f" if pa.types.is_floating(column.type) else "i"
+    width = column.type.bit_width // 8
+    buffer = column.buffers()[1] if len(column) else b""
+    return np.frombuffer(buffer, f"<{letter}{width}", len(column), width * column.offset if len(column) else 0)
 
 
 Parents = npt.NDArray[np.int64] | None  # the row of the batch that each value belongs to; None: its own place
+Fault: TypeAlias = tuple[str, npt.NDArray[np.int64], str]  # a reason, the rows it holds for, and the field's path
 
 
-def _faults(field: pa.Field, column: pa.Array, parents: Parents, path: str) -> Iterator[tuple[str, int, str]]:
-    for reason, bad in _bad(field, column):
+def _faults(field: pa.Field, column: pa.Array, parents: Parents, path: str, *, made: bool = False) -> Iterator[Fault]:
+    """``made``: by a stage, of whose floats a NaN may stand for null."""
+    for reason, bad in _bad(field, column, made=made):
         hits = np.flatnonzero(bad.fill_null(False).to_numpy(zero_copy_only=False))
         if len(hits):
-            yield reason, int(hits[0] if parents is None else parents[hits[0]]), path
-    yield from _inside(field, column, parents, path)
+            yield reason, hits if parents is None else parents[hits], path
+    yield from _inside(field, column, parents, path, made=made)
 
 
-def _inside(field: pa.Field, column: pa.Array, parents: Parents, path: str) -> Iterator[tuple[str, int, str]]:
+def _inside(field: pa.Field, column: pa.Array, parents: Parents, path: str, *, made: bool) -> Iterator[Fault]:
     places = np.arange(len(column)) if parents is None else parents
     if pa.types.is_struct(field.type):
         there = pc.is_valid(column).to_numpy(zero_copy_only=False)
         present = column.filter(pa.array(there))
         for inner, values in zip(field.type.fields, present.flatten(), strict=True):
-            yield from _faults(inner, values, places[there], f"{path}.{inner.name}")
+            yield from _faults(inner, values, places[there], f"{path}.{inner.name}", made=made)
     elif pa.types.is_list(field.type):
         owners = places[pc.list_parent_indices(column).to_numpy()]
-        yield from _faults(field.type.value_field, pc.list_flatten(column), owners, f"{path}[]")
+        yield from _faults(field.type.value_field, pc.list_flatten(column), owners, f"{path}[]", made=made)
 
 
-def _bad(field: pa.Field, column: pa.Array) -> Iterator[tuple[str, pa.Array]]:
+def _bad(field: pa.Field, column: pa.Array, *, made: bool) -> Iterator[tuple[str, pa.Array]]:
     """Reasons, and for each a mask of the values it holds for."""
     kind, rules = field.type, rules_of(field)
     if not field.nullable and column.null_count:
         yield "null, and it is not optional", pc.is_null(column)
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(kind) and not made:
         yield "NaN or infinity", pc.invert(pc.is_finite(column))
-    if pa.types.is_timestamp(kind):
-        yield "outside the years 1 to 9999", _outside(column, _EARLIEST, _LATEST)
-    if pa.types.is_date(kind):
-        yield "outside the years 1 to 9999", _outside(column, date.min, date.max)
+    if pa.types.is_floating(kind) and made and not field.nullable:
+        yield f"NaN or infinity, and it is not optional: {NOT_FINITE}", pc.invert(pc.is_finite(column))
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        yield "outside the years 1 to 9999", _outside(column, *_ends(kind))
     if "enum" in rules:
         known = pc.is_in(column, value_set=pa.array(rules["enum"], kind))
         yield f"not one of {rules['enum']}", pc.and_(pc.is_valid(column), pc.invert(known))
@@ -73,6 +131,10 @@ def _bad(field: pa.Field, column: pa.Array) -> Iterator[tuple[str, pa.Array]]:
         if name in rules:
             yield f"{sign} {rules[name]}", breaks(column, pa.scalar(rules[name]))
     yield from _bad_shape(column, rules)
+
+
+def _ends(kind: pa.DataType) -> tuple[Any, Any]:
+    return (date.min, date.max) if pa.types.is_date(kind) else (_EARLIEST, _LATEST)
 
 
 def _outside(column: pa.Array, low: Any, high: Any) -> pa.Array:
