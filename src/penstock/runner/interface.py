@@ -87,7 +87,7 @@ class Runner(Protocol):
         """Score with that version, loading it beside the others when it is new: without rows, that is all.
 
         The answer is checked against the signature (``PredictionInvalid``), and the artifact's bytes against the
-        digest when it is loaded (``ArtifactDamaged``).
+        digest when it is loaded (``ArtifactDamaged``). ``InputInvalid`` names the rows that it cannot read.
         """
         ...
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from ...errors import ModelRefused
 from ..artifacts import LIMIT
+from ..casts import is_text
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
-from ..signature import is_text
 from .columns import Part, Pick, choose_outputs, described, name_inputs, pick, vector, width
 
 TRIAL = 2  # rows
