@@ -202,6 +202,19 @@ class ArtifactDamaged(PenstockError):
     """An artifact's bytes no longer have the SHA-256 recorded at registration."""
 
 
+class InputInvalid(PenstockError):
+    """Rows hold values that no input of the model can hold; all the others may be scored.
+
+    ``rows`` are their places in the call, one at least. No other attempt is luckier: the values and the model stay.
+    """
+
+    def __init__(self, reason: str, rows: Sequence[int]) -> None:
+        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        super().__init__(f"{reason}, in row {rows[0]}{more}")
+        self.reason = reason
+        self.rows = list(rows)
+
+
 class PredictionInvalid(PenstockError):
     """A model answered with another row count, type or column than its signature, or with NaN or infinity."""
 

@@ -124,6 +124,8 @@ def test_models_by_name_and_number(server: Client, tmp_path: Path) -> None:
         server.model("dubble")
     with pytest.raises(InvalidEvent, match="'z'"):
         server.infer("double", FRAME)
+    with pytest.raises(NotFound, match="did you mean 'double'"):
+        server.infer("dubble", FRAME)
     scored = server.infer("double", FRAME.with_columns(z=pl.Series([1.0, 2.0, 3.0])))
     assert scored.equals(pl.DataFrame({"y": [2.0, 4.0, 6.0]}))
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.errors import InputInvalid
 from penstock.models.packing import Packer, column_of, zeros
 
 
@@ -64,8 +65,34 @@ def test_lists_of_free_length_are_no_matrix() -> None:
         Packer(np.float32)(batch(pa.array([[1.0]])))
 
 
-def test_beyond_float32_is_infinite() -> None:
-    assert Packer(np.float32)(batch(pa.array([1e300]))).tolist() == [[np.inf]]
+@pytest.mark.parametrize(
+    ("dtype", "column"),
+    [
+        (np.float32, pa.array([0.0, 1e300, 1.0, -1e39])),
+        (np.float32, pa.array([[0.0, 1.0], [1e300, 0.0], [np.inf, 0.0], [0.0, -1e39]], pa.list_(pa.float64(), 2))),
+        (np.float16, pa.array([0, 70_000, 1, -70_000])),
+        (np.float16, pa.array([0.0, 65_520.0, np.inf, -1e5])),
+    ],
+)
+def test_what_a_float_cannot_hold_is_no_infinity(dtype: type, column: pa.Array) -> None:
+    with pytest.raises(InputInvalid, match=r"column '1' has a value that is no \w+, .*, in row 1 and 1 more") as said:
+        Packer(dtype)(named(column))
+    assert said.value.rows == [1, 3]
+
+
+def named(column: pa.Array) -> pa.RecordBatch:
+    """In column 1: of a matrix the second, of vectors the only one."""
+    if pa.types.is_fixed_size_list(column.type):
+        return pa.RecordBatch.from_arrays([column], names=["1"])
+    return batch(pa.array([0, 1, 2, 3]), column)
+
+
+def test_an_infinity_that_was_sent_stays_one() -> None:
+    assert Packer(np.float32)(batch(pa.array([np.inf, 1.0]))).tolist() == [[np.inf], [1.0]]
+
+
+def test_a_float_takes_the_nearest_number_that_it_has() -> None:
+    assert Packer(np.float32)(batch(pa.array([2**24 + 1]))).tolist() == [[2.0**24]]
 
 
 @pytest.mark.parametrize(

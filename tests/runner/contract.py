@@ -12,6 +12,7 @@ from penstock.declare.plan import Plan
 from penstock.declare.planning.build import resolve
 from penstock.errors import (
     ArtifactDamaged,
+    InputInvalid,
     ModelRefused,
     NotFound,
     PredictionInvalid,
@@ -294,6 +295,13 @@ class RunnerContract:
         body = TWICE.replace("return", "raise ValueError('no')\n        return")
         with pytest.raises(TaskFailed, match="ValueError: no"):
             runner.predict(model(tmp_path, 1, body), features(), timeout=LIMIT)
+
+    def test_rows_that_a_model_cannot_read(self, runner: Runner, tmp_path: Path) -> None:
+        raises = "from penstock.errors import InputInvalid; raise InputInvalid('no such x', [1, 2])"
+        body = f"class M:\n    def predict(self, rows):\n        {raises}"
+        with pytest.raises(InputInvalid, match="no such x, in row 1 and 1 more") as said:
+            runner.predict(model(tmp_path, 1, body), features(), timeout=LIMIT)
+        assert said.value.rows == [1, 2]
 
     def test_a_model_that_exits(self, runner: Runner, tmp_path: Path) -> None:
         body = TWICE.replace("return", "raise SystemExit(3)\n        return")

@@ -9,12 +9,21 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from penstock.batch import SYSTEM, Write
 from penstock.declare.plan import ModelSpec, Plan, ScoreSpec
-from penstock.errors import Conflict, InvalidEvent, ModelRefused, NotFound, PredictionInvalid, PredictionMisshapen
+from penstock.errors import (
+    Conflict,
+    InputInvalid,
+    InvalidEvent,
+    ModelRefused,
+    NotFound,
+    PredictionInvalid,
+    PredictionMisshapen,
+)
 from penstock.models.artifacts import Artifacts
 from penstock.models.interface import Signature
 from penstock.models.messages import Command, MoveAlias, Register, to_rows
@@ -33,7 +42,7 @@ OUTPUTS = pa.schema([pa.field("copy", pa.int64())])
 
 
 class Adds:
-    """A runner whose model's answer is n + 1,000 * its version; 13 is a row it cannot answer."""
+    """A runner whose model's answer is n + 1,000 * its version; 13 is a row it cannot answer, and it reads an int32."""
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
@@ -45,6 +54,8 @@ class Adds:
     def predict(self, model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
         self.sizes.append(rows.num_rows)
         n = rows.column("n").to_numpy()
+        if len(wide := np.flatnonzero(n >= 2**31)):
+            raise InputInvalid("column 'n' is beyond int32", wide.tolist())
         if 13 in n:
             raise PredictionInvalid("NaN in row 13")
         return pa.RecordBatch.from_arrays([pa.array(n + 1_000 * model.version.version)], schema=OUTPUTS)
@@ -194,6 +205,31 @@ def test_a_model_that_answers_other_rows_holds_its_stage(house: House, monkeypat
     assert "answered 1 rows for several; promote a version that does" in pump.status.why
 
 
+@pytest.mark.parametrize("given", [[2**31], [2**40] * 50, [*range(20, 40), 2**31, 5, 2**32 + 5, 7]])
+def test_rows_that_the_model_cannot_read_are_dead_at_once(house: House, given: list[int]) -> None:
+    """Nothing is tried again, nobody waits: alone in their batch or among others, they will never be read."""
+    house.register()
+    house.rig.publish(given, 0)
+    house.rig.pump(house.stage).step(0.0)
+    wide = [n for n in given if n >= 2**31]
+    assert len(house.versions()) == len(given) - len(wide)
+    dead = house.rig.rows("penstock.dead")
+    assert [d["offset"] for d in dead] == [place for place, n in enumerate(given) if n >= 2**31]
+    assert {(d["error"], d["reason"], d["attempts"]) for d in dead} == {
+        ("InputInvalid", "column 'n' is beyond int32", 1)
+    }
+    assert len(house.runner.sizes) <= 2
+
+
+def test_they_stay_apart_from_rows_without_a_valid_answer(house: House) -> None:
+    house.register()
+    house.rig.publish([20, 2**31, 13, *range(30, 60), 2**31 + 5], 0)
+    house.rig.pump(house.stage).step(0.0)
+    assert len(house.versions()) == 31
+    dead = [(d["offset"], d["error"]) for d in house.rig.rows("penstock.dead")]
+    assert sorted(dead) == [(1, "InputInvalid"), (2, "PredictionInvalid"), (33, "InputInvalid")]
+
+
 def test_the_registry_answers_each_command_once(house: House) -> None:
     first = house.register()
     assert (first.version, house.register().version) == (1, 2)
@@ -240,6 +276,8 @@ def test_calls_get_the_streams_version(house: House, tmp_path: Path) -> None:
             asyncio.run(ask(path, "m", pa.RecordBatch.from_pydict({"z": [1]})))
         with pytest.raises(PredictionInvalid):
             asyncio.run(ask(path, "m", rows(13)))
+        with pytest.raises(InvalidEvent, match="row 1: column 'n' is beyond int32"):
+            asyncio.run(ask(path, "m", rows(1, 2**31)))
     finally:
         answers.close()
 

@@ -90,7 +90,11 @@ class Sender:
 def to_error(answer: httpx.Response) -> PenstockError:
     """The server's refusal as the error that it was there."""
     try:
-        detail = dict(answer.json()["error"])
+        said = answer.json()["error"]
+        # The doors of the Open Inference Protocol say a text, and the code beside it.
+        detail = (
+            {"code": answer.headers.get("penstock-error"), "message": said} if isinstance(said, str) else dict(said)
+        )
         message = str(detail["message"])
     except (ValueError, KeyError, TypeError):
         return PenstockError(f"HTTP {answer.status_code} from {answer.url}: {answer.text[:200]!r}; is this a Penstock?")

@@ -21,7 +21,7 @@ from .rooms import Rooms
 from .routes import ROUTES, Route
 from .samples import Samples
 from .wait.tails import Followers
-from .wire.answers import Disconnected, problem
+from .wire.answers import Disconnected, error_body, problem
 from .wire.asgi import Receive, Scope, Send, answer
 
 PREFIX, SUFFIX = "/topics/", "/events"
@@ -44,7 +44,7 @@ class Gateway:
         try:
             self._admit(scope)
         except PenstockError as error:
-            await answer(scope, send, *problem(error))
+            await answer(scope, send, *problem(error, scope["path"]))
             return
         path: str = scope["path"]
         if scope["method"] == "POST" and path.startswith(PREFIX) and path.endswith(SUFFIX):
@@ -81,7 +81,7 @@ def _routed(route: Route, rooms: Rooms) -> StarletteRoute:
         except (Disconnected, ClientDisconnect):
             return Response(status_code=499)  # nobody is there to read it
         except Exception as error:
-            status, headers, body = problem(error)
+            status, headers, body = problem(error, request.scope["path"])
             return Response(body, status, {k.decode(): v.decode() for k, v in headers})
 
     return StarletteRoute(route.path, endpoint, methods=[route.method])
@@ -104,5 +104,5 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
     message = f"{request.method} {request.url.path[:200]}: {error.detail}; /docs lists what there is"
-    message = message.encode("utf-8", "replace").decode()
-    return JSONResponse({"error": {"code": code, "message": message}}, error.status_code, dict(error.headers or {}))
+    body = error_body({"code": code, "message": message}, request.scope["path"])
+    return Response(body, error.status_code, dict(error.headers or {}), media_type="application/json")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from .examples import EXAMPLES, Example
-from .routes import Route
+from .routes import INFER, Route
 from .samples import Samples
 
 ERROR = {
@@ -28,6 +28,7 @@ ERROR = {
         }
     },
 }
+INFER_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
 def document(routes: Sequence[Route], app: str, samples: Samples) -> dict[str, Any]:
@@ -42,7 +43,10 @@ def document(routes: Sequence[Route], app: str, samples: Samples) -> dict[str, A
         "tags": [{"name": group} for group in dict.fromkeys(route.group for route in routes)],
         "paths": paths,
         "components": {
-            "responses": {"Error": error | {"content": {"application/json": {"schema": ERROR}}}},
+            "responses": {
+                "Error": error | {"content": {"application/json": {"schema": ERROR}}},
+                "InferError": error | {"content": {"application/json": {"schema": INFER_ERROR}}},
+            },
         },
     }
 
@@ -56,13 +60,14 @@ def _operation(route: Route, samples: Samples) -> dict[str, Any]:
     parameters += [{"name": n, "in": "query", "description": d, "schema": text} for n, d in route.query]
     examples = EXAMPLES.get((route.method, route.path), ())
     done: dict[str, Any] = {"description": "done"}
+    error = "InferError" if route.group == INFER else "Error"
     if answers := [e.answer for e in examples if e.answer]:
         done["content"] = {"application/json": {"example": msgspec.json.decode(samples.answer(answers[-1]))}}
     operation: dict[str, Any] = {
         "tags": [route.group],
         "summary": route.summary,
         "parameters": parameters,
-        "responses": {str(route.success): done, "default": {"$ref": "#/components/responses/Error"}},
+        "responses": {str(route.success): done, "default": {"$ref": f"#/components/responses/{error}"}},
     }
     if route.body:
         content = {kind: {"schema": {"description": what}} for kind, what in route.body}

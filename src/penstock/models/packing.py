@@ -9,21 +9,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from .signature import is_list
+from ..errors import InputInvalid
+from .casts import beyond, is_list, narrowed, overflows
 
 Matrix = npt.NDArray[Any]
 
 
 class Packer:
-    """Rows as a C-contiguous (rows, columns) matrix of float32 or float64; nulls become NaN.
+    """Rows as a C-contiguous (rows, columns) matrix of float16, float32 or float64; nulls become NaN.
 
     One ``FixedSizeList`` column of that dtype without nulls is not copied. Numbers, booleans and lists of them are
-    cast; what float32 cannot hold becomes infinite, as anywhere in numpy.
+    cast, to the nearest number that the dtype has. Raises ``InputInvalid`` for those beyond all that it has.
     """
 
     def __init__(self, dtype: type[np.generic]) -> None:
         self._dtype = dtype
-        self._kind = pa.from_numpy_dtype(dtype)
+        self._kind = pa.from_numpy_dtype(np.float32 if dtype is np.float16 else dtype)
         # Looking through a schema costs more than packing a row: how to pack is settled once a schema.
         self._schema: pa.Schema | None = None
         self._pack: Callable[[pa.RecordBatch], Matrix] = _tensor
@@ -33,18 +34,32 @@ class Packer:
         if self._schema is None or not schema.equals(self._schema):
             self._pack, self._schema = self._way(schema), schema
         values = self._pack(rows)
-        if values.dtype != self._dtype:
-            with np.errstate(over="ignore"):
-                values = values.astype(self._dtype)
-        return np.ascontiguousarray(values)
+        return np.ascontiguousarray(values if values.dtype == self._dtype else self._cast(values, schema))
+
+    def _cast(self, values: Matrix, schema: pa.Schema) -> Matrix:
+        try:
+            with np.errstate(over="raise"):
+                cast: Matrix = values.astype(self._dtype)
+        except FloatingPointError:
+            raise self._overflow(values, schema) from None
+        return cast
+
+    def _overflow(self, values: Matrix, schema: pa.Schema) -> InputInvalid:
+        lost = overflows(values, np.dtype(self._dtype))
+        place = int(np.flatnonzero(lost.any(axis=0))[0])
+        vectors = is_list(schema.types[0])
+        rows = np.flatnonzero(lost.any(axis=1) if vectors else lost[:, place])
+        name = schema.names[0 if vectors else place]
+        return InputInvalid(beyond(name, pa.from_numpy_dtype(self._dtype)), rows.tolist())
 
     def _way(self, schema: pa.Schema) -> Callable[[pa.RecordBatch], Matrix]:
         if len(schema) == 1 and is_list(schema.types[0]):
             return _vectors
-        return _tensor if all(map(_packs, schema.types)) else self._cast
+        return _tensor if all(map(_packs, schema.types)) else self._brought
 
-    def _cast(self, rows: pa.RecordBatch) -> Matrix:
-        columns = [c if _packs(c.type) else c.cast(self._kind) for c in rows.columns]
+    def _brought(self, rows: pa.RecordBatch) -> Matrix:
+        named = zip(rows.schema.names, rows.columns, strict=True)
+        columns = [c if _packs(c.type) else narrowed(c, self._kind, name) for name, c in named]
         return _tensor(pa.RecordBatch.from_arrays(columns, names=rows.schema.names))
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import ModelRefused, PredictionInvalid, PredictionMisshapen
+from .casts import castable, is_list, narrowed
 from .interface import Signature
 
 Mask = npt.NDArray[np.bool_]
@@ -102,13 +103,6 @@ def is_declared(columns: pa.Schema | None) -> bool:
     return columns is not None and (columns.metadata or {}).items() >= DECLARED.items()
 
 
-def is_numeric(kind: pa.DataType) -> bool:
-    """Can become a float without a convention of somebody's: numbers, booleans, and columns of nulls."""
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
-    )
-
-
 def fits(signature: Signature, columns: pa.Schema) -> None:
     """Raises ``ModelRefused`` naming the input that a source with these columns lacks or has of another kind."""
     for field in signature.inputs:
@@ -121,31 +115,6 @@ def fits(signature: Signature, columns: pa.Schema) -> None:
             raise ModelRefused(
                 f"the model reads column '{field.name}' as {field.type}, and its source has it as {found}"
             )
-
-
-def castable(found: pa.DataType, wanted: pa.DataType) -> bool:
-    if found == wanted or pa.types.is_null(found) or pa.types.is_null(wanted):
-        return True
-    if pa.types.is_fixed_size_list(wanted):
-        same_length = not pa.types.is_fixed_size_list(found) or found.list_size == wanted.list_size
-        return is_list(found) and same_length and castable(found.value_type, wanted.value_type)
-    if is_list(wanted):
-        return is_list(found) and castable(found.value_type, wanted.value_type)
-    if pa.types.is_dictionary(found):
-        return castable(found.value_type, wanted)
-    if is_text(wanted):
-        return is_text(found)
-    if pa.types.is_integer(wanted):
-        return bool(pa.types.is_integer(found) or pa.types.is_boolean(found))
-    return is_numeric(wanted) and is_numeric(found)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 # -- of every batch -----------------------------------------------------------
@@ -162,7 +131,7 @@ class Intake:
         self._lists = False
 
     def __call__(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Raises ``ModelRefused`` as ``fits`` does."""
+        """Raises ``ModelRefused`` as ``fits`` does, and ``InputInvalid`` for lists that the model cannot read."""
         schema = rows.schema
         if self._schema is None or not schema.equals(self._schema):
             self._settle(schema)
@@ -177,8 +146,8 @@ class Intake:
         self._schema = schema
 
     def _cast_lists(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        kinds = self._signature.inputs.types
-        columns = [c.cast(kind) if is_list(kind) else c for c, kind in zip(rows.columns, kinds, strict=True)]
+        wanted = zip(rows.columns, self._signature.inputs, strict=True)
+        columns = [narrowed(c, f.type, f.name) if is_list(f.type) else c for c, f in wanted]
         return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
 
 

@@ -129,7 +129,7 @@ class ChildRunner:
                 self._child = _Child(self._settings, self._name, lambda: self._given_up)
                 self._child.start(self._plan)
             return call(self._child)
-        except (TaskFailed, *PASSED_ON):
+        except (TaskFailed, errors.InputInvalid, *PASSED_ON):
             if self._child is not None and not self._child.started:
                 self._forget()
             raise
@@ -245,6 +245,8 @@ def _applied(child: _Child, result: wire.Result, count: int) -> Applied:
 
 
 def _error(failed: wire.Failed) -> PenstockError:
+    if failed.rows:
+        return errors.InputInvalid(failed.reason, failed.rows)
     for kind in PASSED_ON:
         if failed.error == kind.__name__:
             return kind(failed.reason)

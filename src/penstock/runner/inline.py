@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ..declare.app import App
 from ..declare.plan import Plan
-from ..errors import ArtifactDamaged, ModelRefused, PredictionInvalid, TaskFailed
+from ..errors import ArtifactDamaged, InputInvalid, ModelRefused, PredictionInvalid, TaskFailed
 from ..models.interface import Model, Signature
 from ..models.packing import zeros
 from ..models.runtimes.choose import inspect
@@ -24,7 +24,7 @@ from .interface import Applied, Artifact, Services
 from .raised import task_failed
 from .scoring import Scoring, from_artifact
 
-_AS_THEY_ARE = (ModelRefused, ArtifactDamaged, PredictionInvalid, TaskFailed)
+_AS_THEY_ARE = (ModelRefused, ArtifactDamaged, InputInvalid, PredictionInvalid, TaskFailed)
 
 
 class InlineRunner:

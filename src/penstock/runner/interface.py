@@ -89,8 +89,8 @@ class Runner(Protocol):
         """Score with that version, loading it beside the others when it is new: without rows, that is all.
 
         The answer is checked against the signature (``PredictionInvalid``, and ``PredictionMisshapen`` where it is not
-        the fault of values), and the artifact's bytes against the
-        digest when it is loaded (``ArtifactDamaged``).
+        the fault of values), and the artifact's bytes against the digest when it is loaded (``ArtifactDamaged``).
+        ``InputInvalid`` names the rows that it cannot read.
         """
         ...
 

@@ -167,7 +167,11 @@ class Serving:
 
     def _predict(self, request: wire.Predict) -> wire.Reply:
         rows = self._channel.take(request.rows)
-        return wire.Result(self._channel.put(self._scoring.predict(request.model, request.version, rows)))
+        try:
+            answer = self._scoring.predict(request.model, request.version, rows)
+        except errors.InputInvalid as error:
+            return wire.Failed(type(error).__name__, error.reason, "", rows=error.rows)
+        return wire.Result(self._channel.put(answer))
 
     def _inspect(self, request: wire.Inspect) -> wire.Reply:
         from ..models.runtimes.choose import inspect

@@ -50,7 +50,7 @@ class Scoring:
         """Columns that the model does not read are ignored.
 
         Raises ``NotFound`` for a version that is not loaded, ``ModelRefused`` for rows without its inputs,
-        ``PredictionInvalid``, or what the model raises.
+        ``InputInvalid``, ``PredictionInvalid``, or what the model raises.
         """
         versions = self._loaded.get(name, OrderedDict())
         if version not in versions:

@@ -160,6 +160,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     traceback: str
     unavailable: bool = False
     transient: bool = False
+    rows: list[int] = []  # of an ``InputInvalid``
 
 
 class AskResolve(msgspec.Struct, frozen=True, tag=True):

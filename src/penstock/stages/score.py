@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +11,10 @@ import pyarrow as pa
 from ..batch import SYSTEM, Indices, TopicSpec, joined
 from ..clock import Clock
 from ..declare.plan import ModelSpec, ScoreSpec
-from ..errors import ArtifactDamaged, Busy, InvalidEvent, ModelRefused, NotFound, PredictionMisshapen
+from ..errors import ArtifactDamaged, Busy, InputInvalid, InvalidEvent, ModelRefused, NotFound, PredictionMisshapen
 from ..models.interface import Alias, ModelVersion
 from ..models.messages import Activated, to_rows
+from ..models.packing import zeros
 from ..models.registry import Registry
 from ..models.signature import Intake
 from ..runner.interface import RowFailure
@@ -24,6 +26,14 @@ from .failures.isolation import Limits, Part, isolate
 from .failures.patience import NotYet, Patience, Sick
 from .interface import Failure, Outcome, Output, Work
 from .scoring.deployment import Deployment, Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Answers, and the rows of their call that they are of."""
+
+    answers: pa.RecordBatch
+    rows: Indices
 
 
 class Score:
@@ -62,9 +72,8 @@ class Score:
         self._registry.refresh()
         with self._deployment.version(self._alias()) as lease:
             self._check_epochs(work, lease.alias)
-            features = self._features(work.rows, lease.artifact.version)
             parts, failures = isolate(
-                lambda rows, limit: self._call(lease, features, rows, limit),
+                lambda rows, limit: self._call(lease, work.rows, rows, limit),
                 work,
                 patience=self._patience,
                 limits=self._limits,
@@ -76,8 +85,8 @@ class Score:
     def answer(self, rows: pa.RecordBatch, timeout: float) -> tuple[pa.RecordBatch, ModelVersion]:
         """Score a caller's rows as the stream's: the model's outputs, and the version that made them.
 
-        Raises ``NotFound`` while there is no version, ``InvalidEvent`` for columns that the model cannot read, ``Busy``
-        for those that only the version still being loaded might, and what ``Runner.predict`` raises.
+        Raises ``NotFound`` while there is no version, ``InvalidEvent`` for columns and values that the model cannot
+        read, ``Busy`` for columns that only the version still being loaded might, and what ``Runner.predict`` raises.
         """
         self._registry.refresh()
         try:
@@ -87,12 +96,18 @@ class Score:
         with self._deployment.version(alias) as lease:
             version = lease.artifact.version
             try:
-                features = Intake(version.signature)(rows)
-            except ModelRefused as error:
-                if lease.alias.epoch < alias.epoch:  # they may be the columns of the version that is being loaded
-                    raise Busy(f"{error}; {self._deployment.standing.behind}") from error
-                raise InvalidEvent(str(error)) from error
-            return lease.predict(features, min(timeout, self._spec.timeout)), version
+                features = self._asked(rows, lease, alias)
+                return lease.predict(features, min(timeout, self._spec.timeout)), version
+            except InputInvalid as error:
+                raise InvalidEvent(error.reason, row=error.rows[0]) from error
+
+    def _asked(self, rows: pa.RecordBatch, lease: Lease, alias: Alias) -> pa.RecordBatch:
+        try:
+            return Intake(lease.artifact.version.signature)(rows)
+        except ModelRefused as error:
+            if lease.alias.epoch < alias.epoch:  # they may be the columns of the version that is being loaded
+                raise Busy(f"{error}; {self._deployment.standing.behind}") from error
+            raise InvalidEvent(str(error)) from error
 
     # -- which version --------------------------------------------------------
 
@@ -143,34 +158,51 @@ class Score:
 
     # -- scoring --------------------------------------------------------------
 
-    def _features(self, rows: pa.RecordBatch, version: ModelVersion) -> pa.RecordBatch:
+    def _reads(self, version: ModelVersion) -> Intake:
         if self._intake is None or self._intake[0] != version.ref:
             self._intake = version.ref, Intake(version.signature)
-        try:
-            return self._intake[1](rows)
-        except ModelRefused as error:
-            raise Sick(f"model {version.ref} does not fit topic '{self.source}': {error}") from error
+        return self._intake[1]
 
     def _call(
-        self, lease: Lease, features: pa.RecordBatch, rows: Indices, limit: float
-    ) -> tuple[pa.RecordBatch, Sequence[RowFailure]]:
-        part = features if len(rows) == features.num_rows else features.take(pa.array(rows))
+        self, lease: Lease, scored: pa.RecordBatch, rows: Indices, limit: float
+    ) -> tuple[Scored, Sequence[RowFailure]]:
+        """Score these rows but those that the model cannot read: nothing can be waited for that would mend them."""
+        left = np.arange(len(rows), dtype=np.int64)
+        failures: list[RowFailure] = []
+        while len(left):
+            try:
+                return Scored(self._predict(lease, scored, rows[left], limit), left), failures
+            except InputInvalid as error:
+                failures += [_unread(int(left[row]), error) for row in error.rows]
+                left = np.delete(left, error.rows)
+        return Scored(zeros(lease.artifact.version.signature.outputs, 0), left), failures
+
+    def _predict(self, lease: Lease, scored: pa.RecordBatch, rows: Indices, limit: float) -> pa.RecordBatch:
+        """Raises ``InputInvalid``, and ``Sick`` for a version that cannot be used here."""
+        version = lease.artifact.version
+        part = scored if len(rows) == scored.num_rows else scored.take(pa.array(rows))
         try:
-            with self.budget.timed(len(rows), self._clock, lease.artifact.version.ref):
-                return lease.predict(part, limit), ()
+            features = self._reads(version)(part)
+        except ModelRefused as error:
+            raise Sick(f"model {version.ref} does not fit topic '{self.source}': {error}") from error
+        try:
+            with self.budget.timed(len(rows), self._clock, version.ref):
+                return lease.predict(features, limit)
         except (ArtifactDamaged, ModelRefused) as error:
-            raise Sick(f"model {lease.artifact.version.ref} cannot be used: {error}") from error
+            raise Sick(f"model {version.ref} cannot be used: {error}") from error
         except PredictionMisshapen as error:  # the model's fault: rows that it answers alone say nothing
             raise Sick(f"{error}; promote a version that does", unavailable=True) from error
 
     def _predictions(
-        self, scored: pa.RecordBatch, parts: Sequence[Part[pa.RecordBatch]], version: ModelVersion
+        self, scored: pa.RecordBatch, parts: Sequence[Part[Scored]], version: ModelVersion
     ) -> tuple[list[Output], list[Failure]]:
         """And the rows whose predictions the topic does not take: outside its bounds, or none of its values."""
         if not parts:
             return [], []
-        parents = np.concatenate([part.rows for part in parts])
-        answers = joined([part.value for part in parts])
+        parents = np.concatenate([part.rows[part.value.rows] for part in parts])
+        if not len(parents):
+            return [], []
+        answers = joined([part.value.answers for part in parts])
         kept = scored.select(list(self._spec.keep))
         if len(parts) > 1 or len(parents) < kept.num_rows:
             kept = kept.take(pa.array(parents))
@@ -184,3 +216,7 @@ class Score:
             good = np.setdiff1d(np.arange(len(parents)), list(bad))
             rows, parents = rows.take(pa.array(good)), parents[good]
         return [Output(self._target.name, rows, parents, version.name, version.version)], unfit
+
+
+def _unread(row: int, error: InputInvalid) -> RowFailure:
+    return RowFailure(row, type(error).__name__, error.reason, rejected=True)

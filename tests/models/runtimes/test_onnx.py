@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from penstock.errors import ModelRefused
+from penstock.errors import InputInvalid, ModelRefused
 from penstock.models.interface import Runtime, Signature
 from penstock.models.runtimes import choose
 from penstock.models.runtimes import onnx as onnx_runtime
@@ -126,7 +126,7 @@ def test_one_tensor_a_column(keep: Keep) -> None:
     assert loaded.predict(rows)["y"].to_pylist() == [2.0**40, 3.25]
     for name in ("t", "n"):  # a text or an integer has no NaN to stand for what is missing
         lacking = rows.set_column(given.get_field_index(name), given.field(name), pa.nulls(2, given.field(name).type))
-        with pytest.raises(ValueError, match=f"'{name}' is null in row 0"):
+        with pytest.raises(InputInvalid, match=f"'{name}' is null, .*, in row 0 and 1 more"):
             loaded.predict(lacking)
     with pytest.raises(ModelRefused, match="'t'"):
         signed(artifact, pa.schema([("x", "f8"), ("n", "int64")]))
@@ -175,6 +175,33 @@ def test_a_batch_dimension_that_is_fixed_is_refused(keep: Keep) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     with pytest.raises(ModelRefused, match="trial of 2 rows"):
         signed(keep(model.SerializeToString()), pa.schema([("v", "f8")]))
+
+
+INTEGERS = ["INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"]
+
+
+@pytest.mark.parametrize("name", [*INTEGERS, "BOOL", "FLOAT16", "FLOAT"])
+def test_no_number_becomes_another_one(keep: Keep, name: str) -> None:
+    kind = getattr(TensorProto, name)
+    cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.DOUBLE)
+    artifact = keep(build([cast], {"x": (kind, [None, 1])}, {"y": (TensorProto.DOUBLE, [None, 1])}).SerializeToString())
+    signature = signed(artifact, pa.schema([("x", "i8")]))
+    model = choose.load("onnx", artifact, signature, trusted=False, name="m/1")
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+    least, most = {"b": (0, 1), "f": (-65_504, 65_504)}.get(dtype.kind) or (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    least, most = max(int(least), -(2**63)), min(int(most), 2**63 - 1)
+    given = [n for n in (0, 1, least, most) if abs(n) < 2**53]
+    assert model.predict(numbers(given))["y"].to_pylist() == given
+    beyond = [n for n in (least - 1, most + 1, most + 2**32 + 5) if -(2**63) <= n < 2**63 and dtype.kind != "f"]
+    says = f"column 'x' has a value that is no {signature.inputs.types[0]}, as which the model reads it, in row 1"
+    for n in beyond:
+        with pytest.raises(InputInvalid, match=says) as said:
+            model.predict(numbers([1, n, 0, n]))
+        assert said.value.rows == [1, 3]
+
+
+def numbers(values: list[int]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(values, pa.int64())], names=["x"])
 
 
 def test_pictures_are_refused(keep: Keep) -> None:

@@ -2,7 +2,8 @@
 
 A tensor is a column by its name, ``[N]`` or ``[N, 1]``; or one tensor ``[N, k]`` holds all k input columns of the
 signature in order. Binary data follows the JSON (extension ``binary_tensor_data``): little-endian, row by row; BYTES
-elements each after their length in 4 bytes.
+elements each after their length in 4 bytes. A ``null`` is a missing value, which means to the model what it means in
+the stream.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import InvalidEvent
+from ...errors import InputInvalid, InvalidEvent
+from ...models.casts import is_text, narrowed, overflows
 from ...models.interface import Signature
 
 NUMPY: dict[str, str] = {
@@ -109,15 +111,28 @@ def _checked(arrays: dict[str, Values], signature: Signature) -> pa.RecordBatch:
         flat = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
         if flat.ndim != 1:
             raise InvalidEvent(f"shape {list(values.shape)} is not one value a row: [N] or [N, 1]", field=field.name)
-        try:
-            built.append(
-                pa.array(flat.tolist() if flat.dtype == object else np.ascontiguousarray(flat)).cast(field.type)
-            )
-        except (pa.ArrowException, TypeError, UnicodeError) as error:
-            raise InvalidEvent(f"not a column of {field.type}: {error}", field=field.name) from None
+        built.append(_column(flat, field))
     if len({len(c) for c in built}) > 1:
         raise InvalidEvent("the tensors have different numbers of rows")
     return pa.RecordBatch.from_arrays(built, schema=pa.schema([pa.field(f.name, f.type) for f in signature.inputs]))
+
+
+def _column(values: Values, field: pa.Field) -> pa.Array:
+    """As the model reads it, by the same rule as the stream's rows."""
+    try:
+        column = pa.array(values.tolist() if values.dtype == object else np.ascontiguousarray(values))
+        if is_text(column.type) != is_text(field.type) and not _converts(column.type, field.type):
+            raise TypeError(f"the tensor holds {column.type}")
+        return narrowed(column, field.type, field.name)
+    except InputInvalid as error:
+        raise InvalidEvent(error.reason, row=error.rows[0], field=field.name) from None
+    except (pa.ArrowException, TypeError, UnicodeError) as error:
+        raise InvalidEvent(f"not a column of {field.type}: {error}", field=field.name) from None
+
+
+def _converts(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """A time has no datatype of its own and comes as text; a tensor of nulls has none."""
+    return bool(pa.types.is_null(found) or pa.types.is_null(wanted) or pa.types.is_temporal(wanted))
 
 
 def _values(tensor: Tensor, binary: bytes) -> tuple[Values, bytes]:
@@ -139,18 +154,47 @@ def _values(tensor: Tensor, binary: bytes) -> tuple[Values, bytes]:
 def _from_json(tensor: Tensor, count: int) -> Values:
     if not bytes(tensor.data):
         raise InvalidEvent("neither data nor binary_data_size", field=tensor.name)
-    number: Any = {"BYTES": str, "BOOL": bool}.get(tensor.datatype, float if tensor.datatype[0] == "F" else int)
     try:
-        try:
-            found = msgspec.json.decode(tensor.data, type=list[number])
-        except msgspec.ValidationError:
-            found = [v for row in msgspec.json.decode(tensor.data, type=list[list[number]]) for v in row]
+        found = _flat(tensor)
         if len(found) != count:
             raise InvalidEvent(f"{len(found)} values do not fill shape {tensor.shape}", field=tensor.name)
-        kind = object if tensor.datatype == "BYTES" else np.dtype(NUMPY[tensor.datatype])
-        return np.array(found, dtype=kind).reshape(tensor.shape)
+        values = np.array(found, object) if tensor.datatype == "BYTES" else _typed(tensor, found)
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise InvalidEvent(str(error), field=tensor.name) from None
+    return values.reshape(tensor.shape)
+
+
+def _flat(tensor: Tensor) -> list[Any]:
+    """The values row by row, from a flat list or one that is nested as the shape is. A null is a missing value."""
+    number: Any = {"BYTES": str, "BOOL": bool}.get(tensor.datatype, float if tensor.datatype[0] == "F" else int)
+    try:
+        return msgspec.json.decode(tensor.data, type=list[number | None])
+    except msgspec.ValidationError:
+        nested = msgspec.json.decode(tensor.data, type=list[list[number | None]])
+    wanted = tensor.shape[1] if len(tensor.shape) == 2 else None
+    if (other := next((n for n, row in enumerate(nested) if len(row) != wanted), None)) is not None:
+        raise InvalidEvent(
+            f"data[{other}] has {len(nested[other])} values: nested data follow shape {tensor.shape}", field=tensor.name
+        )
+    return [value for row in nested for value in row]
+
+
+def _typed(tensor: Tensor, found: list[Any]) -> Values:
+    """Numbers of the tensor's datatype. Raises ``InvalidEvent`` or ``OverflowError`` for one beyond it."""
+    kind = np.dtype(NUMPY[tensor.datatype])
+    lacks = None in found
+    filled = [0 if value is None else value for value in found] if lacks else found
+    values = np.array(filled, np.float64 if kind.kind == "f" else kind)
+    if kind.kind == "f":
+        if (lost := overflows(values, kind)).any():
+            place = int(lost.argmax())
+            raise InvalidEvent(f"{found[place]!r:.40} is beyond {tensor.datatype}", field=tensor.name)
+        values = values.astype(kind)
+    if not lacks:
+        return values
+    nullable = values.astype(object)
+    nullable[[value is None for value in found]] = None
+    return nullable
 
 
 def _from_binary(tensor: Tensor, count: int, data: bytes) -> Values:

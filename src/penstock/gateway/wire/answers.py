@@ -59,6 +59,9 @@ STATUS: list[tuple[type[Exception], int, str]] = [
 ]
 
 
+CODE = b"penstock-error"  # the header that holds an error's code where its body has no place for it
+
+
 class BadRequest(PenstockError):
     """A query parameter, a header or a path that makes no sense; says which and what would."""
 
@@ -70,8 +73,8 @@ class Disconnected(PenstockError):
 STATUS.append((BadRequest, 400, "bad_request"))
 
 
-def problem(error: Exception) -> tuple[int, Headers, bytes]:
-    """Status, headers and body that say what was wrong, where, and what to do."""
+def problem(error: Exception, path: str = "") -> tuple[int, Headers, bytes]:
+    """Status, headers and body that say what was wrong, where, and what to do, as the doors under ``path`` say it."""
     status, code = next(((s, c) for kind, s, c in STATUS if isinstance(error, kind)), (500, "internal"))
     if status == 500:
         _log.error("a request failed inside", exc_info=error)
@@ -86,7 +89,20 @@ def problem(error: Exception) -> tuple[int, Headers, bytes]:
     if status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     # Surrogates, control characters, anything a request may have put into a message: JSON escapes or replaces it.
-    return status, headers, msgspec.json.encode({"error": _clean(detail)})
+    if of_open_inference(path):
+        headers.append((CODE, code.encode()))
+    return status, headers, error_body(detail, path)
+
+
+def of_open_inference(path: str) -> bool:
+    return path.split("/")[1:2] == ["v2"]
+
+
+def error_body(detail: dict[str, object], path: str) -> bytes:
+    """``{"error": {"code", "message", …}}``; on ``/v2`` the message alone, a string, as the Open Inference Protocol
+    has it: its clients show that to their users. Ours has the code from a header."""
+    clean = _clean(detail)
+    return msgspec.json.encode({"error": clean["message"] if of_open_inference(path) else clean})
 
 
 def _clean(detail: dict[str, object]) -> dict[str, object]:

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import ModelRefused
+from ..casts import is_list, is_numeric
 from ..packing import Matrix
-from ..signature import is_declared, is_list, is_numeric, listed
+from ..signature import is_declared, listed
 
 MEND = 'write the columns in the model\'s order: app.model(…, inputs=["…", …])'
 

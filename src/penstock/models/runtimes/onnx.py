@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...errors import ModelRefused, install
+from ...errors import InputInvalid, ModelRefused, install
+from ..casts import narrowed
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
 from ..signature import is_declared
@@ -30,6 +31,12 @@ NUMBERS: dict[str, type[np.generic]] = {
     "tensor(float16)": np.float16,
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
+    "tensor(int16)": np.int16,
+    "tensor(int8)": np.int8,
+    "tensor(uint64)": np.uint64,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
 FLOATS = frozenset({"tensor(float)", "tensor(double)", "tensor(float16)"})
@@ -135,11 +142,8 @@ def _filler(type_name: str) -> Callable[[pa.RecordBatch], Matrix]:
     if type_name not in NUMBERS:
         return _texts
     kind = NUMBERS[type_name]
-    if kind in (np.float32, np.float64):
+    if issubclass(kind, np.floating):
         return Packer(kind)
-    if kind is np.float16:
-        pack = Packer(np.float32)
-        return lambda rows: pack(rows).astype(np.float16)
     return lambda rows: _integers(rows, kind)
 
 
@@ -149,7 +153,8 @@ def _texts(rows: pa.RecordBatch) -> Matrix:
 
 def _integers(rows: pa.RecordBatch, kind: type[np.generic]) -> Matrix:
     """Not by way of floats, which cannot hold every int64."""
-    columns = [_filled(rows, n).cast(pa.int64()).to_numpy() for n in rows.schema.names]
+    wanted = pa.from_numpy_dtype(kind)
+    columns = [narrowed(_filled(rows, n), wanted, n).to_numpy(zero_copy_only=False) for n in rows.schema.names]
     return np.ascontiguousarray(np.stack(columns, axis=1), kind)
 
 
@@ -157,10 +162,8 @@ def _filled(rows: pa.RecordBatch, name: str) -> pa.Array:
     """A column without nulls: only floats have a NaN to say that a value is missing, and a 0 would be made up."""
     column = rows.column(name)
     if column.null_count:
-        row = column.is_null().index(True).as_py()
-        raise ValueError(
-            f"column '{name}' is null in row {row}, and the model reads it as {column.type}: fill it before"
-        )
+        missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)).tolist()
+        raise InputInvalid(f"column '{name}' is null, and the model reads it as {column.type}: fill it before", missing)
     return column
 
 

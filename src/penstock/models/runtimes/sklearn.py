@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from ...errors import ModelRefused, install
 from ..artifacts import LIMIT
+from ..casts import is_text
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
-from ..signature import is_text
 from .columns import Part, Pick, choose_outputs, described, name_inputs, one_a_row, pick, vector
 
 TRIALS = (2, 3)  # rows: of one number alone an array a target could pass for an array a row
