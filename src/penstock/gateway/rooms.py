@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import pyarrow as pa
@@ -42,6 +43,8 @@ class Rooms:
     settings: Settings
     clock: Clock
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "door"))
+
+    letters: Lock = field(default_factory=Lock)  # held by whoever looks after the dead letters
 
     def close(self) -> None:
         self.threads.shutdown(cancel_futures=True)
