@@ -137,6 +137,20 @@ def test_dead_letters(server: Server) -> None:
     assert "the number of the beast" in shown and '"n":-666' in shown.replace(" ", "")
     assert run(server, "dead", "show", "readings/0/999999").exit_code == 1
 
+    asked = run(server, "dead", "redrive", place, "--dry-run")
+    assert (asked.exit_code, asked.stdout) == (0, "1 events would be put back\n")
+    unsaid = run(server, "dead", "redrive", place)
+    assert unsaid.exit_code == 2 and "--yes" in unsaid.output
+    again = run(server, "dead", "redrive", place, "--yes", "--wait")
+    assert again.exit_code == 1 and "1 events put back\n1 of them failed again\n" in again.stdout, again.output
+    (letter,) = [d for d in lines(run(server, "dead", "list", "--json")) if d["place"] == place]
+    assert (letter["state"], letter["round"]) == ("dead", 1)
+    limited = run(server, "dead", "redrive", place, "--yes", "--limit", "1")
+    assert limited.stdout == "0 events would be put back\n" and "put back 1 times" in limited.stderr
+    assert run(server, "dead", "drop", place, "--yes").stdout == "1 letters dropped\n"
+    assert place not in run(server, "dead", "list").stdout
+    assert place in run(server, "dead", "list", "--state", "dropped").stdout
+
 
 def test_check_against_what_runs(server: Server, tmp_path: Path) -> None:
     path = server.data.parent / "app.py"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from penstock import tokens
-from penstock.batch import DEAD, SYSTEM, Batch, Span, TopicSpec, Write
+from penstock.batch import SYSTEM, Batch, Span, TopicSpec, Write
 from penstock.clock import SystemClock
 from penstock.declare.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
 from penstock.errors import Busy
@@ -22,6 +22,7 @@ from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.registry import Registry
 from penstock.settings import Settings
+from penstock.stages.failures.dead import DEAD_TOPIC
 from penstock.stages.ingest.group_commit import Ingest
 
 FLIGHT = pa.schema(
@@ -40,7 +41,7 @@ TOPICS = (
     TopicSpec("delays", DELAY, partitions=4),
     TopicSpec("island", DELAY, partitions=1),
 )
-INTERNAL = (TopicSpec(SYSTEM, partitions=1), TopicSpec(DEAD, partitions=1))
+INTERNAL = (TopicSpec(SYSTEM, partitions=1), DEAD_TOPIC)
 PLAN = Plan(
     app="airport",
     target="",

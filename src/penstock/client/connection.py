@@ -133,6 +133,36 @@ class Client:
         states = self._sender.get(f"/topics/{topic}")["partitions"]
         return ",".join(f"{state['partition']}:{state['end']}" for state in states)
 
+    # -- dead letters ---------------------------------------------------------
+
+    def dead(self, *, state: str = "open", limit: int = 100, **which: str) -> list[dict[str, Any]]:
+        """The latest letters of events that no attempt could deal with, the oldest first.
+
+        ``which``: topic, stage, error, reason (a part of it), since, until (a time, or so long ago: ``2h``). ``state``:
+        dead, redriven, done, dropped, open (the first two) or all.
+        """
+        params = {"state": state, "limit": str(limit), **which}
+        return list(self._sender.send("GET", "/dead", params=params).json())
+
+    def dead_letter(self, place: str) -> list[dict[str, Any]]:
+        """The letters of one event, ``TOPIC/PARTITION/OFFSET``, of every stage. Raises ``NotFound``."""
+        return self._sender.get_list(f"/dead/{place}")
+
+    def redrive(self, *, dry: bool = False, most: int = 1_000, limit: int = 3, **which: Any) -> dict[str, Any]:
+        """Put events back to the stages that failed, up to ``most`` in this request.
+
+        Answers how many were ``redriven``, are ``left``, and were ``refused`` with which ``reasons``; which stages are
+        held, so that theirs are ``waiting``; and when this was said, ``at``.
+
+        ``which`` as for ``dead``, and ``places``. ``limit``: leave those that were put back so often. Asked again after
+        ``Uncertain`` no event is put back twice.
+        """
+        return self._sender.post("/dead/redrive", {**which, "dry": dry, "most": most, "limit": limit})
+
+    def drop(self, *, dry: bool = False, most: int = 1_000, **which: Any) -> dict[str, Any]:
+        """Say of letters that nothing is to be done about them: how many were ``dropped``, and are ``left``."""
+        return self._sender.post("/dead/drop", {**which, "dry": dry, "most": most})
+
     # -- models ---------------------------------------------------------------
 
     def infer(self, model: str, rows: pl.DataFrame) -> pl.DataFrame:

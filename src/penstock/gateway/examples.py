@@ -21,6 +21,14 @@ MOVED = '"version": 1, "from": 1, "epoch": 2}'
 SCORED = '{"model_name": "$model", "model_version": "1", "outputs": $outputs}'
 DESCRIBED = '{"name": "$model", "versions": ["1"], "platform": "onnx", "inputs": $described, "outputs": []}'
 
+LETTER = (
+    '{"place": "$topic/0/7", "state": "dead", "round": 0, "since": "2026-01-31T12:00:00Z",'
+    ' "died": "2026-01-31T12:00:00Z",'
+    ' "topic": "$topic", "partition": 0, "offset": 7, "stage": "STAGE", "error": "ValueError", "reason": "…",'
+    ' "traceback": "…", "attempts": 3, "id": "…", "key": null, "time": "2026-01-31T12:00:00Z", "data": "{}",'
+    ' "source": null, "type": null, "subject": null, "extensions": null}'
+)
+
 EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
     ("POST", "/topics/{topic}/events"): (
         Example("/topics/$topic/events", f"{{{PLACE}}}", (TYPE, "-d $event"), "one event"),
@@ -67,6 +75,27 @@ EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
             '[{"group": "STAGE", "topic": "$topic", "partition": 0, "through": 2, "owner": "worker-1",'
             ' "lag_events": 0, "lag_seconds": 0.0}]',
         ),
+    ),
+    ("GET", "/dead"): (Example("/dead?topic=$topic&since=2h", f"[{LETTER}]"),),
+    ("GET", "/dead/{topic}/{partition}/{offset}"): (Example("/dead/$topic/0/7", f"[{LETTER}]"),),
+    ("POST", "/dead/redrive"): (
+        Example(
+            "/dead/redrive",
+            '{"redriven": 0, "left": 12, "refused": 0, "reasons": [], "examples": [], "waiting": [], '
+            '"at": "2026-01-31T12:00:00Z"}',
+            (TYPE, """-d '{"topic": "$topic", "since": "2h", "dry": true}'"""),
+            "what would be done",
+        ),
+        Example(
+            "/dead/redrive",
+            '{"redriven": 1, "left": 0, "refused": 0, "reasons": [], "examples": [], "waiting": [], '
+            '"at": "2026-01-31T12:00:00Z"}',
+            (TYPE, """-d '{"places": ["$topic/0/7"]}'"""),
+            "one event",
+        ),
+    ),
+    ("POST", "/dead/drop"): (
+        Example("/dead/drop", '{"dropped": 1, "left": 0}', (TYPE, """-d '{"places": ["$topic/0/7"]}'""")),
     ),
     ("GET", "/models"): (
         Example(

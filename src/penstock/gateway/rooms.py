@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import pyarrow as pa
@@ -47,6 +48,8 @@ class Rooms:
     """Of large bodies one is read at a time: what one may take in memory is then taken once."""
     health: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "health"))
     """Whether the gateway works is asked of it when others keep all its readers busy, and then most of all."""
+
+    letters: Lock = field(default_factory=Lock)  # held by whoever looks after the dead letters
 
     def close(self) -> None:
         for threads in (self.threads, self.decoding, self.health):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .doors import health, infer, models, read, topics
+from .doors import dead, health, infer, models, read, topics
 from .rooms import Rooms
 
 Handler = Callable[[Request, Rooms], Awaitable[Response]]
@@ -29,6 +29,7 @@ class Route:
 
 
 EVENTS, MODELS, INFER, HEALTH = "Events", "Models", "Open Inference Protocol v2", "Health"
+LETTERS = "Dead letters"
 PUBLISH = Route(
     EVENTS,
     "POST",
@@ -54,6 +55,24 @@ READ = (
     ("offset", "the first to read, in each partition; or the header penstock-next of the answer before"),
     ("limit", f"events at most, {read.LIMIT} when absent, up to {read.MOST}"),
     ("wait", "how long to wait when there is nothing: 200ms, 2s"),
+)
+WHICH = (
+    ("topic", "of events of this topic"),
+    ("stage", "of this stage"),
+    ("error", "with this error, such as ValueError"),
+    ("reason", "whose reason has this in it"),
+    ("since", "that died since: 2h ago, or 2026-01-31T12:00:00Z"),
+    ("until", "that died before"),
+    ("state", "open (dead or redriven; when absent), dead, redriven, done, dropped or all"),
+    ("limit", f"the latest so many, {dead.LIMIT} when absent, up to {dead.MOST}"),
+)
+SELECTION = (
+    (
+        "application/json",
+        "an object of topic, stage, error, reason, since, until, places (TOPIC/PARTITION/OFFSET): a letter must fit "
+        "all that are given; limit: leave what was put back so often, 3 when absent; "
+        "most: letters of this request; dry: only say what would be done",
+    ),
 )
 REGISTER = (
     ("trust", "sha256:HEX of an artifact that may execute code when it is loaded"),
@@ -86,6 +105,19 @@ ROUTES: tuple[Route, ...] = (
     Route(EVENTS, "GET", "/topics", "Every topic; those of Penstock's own can only be read.", topics.topics),
     Route(EVENTS, "GET", "/topics/{topic}", "A topic's type, retention and partitions.", topics.topic),
     Route(EVENTS, "GET", "/groups", "Every consumer group: position, owner and lag by partition.", topics.groups),
+    Route(
+        LETTERS, "GET", "/dead", "Events that no attempt could deal with, and what became of each.", dead.letters, WHICH
+    ),
+    Route(LETTERS, "GET", "/dead/{topic}/{partition}/{offset}", "One event's letters, of every stage.", dead.letter),
+    Route(
+        LETTERS,
+        "POST",
+        "/dead/redrive",
+        "Put events back to the stage that failed, and to no other. Again until left is 0; none is put back twice.",
+        dead.redrive,
+        body=SELECTION,
+    ),
+    Route(LETTERS, "POST", "/dead/drop", "Say that nothing is to be done about them.", dead.drop, body=SELECTION),
     Route(MODELS, "GET", "/models", "Every model.", models.models),
     Route(MODELS, "GET", "/models/{model}", "Its versions and aliases, and what each scorer uses.", models.model),
     Route(

@@ -65,7 +65,8 @@ class Samples:
 
     def name(self, parameter: str) -> str:
         """The value of a parameter in a path."""
-        return {"alias": "canary", "version": "1"}.get(parameter) or self._names[parameter]
+        known = {"alias": "canary", "version": "1", "partition": "0", "offset": "7"}
+        return known.get(parameter) or self._names[parameter]
 
 
 def sample(topic: TopicSpec) -> Any:

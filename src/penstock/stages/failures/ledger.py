@@ -102,8 +102,11 @@ def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
 _LATER: dict[str, pa.DataType] = {"round": pa.int64(), "mark": pa.string(), "event": pa.binary()}
 
 
-def history(log: Log, through: Mapping[int, int]) -> Iterator[Batch]:
+def history(log: Log, through: Mapping[int, int], start: Mapping[int, int] | None = None) -> Iterator[Batch]:
     """All rows of these partitions of ``penstock.dead``, up to these positions and perhaps a little further.
+
+    ``through`` names every partition, with -1 those that are not asked for; ``start``: where to begin, if not at the
+    first.
 
     Raises ``Corrupt`` where one is damaged: nothing can be said of letters behind it.
     """
@@ -112,6 +115,8 @@ def history(log: Log, through: Mapping[int, int]) -> Iterator[Batch]:
     try:
         for partition in through.keys() - left.keys():
             reader.seek(Seek(DEAD, partition, "pause"))
+        for partition, first in (start or {}).items():
+            reader.seek(Seek(DEAD, partition, first))
         while left and (batches := reader.read(AT_ONCE, 0.0)):
             for batch in batches:
                 yield batch

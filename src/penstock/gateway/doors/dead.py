@@ -1,0 +1,185 @@
+"""/dead: the events that no attempt could deal with; putting them back, or letting them be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...declare.values import Duration, seconds
+from ...errors import DeclarationError, InvalidEvent, NotFound
+from ...stages.failures.ledger import Became
+from ..letters import Done, Letters, Wanted
+from ..rooms import Rooms
+from ..wire.answers import BadRequest
+from ..wire.parameters import whole
+from .health import statuses
+
+SMALL = 1 << 20  # bytes of a body here
+LIMIT, MOST = 100, 10_000  # letters of one answer, and of one request to put them back
+ROUNDS = 3  # times that an event is put back and fails again before it is left alone, unless asked otherwise
+
+STATES: dict[str, frozenset[Became]] = {
+    "open": frozenset({"dead", "redriven"}),
+    "dead": frozenset({"dead"}),
+    "redriven": frozenset({"redriven"}),
+    "dropped": frozenset({"dropped"}),
+    "done": frozenset({"done"}),
+    "all": frozenset({"dead", "redriven", "dropped", "done"}),
+}
+FILTERS = ("topic", "stage", "error", "reason", "since", "until")
+
+T = TypeVar("T")
+
+
+class Selection(msgspec.Struct, forbid_unknown_fields=True):
+    """``limit``: put back at most so often; ``most``: letters of this request; ``dry``: only say what would be done."""
+
+    topic: str | None = None
+    stage: str | None = None
+    error: str | None = None
+    reason: str | None = None
+    since: str | None = None
+    until: str | None = None
+    places: list[str] = []
+    limit: int = ROUNDS
+    most: int = 1_000
+    dry: bool = False
+
+    def wanted(self, now: datetime) -> Wanted:
+        if not 0 < self.most <= MOST or self.limit < 1:
+            raise BadRequest(f"most is from 1 to {MOST}, and limit is 1 or more")
+        for place in self.places:
+            if place.count("/") != 2:
+                raise BadRequest(f"{place!r:.100} is no place: write TOPIC/PARTITION/OFFSET")
+        return _wanted({name: getattr(self, name) for name in FILTERS}, now, frozenset(self.places))
+
+
+async def letters(request: Request, rooms: Rooms) -> Response:
+    given = dict(request.query_params)
+    if stray := given.keys() - {*FILTERS, "state", "limit"}:
+        raise BadRequest(f"unknown parameter '{min(stray)}': there are {', '.join(FILTERS)}, state and limit")
+    if (state := given.get("state", "open")) not in STATES:
+        raise BadRequest(f"state={state!r:.60} is none of {', '.join(STATES)}")
+    limit = whole(given.get("limit", str(LIMIT)), "limit", 1, MOST)
+    wanted = _wanted(given, _now(rooms))
+    return _answer(await _in_turn(rooms, lambda: _described(rooms, wanted, STATES[state], limit)))
+
+
+async def letter(request: Request, rooms: Rooms) -> Response:
+    given = request.path_params
+    place = f"{given['topic']}/{given['partition']}/{given['offset']}"
+    wanted = Wanted(places=frozenset({place}))
+    found = await _in_turn(rooms, lambda: _described(rooms, wanted, STATES["all"], MOST))
+    if not found:
+        raise NotFound(f"no dead letter for {place[:200]}; GET /dead names what there is")
+    return _answer(found)
+
+
+async def redrive(request: Request, rooms: Rooms) -> Response:
+    asked, now = await _asked(request), _now(rooms)
+    wanted = asked.wanted(now)
+
+    def work() -> dict[str, Any]:
+        done = Letters(rooms.log, rooms.plan).redrive(wanted, rounds=asked.limit, most=asked.most, dry=asked.dry)
+        return {"redriven": done.count, **_said(done), "waiting": _waiting(rooms), "at": now}
+
+    return _answer(await _in_turn(rooms, work))
+
+
+async def drop(request: Request, rooms: Rooms) -> Response:
+    asked = await _asked(request)
+    wanted = asked.wanted(_now(rooms))
+
+    def work() -> dict[str, Any]:
+        done = Letters(rooms.log, rooms.plan).drop(wanted, most=asked.most, dry=asked.dry)
+        return {"dropped": done.count, "left": done.left}
+
+    return _answer(await _in_turn(rooms, work))
+
+
+# -- what is asked ------------------------------------------------------------
+
+
+async def _asked(request: Request) -> Selection:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > SMALL:
+            raise BadRequest(f"the body is over {SMALL} bytes: name fewer places at once")
+    try:
+        return msgspec.json.decode(body, type=Selection)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidEvent(str(error)) from None
+
+
+def _wanted(given: Mapping[str, str | None], now: datetime, places: frozenset[str] = frozenset()) -> Wanted:
+    texts = {name: given.get(name) for name in ("topic", "stage", "error", "reason")}
+    since, until = (_time(given.get(name), name, now) for name in ("since", "until"))
+    return Wanted(**texts, since=since, until=until, places=places)
+
+
+def _time(text: str | None, name: str, now: datetime) -> int | None:
+    """``2h`` (so long ago) or ``2026-01-31T12:00:00Z``, in microseconds since the epoch."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return round(now.timestamp() * 1e6 - _ago(text, name) * 1e6)
+    if moment.tzinfo is None:
+        raise BadRequest(f"{name}={text!r:.60} has no zone: add Z, or +02:00")
+    return round(moment.timestamp() * 1e6)
+
+
+def _ago(text: Duration, name: str) -> float:
+    try:
+        return seconds(text, name)
+    except DeclarationError:
+        raise BadRequest(
+            f"{name}={text!r:.60} is neither a time such as 2026-01-31T12:00:00Z nor so long ago, such as 90s, 2h or 3d"
+        ) from None
+
+
+def _now(rooms: Rooms) -> datetime:
+    return datetime.fromtimestamp(rooms.clock.now() / 1e6, UTC)
+
+
+# -- what is answered ---------------------------------------------------------
+
+
+def _described(rooms: Rooms, wanted: Wanted, states: frozenset[Became], limit: int) -> list[dict[str, Any]]:
+    """The latest so many, the oldest of them first."""
+    there = Letters(rooms.log, rooms.plan)
+    return [each.described() for each in there.load(there.found(wanted, states)[-limit:])]
+
+
+def _said(done: Done) -> dict[str, Any]:
+    reasons = [{"reason": reason, "count": count} for reason, count in done.reasons.most_common()]
+    return {"left": done.left, "refused": sum(done.reasons.values()), "reasons": reasons, "examples": done.refused}
+
+
+def _waiting(rooms: Rooms) -> list[dict[str, str]]:
+    """Stages that are held: what is put back to them is kept, and waits with the rest."""
+    said = [dict(status.get("stages", {})) for status in statuses(rooms.status)]
+    held = {stage: str(now.get("reason", "")) for each in said for stage, now in each.items() if not now.get("ready")}
+    return [{"stage": stage, "reason": reason} for stage, reason in sorted(held.items())]
+
+
+def _answer(found: object) -> Response:
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+async def _in_turn(rooms: Rooms, work: Callable[[], T]) -> T:
+    """One at a time, so that no request marks what another is about to mark."""
+
+    def alone() -> T:
+        with rooms.letters:
+            return work()
+
+    return await asyncio.get_running_loop().run_in_executor(rooms.threads, alone)
