@@ -8,8 +8,10 @@ import msgspec
 
 from ...errors import (
     ArtifactDamaged,
+    BadRequest,
     Busy,
     Conflict,
+    Forbidden,
     InvalidEvent,
     LogFull,
     LogRefused,
@@ -29,6 +31,8 @@ from ...errors import (
 )
 from ...telemetry import logger
 from .asgi import Headers
+
+__all__ = ["STATUS", "BadRequest", "Disconnected", "Forbidden", "problem"]
 
 _log = logger(__name__)
 
@@ -52,22 +56,13 @@ STATUS: list[tuple[type[Exception], int, str]] = [
     (RunnerDied, 503, "model_died"),
     (Unavailable, 503, "unavailable"),
     (TimeoutError, 503, "timeout"),
+    (BadRequest, 400, "bad_request"),
+    (Forbidden, 403, "forbidden"),
 ]
-
-
-class BadRequest(PenstockError):
-    """A query parameter, a header or a path that makes no sense; says which and what would."""
-
-
-class Forbidden(PenstockError):
-    """What is asked for is nobody's to do from outside."""
 
 
 class Disconnected(PenstockError):
     """The publisher went away before its request was whole; nobody is left to answer."""
-
-
-STATUS += [(BadRequest, 400, "bad_request"), (Forbidden, 403, "forbidden")]
 
 
 def problem(error: Exception) -> tuple[int, Headers, bytes]:
