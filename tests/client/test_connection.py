@@ -146,16 +146,16 @@ def test_what_pandas_has_goes_in_as_the_topic_has_it(server: Client) -> None:
 def test_scoring_takes_what_publishing_takes(server: Client) -> None:
     wait_for(lambda: server.models() and server.model("double")["scorers"])
     expected = pl.DataFrame({"y": [2.0, 4.0]})
-    given = pl.DataFrame({"z": [1.0, 2.0], "other": ["a", "b"]})
+    given = pl.DataFrame({"n": [1, 2], "x": [0.0, 0.0], "z": [1.0, 2.0], "other": ["a", "b"]})
     for rows in (given, given.to_pandas(), given.to_arrow(), given.to_dicts()):
         assert server.infer("double", rows).equals(expected)
-    assert server.infer("double", {"z": 1.0}).equals(expected[:1])
+    assert server.infer("double", {"n": 1, "x": 0.0, "z": 1.0}).equals(expected[:1])
     for none in ([], given.clear()):
         assert server.infer("double", none).equals(expected.clear())
-    with pytest.raises(InvalidEvent, match=r"'z'.*a dict is one event"):
+    with pytest.raises(InvalidEvent, match=r"'n'.*a dict is one event"):
         server.infer("double", {"x": [1.0, 2.0]})
     with pytest.raises(InvalidEvent) as caught:
-        server.infer("double", {"z": "high"})
+        server.infer("double", {"n": 1, "x": 0.0, "z": "high"})
     assert caught.value.field == "z"
     with pytest.raises(NotFound):
         server.infer("dubble", given)
