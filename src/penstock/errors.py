@@ -62,6 +62,10 @@ class InvalidEvent(PenstockError):
         self.field = field
 
 
+class BadRequest(PenstockError):
+    """A query parameter, a header or a path that makes no sense; says which and what would."""
+
+
 class TooLarge(PenstockError):
     """A body, an event, a batch or a depth is over its limit; says which limit and its value."""
 
@@ -76,6 +80,10 @@ class Busy(PenstockError):
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TimedOut(PenstockError):
+    """The server gave the request up: it came too slowly, or what it needs took too long. Look before repeating it."""
 
 
 class NotFound(PenstockError):
@@ -231,12 +239,17 @@ class CannotStart(PenstockError):
     """The processes cannot be started: an address, a port, or a child that does not come up."""
 
 
+class NotPenstock(PenstockError):
+    """What answers at that address is no Penstock, or one of another version."""
+
+
 class Unreachable(PenstockError):
     """No server answers at that address; nothing was sent."""
 
 
 class Uncertain(PenstockError):
-    """The connection broke after a request was sent: it may have been carried out, so it was not sent again."""
+    """The connection broke, or no answer came in time, after a request was sent: it may have been carried out, so it
+    was not sent again."""
 
 
 # -- the runner ---------------------------------------------------------------

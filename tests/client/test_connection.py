@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -19,11 +21,31 @@ from penstock.errors import Conflict, InvalidEvent, ModelRefused, NotFound
 
 from ..run.server import Server, wait_for, write_app
 
+TOPICS = """
+from datetime import datetime
+
+notes = app.topic("notes")
+
+
+@dataclass
+class Notable:
+    n: int
+    kind: str
+    at: datetime
+    level: float | None
+    tags: list[str]
+
+
+notable = app.topic("notable", Notable)
+"""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("client")
-    with Server(write_app(folder), folder / "data") as running, penstock.connect(running.ready().url) as client:
+    app = write_app(folder)
+    app.write_text(app.read_text() + TOPICS)
+    with Server(app, folder / "data") as running, penstock.connect(running.ready().url) as client:
         yield client
 
 
@@ -82,6 +104,61 @@ def test_a_bad_row_is_named_by_its_place_among_all(server: Client, monkeypatch: 
 
 def test_nothing_to_publish(server: Client) -> None:
     assert server.publish("readings", []) == [] and server.publish("readings", FRAME.clear()) == []
+    with pytest.raises(NotFound, match="did you mean 'readings'"):
+        server.publish("reading", [])
+
+
+def test_one_event_is_no_columns(server: Client) -> None:
+    assert sum(span.count for span in server.publish("readings", {"n": 1, "x": 0.5})) == 1
+    with pytest.raises(InvalidEvent, match=r"a dict is one event: give columns as pl\.DataFrame") as caught:
+        server.publish("readings", {"n": [1, 2], "x": [0.5, 1.5]})
+    assert (caught.value.row, caught.value.field) == (0, "n")
+
+
+def test_columns_go_to_a_topic_without_a_type_as_json(server: Client) -> None:
+    assert sum(span.count for span in server.publish("notes", FRAME)) == 3
+    found = [msgspec.json.decode(text) for text in server.read("notes")["json"]]
+    assert sorted(found, key=lambda note: note["n"]) == FRAME.to_dicts()
+    assert server.publish("notes", {"any": ["thing"]})
+
+
+def test_what_pandas_has_goes_in_as_the_topic_has_it(server: Client) -> None:
+    frame = pd.DataFrame(
+        {
+            "kind": pd.Categorical(["warm", "cold"]),
+            "at": pd.to_datetime(["2026-06-01 12:00", "2026-06-01 13:00"]).tz_localize("Europe/Berlin"),
+            "level": [0.5, float("nan")],
+            "tags": [["a"], []],
+        },
+        index=pd.Index([1, 2], name="n"),
+    )
+    server.publish("notable", frame)
+    found = server.read("notable").sort("n").select("n", "kind", "at", "level", "tags").rows()
+    assert found == [
+        (1, "warm", datetime(2026, 6, 1, 10, tzinfo=UTC), 0.5, ["a"]),
+        (2, "cold", datetime(2026, 6, 1, 11, tzinfo=UTC), None, []),
+    ]
+    with pytest.raises(InvalidEvent) as caught:
+        server.publish("readings", pd.DataFrame({"n": [1, 2], "x": [0.5, None]}))
+    assert (caught.value.row, caught.value.field) == (1, "x")  # a missing number is no NaN
+
+
+def test_scoring_takes_what_publishing_takes(server: Client) -> None:
+    wait_for(lambda: server.models() and server.model("double")["scorers"])
+    expected = pl.DataFrame({"y": [2.0, 4.0]})
+    given = pl.DataFrame({"n": [1, 2], "x": [0.0, 0.0], "z": [1.0, 2.0], "other": ["a", "b"]})
+    for rows in (given, given.to_pandas(), given.to_arrow(), given.to_dicts()):
+        assert server.infer("double", rows).equals(expected)
+    assert server.infer("double", {"n": 1, "x": 0.0, "z": 1.0}).equals(expected[:1])
+    for none in ([], given.clear()):
+        assert server.infer("double", none).equals(expected.clear())
+    with pytest.raises(InvalidEvent, match=r"'n'.*a dict is one event"):
+        server.infer("double", {"x": [1.0, 2.0]})
+    with pytest.raises(InvalidEvent) as caught:
+        server.infer("double", {"n": 1, "x": 0.0, "z": "high"})
+    assert caught.value.field == "z"
+    with pytest.raises(NotFound):
+        server.infer("dubble", given)
 
 
 def test_reading_pages_and_limits(server: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +210,7 @@ def test_models_by_name_and_number(server: Client, tmp_path: Path) -> None:
 def test_types_and_readiness(server: Client) -> None:
     assert server.schema("readings").field("n").type == pa.int64()
     wait_for(lambda: server.ready())
-    assert server.ready().reasons == []
+    assert server.ready().reasons == [] and server.ready().warnings == []
 
 
 def test_what_is_not_there(server: Client) -> None:

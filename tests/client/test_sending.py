@@ -7,10 +7,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
-from penstock.client.sending import Sender
-from penstock.errors import Busy, LogFull, PenstockError, Uncertain, Unreachable
+from penstock.client.sending import Sender, door, to_error
+from penstock.errors import (
+    BadRequest,
+    Busy,
+    LogFull,
+    NotPenstock,
+    PenstockError,
+    TaskFailed,
+    TimedOut,
+    TooLarge,
+    Uncertain,
+    Unreachable,
+)
+from penstock.gateway.wire import answers
 
 
 def refusal(status: str, code: str, *headers: str) -> bytes:
@@ -21,6 +34,10 @@ def refusal(status: str, code: str, *headers: str) -> bytes:
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
 BUSY = refusal("503 Busy", "busy", "retry-after: 0")
+
+
+def refused(status: int, code: str) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"code": code, "message": "said so"}})
 
 
 @contextmanager
@@ -94,3 +111,54 @@ def test_no_proxy_comes_between(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(OK) as (sender, heard):
         sender.get("/x")
     assert heard[0].startswith(b"GET /x ")
+
+
+def test_each_refusal_of_the_server_is_the_error_that_it_was_there() -> None:
+    kinds = {code: kind for kind, _, code in answers.STATUS}
+    assert kinds.pop("timeout") is TimeoutError
+    said = {code: type(to_error(refused(status, code))) for kind, status, code in answers.STATUS}
+    assert said.pop("timeout") is TimedOut and said == kinds
+    others = {"method_not_allowed": BadRequest, "headers_too_large": TooLarge, "connection_limit": Busy}
+    assert {code: type(to_error(refused(400, code))) for code in others} == others
+
+
+def test_a_code_that_nobody_knows_is_an_error_all_the_same() -> None:
+    assert type(to_error(refused(418, "teapot"))) is PenstockError
+
+
+def test_what_a_model_raised_is_told_as_it_was() -> None:
+    _, _, body = answers.problem(TaskFailed("ValueError", "too cold: -3", "a traceback"))
+    assert str(to_error(httpx.Response(502, content=body))) == "ValueError: too cold: -3"
+
+
+def test_a_time_out_says_for_how_long_it_waited() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))  # takes connections, and never answers
+    sender = Sender(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.2, patience=1.0)
+    with pytest.raises(Uncertain, match=r"no answer came within 0\.2 s; it may have been done"):
+        sender.post("/x", {})
+    sender.close()
+    listener.close()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'"x"'])
+def test_a_stranger_that_says_200(body: bytes) -> None:
+    page = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+    with answering(page) as (sender, _), pytest.raises(NotPenstock, match="is this a Penstock"):
+        sender.get("/x")
+
+
+def test_a_date_in_retry_after_is_a_second() -> None:
+    answer = refused(503, "busy")
+    answer.headers["retry-after"] = "Wed, 21 Oct 2026 07:28:00 GMT"
+    error = to_error(answer)
+    assert isinstance(error, Busy) and error.retry_after == 1.0
+
+
+def test_a_name_stays_one_part_of_the_path() -> None:
+    assert door("topics", "a/b?limit=1", "events") == "/topics/a%2Fb%3Flimit%3D1/events"
+
+
+def test_addresses_that_are_none() -> None:
+    for url in ("http://[bad", "http://127.0.0.1:99999", "localhost"):
+        with pytest.raises(Unreachable):
+            Sender(url, timeout=1.0, patience=1.0).get("/x")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,8 +73,13 @@ def _publish(server: Client, topic: str, parts: Iterator[Rows] | list[Rows]) -> 
     from .show import progress
 
     for part in parts:
-        with progress(f"publishing to {topic}", len(part) if sys.stderr.isatty() else None) as step:
+        with progress(f"publishing to {topic}", _height(part) if sys.stderr.isatty() else None) as step:
             yield sum(span.count for span in server.publish(topic, part, progress=step))
+
+
+def _height(part: Rows) -> int | None:
+    """How many rows, where that is known beforehand."""
+    return len(part) if isinstance(part, Sized) else None
 
 
 def _from_stdin() -> Iterator[Rows]:

@@ -1,14 +1,9 @@
-"""The Python client: publish frames, read topics, score rows, and look after models, over HTTP.
-
-with penstock.connect("http://127.0.0.1:8000") as server:
-    server.publish("departures", frame)
-    delays = server.read("delays")
-"""
+"""The Python client: publish rows, read topics, score, and look after models, over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,9 +14,9 @@ import pyarrow as pa
 
 from .. import tokens
 from ..batch import Span
-from ..errors import InvalidEvent
-from .bodies import ARROW, NDJSON, Rows, bodies, column, tensor
-from .sending import Sender
+from ..errors import InvalidEvent, UnsupportedMediaType
+from .bodies import ARROW, NDJSON, Body, Rows, as_lines, bodies, column, frame, tensor
+from .sending import Sender, door, json, stranger
 
 PAGE = 5_000  # rows of one reading request
 NEXT = "penstock-next"
@@ -30,9 +25,9 @@ NEXT = "penstock-next"
 def connect(url: str, *, timeout: float = 60.0, patience: float = 60.0, data: Path | str | None = None) -> Client:
     """A client of the server at ``url``; nothing is sent yet.
 
-    ``timeout``: seconds for one request. ``patience``: seconds for which a request that the server was too busy for is
-    sent again, before ``Busy`` is raised. ``data``: the server's data directory, where a client on the same machine
-    does not find the secret for ``register_model(trust=)`` by the address, as with a server in a container.
+    if trust is not None and (secret := tokens.find(self.url, self._data)):
+        headers["authorization"] = f"Bearer {secret}"
+    answer = self._sender.send("POST", door("models", name, "versions"), Path(path).read_bytes(), headers, params)
     """
     return Client(url, timeout=timeout, patience=patience, data=data)
 
@@ -40,8 +35,9 @@ def connect(url: str, *, timeout: float = 60.0, patience: float = 60.0, data: Pa
 class Client:
     """One server. Used by one thread at a time; close it, or use it in a ``with`` block.
 
-    Every method raises ``Unreachable`` (nothing was sent), ``Uncertain`` (sent, and the connection broke before the
-    answer) and what the server refused with, as the error of ``penstock.errors`` that it named.
+    Every method raises ``Unreachable`` (nothing was sent), ``Uncertain`` (sent, and no answer came: the connection
+    broke, or ``timeout`` passed), ``NotPenstock`` (something else answers there), ``Busy`` after ``patience``, and what
+    the server refused with, as the error of ``penstock.errors`` that it named; each is a ``PenstockError``.
     """
 
     def __init__(self, url: str, *, timeout: float, patience: float, data: Path | str | None = None) -> None:
@@ -56,9 +52,11 @@ class Client:
 
     @property
     def url(self) -> str:
+        """The server's address."""
         return self._sender.url
 
     def close(self) -> None:
+        """Close its connections."""
         self._sender.close()
 
     # -- events ---------------------------------------------------------------
@@ -66,36 +64,64 @@ class Client:
     def publish(self, topic: str, rows: Rows, *, progress: Callable[[int], None] | None = None) -> list[Span]:
         """Append events; on return they are durable. Returns where they are, a span for each request and partition.
 
-        Frames go as Arrow, lists as JSON, in requests of at most 10,000 rows: each is stored whole or not at all, and
+        ``rows``: a frame of polars or pandas, Arrow data, or events: one, a list, or an iterator. An event is a dict, a
+        dataclass, a msgspec Struct or a Pydantic model; a dict is one event, so columns belong in a frame. Of pandas,
+        NaN, NaT and NA are nulls, a named level of the index is a column, and an unnamed index is left out; in a polars
+        or Arrow frame NaN stays NaN. In events NaN is null, as JSON has none, and an infinite number is refused.
+
+        Columns go as Arrow, events as JSON, in requests of at most 10,000 rows: each is stored whole or not at all, and
         what was stored before one that is refused stays. ``progress`` is told of each one's rows.
 
-        Raises ``InvalidEvent`` with the row's place in ``rows``. After ``Uncertain`` the last request may have been
-        stored: sending it again may double it, unless the topic drops repeats (``dedupe``) and its events have ids.
+        Raises ``InvalidEvent`` with the row's place in ``rows``, ``NotFound`` for a topic that is not there, also when
+        there is nothing to publish. After ``Uncertain`` the last request may have been stored: sending it again may
+        double it, unless the topic drops repeats (``dedupe``) and its events have ids.
+
+        >>> frame = pl.DataFrame({"id": ["p2", "p3"], "card": "c7", "amount": [80.0, 9.5], "country": ["NL", "US"]})
+        >>> sum(span.count for span in server.publish("payments", frame))
+        2
         """
         spans: list[Span] = []
         done = 0
-        for kind, body, count in bodies(rows):
+        for body in bodies(rows):
             try:
-                answer = self._sender.send("POST", f"/topics/{topic}/events", body, {"content-type": kind}).json()
+                answers = self._append(topic, body)
             except InvalidEvent as error:
                 row = None if error.row is None else error.row + done
-                raise InvalidEvent(error.reason, row=row, field=error.field) from None
-            spans += [Span(topic, p["partition"], p["offset"], p["last"], p["count"]) for p in answer["positions"]]
-            done += count
+                raise InvalidEvent(error.reason + _hint(rows), row=row, field=error.field) from None
+            for answer in answers:
+                spans += [Span(topic, p["partition"], p["offset"], p["last"], p["count"]) for p in answer["positions"]]
+            done += body.rows
             if progress is not None:
-                progress(count)
+                progress(body.rows)
+        if not done:
+            self._sender.get(door("topics", topic))
         return spans
+
+    def _append(self, topic: str, body: Body) -> list[dict[str, Any]]:
+        """Columns that the topic does not take, since it has no type, are sent as JSON: nothing of them was stored."""
+        where = door("topics", topic, "events")
+        try:
+            return [json(self._sender.send("POST", where, body.data, {"content-type": body.kind}))]
+        except UnsupportedMediaType:
+            if body.kind != ARROW:
+                raise
+        again = as_lines(body)
+        return [json(self._sender.send("POST", where, part.data, {"content-type": part.kind})) for part in again]
 
     def read(self, topic: str, *, limit: int | None = None, start: int = 0) -> pl.DataFrame:
         """The topic's events up to now: its columns, and the envelope's with their underscores.
 
-        ``start``: the first offset wanted, in each partition. Rows are in order within a partition.
+        ``start``: the first offset wanted, in each partition. Rows are in order within a partition; a topic without a
+        type has one column ``json``, the event's text. Raises ``NotFound``.
+
+        >>> server.read("payments", limit=1).columns[:4]
+        ['id', 'card', 'amount', 'country']
         """
         tables: list[pa.Table] = []
         at, left = str(start), limit
         while left is None or left > 0:
             params = {"offset": at, "limit": str(PAGE if left is None else min(PAGE, left))}
-            answer = self._sender.send("GET", f"/topics/{topic}/events", headers={"accept": ARROW}, params=params)
+            answer = self._sender.send("GET", door("topics", topic, "events"), headers={"accept": ARROW}, params=params)
             table = pa.ipc.open_stream(answer.content).read_all()
             at = answer.headers[NEXT]
             if not table.num_rows and tables:
@@ -112,11 +138,17 @@ class Client:
         """Events one by one, as the JSON door gives them: ``{"partition", "offset", "time", "data", …}``.
 
         ``start`` as for ``read``; None: what is published from now on. With ``follow`` it never ends by itself.
+        Raises ``NotFound``.
+
+        >>> next(server.tail("payments", follow=False, start=0))["data"]["id"]
+        'p1'
         """
         at = self.end(topic) if start is None else str(start)
         while True:
             params = {"offset": at, "limit": str(PAGE), "wait": "10s" if follow else "0"}
-            answer = self._sender.send("GET", f"/topics/{topic}/events", headers={"accept": NDJSON}, params=params)
+            answer = self._sender.send(
+                "GET", door("topics", topic, "events"), headers={"accept": NDJSON}, params=params
+            )
             at = answer.headers[NEXT]
             lines = answer.content.splitlines()
             yield from map(msgspec.json.decode, lines)
@@ -124,13 +156,18 @@ class Client:
                 return
 
     def schema(self, topic: str) -> pa.Schema:
-        """The topic's columns and their types, as the server checks events against them."""
-        answer = self._sender.send("GET", f"/topics/{topic}/events", headers={"accept": ARROW}, params={"limit": "0"})
+        """The topic's columns and their types, as the server checks events against them. Raises ``NotFound``.
+
+        >>> server.schema("payments").field("amount").type
+        DataType(double)
+        """
+        params = {"limit": "0"}
+        answer = self._sender.send("GET", door("topics", topic, "events"), headers={"accept": ARROW}, params=params)
         return pa.ipc.open_stream(answer.content).schema
 
     def end(self, topic: str) -> str:
-        """Where the topic ends now, as ``PARTITION:OFFSET,…``."""
-        states = self._sender.get(f"/topics/{topic}")["partitions"]
+        """Where the topic ends now, as ``PARTITION:OFFSET,…``. Raises ``NotFound``."""
+        states = self._sender.get(door("topics", topic))["partitions"]
         return ",".join(f"{state['partition']}:{state['end']}" for state in states)
 
     # -- dead letters ---------------------------------------------------------
@@ -165,26 +202,43 @@ class Client:
 
     # -- models ---------------------------------------------------------------
 
-    def infer(self, model: str, rows: pl.DataFrame) -> pl.DataFrame:
+    def infer(self, model: str, rows: Rows) -> pl.DataFrame:
         """Score rows with the version in service: the model's output columns, in the order of the rows.
 
-        Raises ``InvalidEvent`` for a column that the model reads and the frame lacks, or of another type.
+        ``rows`` as for ``publish``; columns that the model does not read are left out, and no rows are not sent. One
+        request, so that one version answers: a frame beyond the server's limits is ``TooLarge``.
+
+        Raises ``InvalidEvent`` for a column that the model reads and the rows lack, or of another type, ``NotFound``
+        for a model that no stage scores with or that has no version, ``TaskFailed`` and ``PredictionInvalid`` where the
+        model fails, ``Unavailable`` and ``RunnerDied`` where it cannot answer now.
+
+        >>> server.infer("risk", {"amount": 120.0, "abroad": 1.0})["risk"].to_list()
+        [0.36]
         """
-        described = self._sender.get(f"/v2/models/{model}")
-        missing = [field["name"] for field in described["inputs"] if field["name"] not in rows.columns]
-        if missing:
-            raise InvalidEvent("the model reads it, and the frame does not have it", field=missing[0])
-        given = [tensor(field, rows[field["name"]]) for field in described["inputs"]]
-        answer = self._sender.post(f"/v2/models/{model}/infer", {"inputs": given})
+        described = self._sender.get(door("v2", "models", model))
+        given = frame(rows)
+        if not given.height:
+            return pl.DataFrame({o["name"]: column(o | {"data": [], "shape": [0]}) for o in described["outputs"]})
+        names = [field["name"] for field in described["inputs"]]
+        if missing := [name for name in names if name not in given.columns]:
+            raise InvalidEvent("the model reads it, and the rows do not have it" + _hint(rows), field=missing[0])
+        inputs = [tensor(field, given[field["name"]]) for field in described["inputs"]]
+        answer = self._sender.post(door("v2", "models", model, "infer"), {"inputs": inputs})
         return pl.DataFrame({o["name"]: column(o) for o in answer["outputs"]})
 
     def models(self) -> list[dict[str, Any]]:
-        """Every model with its versions and aliases."""
+        """Every model with its versions and aliases. Raises what every method does."""
         return self._sender.get_list("/models")
 
     def model(self, name: str) -> dict[str, Any]:
-        """A model's versions, each with its digest, runtime, signature and metrics, and its aliases."""
-        return self._sender.get(f"/models/{name}")
+        """A model's versions, each with its digest, runtime, signature and metrics, and its aliases.
+
+        Raises ``NotFound``.
+
+        >>> server.model("risk")["aliases"]["champion"]["version"]
+        1
+        """
+        return self._sender.get(door("models", name))
 
     def register_model(
         self,
@@ -200,8 +254,9 @@ class Client:
         """Register the file as the model's next version, and return its number. The first one becomes the champion.
 
         ``trust``: ``sha256:HEX`` of a file that may execute code when it is loaded. ``outputs`` and ``inputs`` name
-        columns for a model that the app does not declare. Raises ``ModelRefused``, and with ``trust`` ``Forbidden``
-        where this client cannot read the server's secret.
+        if trust is not None and (secret := tokens.find(self.url, self._data)):
+            headers["authorization"] = f"Bearer {secret}"
+        answer = self._sender.send("POST", door("models", name, "versions"), Path(path).read_bytes(), headers, params)
         """
         given = {
             "trust": trust,
@@ -214,7 +269,7 @@ class Client:
         headers = {"content-type": "application/octet-stream"}
         if trust is not None and (secret := tokens.find(self.url, self._data)):
             headers["authorization"] = f"Bearer {secret}"
-        answer = self._sender.send("POST", f"/models/{name}/versions", Path(path).read_bytes(), headers, params)
+        answer = self._sender.send("POST", door("models", name, "versions"), Path(path).read_bytes(), headers, params)
         return int(answer.json()["version"])
 
     def set_alias(self, name: str, alias: str, version: int, *, expected: int | None = None) -> None:
@@ -223,37 +278,63 @@ class Client:
         Raises ``Conflict``, ``NotFound``.
         """
         asked = {"version": version} | ({} if expected is None else {"expected": expected})
-        self._sender.post(f"/models/{name}/aliases/{alias}", asked)
+        self._sender.post(door("models", name, "aliases", alias), asked)
 
     def promote(self, name: str, version: int) -> None:
         """Make a version the champion: scorers load it, and take it at the batch after. Raises ``NotFound``."""
-        self._sender.post(f"/models/{name}/promote", {"version": version})
+        self._sender.post(door("models", name, "promote"), {"version": version})
 
     # -- the server -----------------------------------------------------------
 
     def topics(self) -> list[dict[str, Any]]:
+        """Every topic: its fields, key, retention, partitions and events. Raises what every method does.
+
+        >>> [topic["name"] for topic in server.topics() if topic["key"] == "card"]
+        ['payments']
+        """
         return self._sender.get_list("/topics")
 
     def groups(self) -> list[dict[str, Any]]:
-        """Position, owner and lag of every consumer group, a row for each partition."""
+        """Position, owner and lag of every consumer group, a row for each partition. Raises what every method does."""
         return self._sender.get_list("/groups")
 
     def metrics(self) -> str:
-        """In Prometheus' text format."""
+        """The metrics of all processes, in Prometheus' text format. Raises what every method does."""
         return self._sender.once("GET", "/metrics", b"", {}, {}).text
 
     def ready(self) -> Readiness:
-        """Is everything at work, and if not, why? Raises ``Unreachable``."""
-        answer = self._sender.once("GET", "/readyz", b"", {}, {}).json()
-        return Readiness(answer["ready"], answer["reasons"])
+        """Is everything at work, and if not, why? And what needs a look although it is? Raises ``Unreachable``.
+
+        >>> bool(server.ready()), server.ready().warnings
+        (True, [])
+        """
+        answer = self._sender.once("GET", "/readyz", b"", {}, {})
+        try:
+            found = json(answer)
+            return Readiness(found["ready"], found["reasons"], found["warnings"])
+        except (KeyError, TypeError):
+            raise stranger(answer) from None
+
+
+def _hint(rows: object) -> str:
+    """What a dict of columns is told, beside what is wrong with it as one event."""
+    if isinstance(rows, Mapping) and any(
+        isinstance(value, Sequence) and not isinstance(value, str) for value in rows.values()
+    ):
+        return "; a dict is one event: give columns as pl.DataFrame(...)"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """``reasons``: objects with ``reason``, and where it is known ``process`` and ``stage``."""
+    """True when every stage is at work. ``reasons`` say why it is not, ``warnings`` what needs a look although it is.
+
+    Both are objects with ``reason``, and where they are known ``process`` and ``stage``.
+    """
 
     ready: bool
     reasons: list[dict[str, str]]
+    warnings: list[dict[str, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return self.ready

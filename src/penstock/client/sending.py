@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from .. import errors
-from ..errors import Busy, InvalidEvent, PenstockError, Uncertain, Unreachable
+from ..errors import Busy, InvalidEvent, NotPenstock, PenstockError, Uncertain, Unreachable
 
-CODES: dict[str, type[PenstockError]] = {
+T = TypeVar("T")
+
+CODES: dict[str, Callable[[str], PenstockError]] = {
+    "bad_request": errors.BadRequest,
+    "method_not_allowed": errors.BadRequest,
+    "headers_too_large": errors.TooLarge,
     "too_large": errors.TooLarge,
     "unsupported_media_type": errors.UnsupportedMediaType,
     "forbidden": errors.Forbidden,
@@ -22,20 +28,33 @@ CODES: dict[str, type[PenstockError]] = {
     "schema_changed": errors.SchemaChanged,
     "log_full": errors.LogFull,
     "log_unreachable": errors.LogUnreachable,
+    "log_refused": errors.LogRefused,
     "store_unreachable": errors.StoreUnreachable,
     "store_unusable": errors.StoreUnusable,
     "artifact_damaged": errors.ArtifactDamaged,
     "prediction_invalid": errors.PredictionInvalid,
+    "model_failed": lambda message: _raised_by_the_model(message),
+    "model_died": errors.RunnerDied,
+    "timeout": errors.TimedOut,
     "unavailable": errors.Unavailable,
 }
+BUSY = ("busy", "connection_limit")  # nothing of the request was looked at
+
+
+def door(*parts: str) -> str:
+    """The path of a door; a name with a slash or a question mark in it stays one part."""
+    return "".join(f"/{quote(part, safe='@:')}" for part in parts)
 
 
 class Sender:
-    """Requests to one server. ``patience``: seconds for which what it was too busy for is sent again."""
+    """Requests to one server. ``patience``: seconds for which what it was too busy for is sent again.
+
+    Raises ``Unreachable`` for what is no address, and as ``Client`` says.
+    """
 
     def __init__(self, url: str, *, timeout: float, patience: float) -> None:
         self.url = url.rstrip("/")
-        self._patience = patience
+        self._timeout, self._patience = timeout, patience
         if not self.url.startswith(("http://", "https://")):
             raise Unreachable(f"{url!r} is no address of a server; write http://HOST:PORT")
         # trust_env off: a proxy meant for the internet must not come between us and our own server.
@@ -45,13 +64,14 @@ class Sender:
         self._http.close()
 
     def get(self, path: str) -> dict[str, Any]:
-        return dict(self.send("GET", path).json())
+        return _only(dict, self.send("GET", path))
 
     def get_list(self, path: str) -> list[dict[str, Any]]:
-        return list(self.send("GET", path).json())
+        return _only(list, self.send("GET", path))
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(self.send("POST", path, msgspec.json.encode(body), {"content-type": "application/json"}).json())
+        answer = self.send("POST", path, msgspec.json.encode(body), {"content-type": "application/json"})
+        return _only(dict, answer)
 
     def send(
         self,
@@ -80,11 +100,36 @@ class Sender:
             return self._http.request(method, path, content=body, headers=dict(headers), params=dict(params))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise Unreachable(f"nothing answers at {self.url} ({error}); start it with `penstock run app.py`") from None
-        except httpx.TransportError as error:
-            said = f"{method} {path}: the connection broke before the answer came ({type(error).__name__})"
-            raise Uncertain(
-                said if method == "GET" else f"{said}; it may have been done, look before repeating it"
-            ) from None
+        except httpx.TimeoutException:
+            raise _uncertain(method, path, f"no answer came within {self._timeout:g} s") from None
+        except httpx.RequestError as error:
+            what = f"the connection broke before the answer came ({type(error).__name__})"
+            raise _uncertain(method, path, what) from None
+
+
+def _uncertain(method: str, path: str, what: str) -> Uncertain:
+    cure = "" if method == "GET" else "; it may have been done, look before repeating it"
+    return Uncertain(f"{method} {path}: {what}{cure}")
+
+
+def _only(kind: type[T], answer: httpx.Response) -> T:
+    found = json(answer)
+    if not isinstance(found, kind):
+        raise stranger(answer)
+    return found
+
+
+def json(answer: httpx.Response) -> Any:
+    """What a Penstock answers. Raises ``NotPenstock``."""
+    try:
+        return answer.json()
+    except ValueError:
+        raise stranger(answer) from None
+
+
+def stranger(answer: httpx.Response) -> NotPenstock:
+    """The error for an answer that no Penstock gives."""
+    return NotPenstock(f"HTTP {answer.status_code} from {answer.url}: {answer.text[:200]!r}; is this a Penstock?")
 
 
 def to_error(answer: httpx.Response) -> PenstockError:
@@ -97,9 +142,20 @@ def to_error(answer: httpx.Response) -> PenstockError:
         )
         message = str(detail["message"])
     except (ValueError, KeyError, TypeError):
-        return PenstockError(f"HTTP {answer.status_code} from {answer.url}: {answer.text[:200]!r}; is this a Penstock?")
+        return stranger(answer)
     if detail.get("code") == "invalid_event":
         return InvalidEvent(detail.get("reason") or message, row=detail.get("row"), field=detail.get("field"))
-    if detail.get("code") == "busy" or answer.status_code == 429:
-        return Busy(message, retry_after=float(answer.headers.get("retry-after", 1)))
+    if detail.get("code") in BUSY or answer.status_code == 429:
+        return Busy(message, retry_after=_retry_after(answer))
     return CODES.get(str(detail.get("code")), PenstockError)(message)
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """Seconds; a proxy may write a date there, or nonsense."""
+    given = answer.headers.get("retry-after", "1")
+    return float(given) if given.isascii() and given.isdecimal() else 1.0
+
+
+def _raised_by_the_model(message: str) -> errors.TaskFailed:
+    kind, _, reason = message.partition(": ")
+    return errors.TaskFailed(kind, reason, traceback="")

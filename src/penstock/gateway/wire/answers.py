@@ -8,6 +8,7 @@ import msgspec
 
 from ...errors import (
     ArtifactDamaged,
+    BadRequest,
     Busy,
     Conflict,
     Forbidden,
@@ -31,6 +32,8 @@ from ...errors import (
 )
 from ...telemetry import logger
 from .asgi import Headers
+
+__all__ = ["STATUS", "BadRequest", "Disconnected", "Forbidden", "problem"]
 
 _log = logger(__name__)
 
@@ -56,21 +59,16 @@ STATUS: list[tuple[type[Exception], int, str]] = [
     (RunnerDied, 503, "model_died"),
     (Unavailable, 503, "unavailable"),
     (TimeoutError, 503, "timeout"),
+    (BadRequest, 400, "bad_request"),
+    (Forbidden, 403, "forbidden"),
 ]
 
 
 CODE = b"penstock-error"  # the header that holds an error's code where its body has no place for it
 
 
-class BadRequest(PenstockError):
-    """A query parameter, a header or a path that makes no sense; says which and what would."""
-
-
 class Disconnected(PenstockError):
     """The publisher went away before its request was whole; nobody is left to answer."""
-
-
-STATUS.append((BadRequest, 400, "bad_request"))
 
 
 def problem(error: Exception, path: str = "") -> tuple[int, Headers, bytes]:
