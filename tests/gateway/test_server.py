@@ -52,10 +52,10 @@ def answer(wire: socket.socket) -> bytes:
 
 
 @contextmanager
-def running(folder: Path, settings: Settings) -> Iterator[Running]:
+def running(folder: Path, settings: Settings, **rooms: Any) -> Iterator[Running]:
     from .conftest import House
 
-    house = House(folder, settings)
+    house = House(folder, settings, **rooms)
     listening = listen("127.0.0.1", 0)
     stop, ready = threading.Event(), threading.Event()
     thread = threading.Thread(target=serve, args=(house.rooms, listening, stop, ready.set))
