@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar
@@ -87,8 +89,9 @@ def running(
     port: int = 0,
     env: Mapping[str, str] | None = None,
     log: str | None = None,
+    files: int | tuple[int, int] | None = None,
 ) -> Iterator[Rig]:
-    """``log``: a URL, where it is not ``log_url`` of the directory."""
+    """``log``: a URL, where it is not ``log_url`` of the directory. ``files``: that may be open, or soft and hard."""
     command = [sys.executable, "-m", "penstock", "run", str(app), "--data", str(directory)]
     command += ["--log", url] if (url := log or log_url(directory)) else []
     process = subprocess.Popen(
@@ -96,6 +99,7 @@ def running(
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PENSTOCK_LOG": "json", **(env or {})},
+        preexec_fn=None if files is None else partial(resource.setrlimit, resource.RLIMIT_NOFILE, both(files)),
     )
     assert process.stdout is not None
     try:
@@ -112,6 +116,10 @@ def running(
                 process.kill()
                 process.wait()
         process.stdout.close()
+
+
+def both(files: int | tuple[int, int]) -> tuple[int, int]:
+    return files if isinstance(files, tuple) else (files, files)
 
 
 @dataclass

@@ -6,14 +6,18 @@ import os
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from ..notices import notices
+from .descriptors import make_room
 from .directory import DataDirectory
 from .process import HEARTBEAT, Process, StageStatus, do_without_pandas, explained
 
 if TYPE_CHECKING:
+    from ..settings import Settings
     from .compose.measures import Gauges
 
 LOG = "penstock.log"  # what a gateway calls its log where processes say how their stages are
@@ -38,7 +42,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     from .compose.measures import Gauges
 
     plan = plan_from_bytes(process.plan())
-    settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
+    settings, clock, directory = fitted(Settings.from_env()), SystemClock(), process.directory
     with explained(LogRefused):
         log = open_log(directory, clock, settings, url, slot)
     rooms = Rooms(
@@ -66,6 +70,18 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         thread.join()
     rooms.registry.close()
     log.close()
+
+
+def fitted(settings: Settings) -> Settings:
+    """With no more connections than open files are allowed for."""
+    fits = make_room(settings.connection_limit)
+    if fits < settings.connection_limit:
+        notices().tell(
+            "descriptors",
+            f"{fits} connections are served at once, not {settings.connection_limit}: no more files may be open",
+            mend="raise the limit (`ulimit -n`)",
+        )
+    return replace(settings, connection_limit=fits)
 
 
 def report(process: Process, gauges: Gauges) -> None:

@@ -23,7 +23,7 @@ NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 class Moody(MemoryLog):
     """A log whose brokers may be away, or refuse."""
 
-    mood: LogError | None = None
+    mood: LogError | OSError | None = None
 
     def groups(self) -> Sequence[GroupState]:
         if self.mood is not None:
@@ -47,9 +47,9 @@ def lag() -> float:
     return float(line.rpartition(" ")[2])
 
 
-@pytest.mark.parametrize("mood", [LogUnreachable("no brokers"), LogRefused("no right")])
+@pytest.mark.parametrize("mood", [LogUnreachable("no brokers"), LogRefused("no right"), OSError("too many files")])
 def test_a_log_that_does_not_answer_is_told_once_and_asked_again(
-    log: Moody, mood: LogError, caplog: pytest.LogCaptureFixture
+    log: Moody, mood: LogError | OSError, caplog: pytest.LogCaptureFixture
 ) -> None:
     gauges = Gauges(log, Registry(log.reader(None, [SYSTEM], "test"), ManualClock()))
     gauges.look()

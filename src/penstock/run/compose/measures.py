@@ -84,7 +84,7 @@ class Gauges:
         try:
             gauge_lag(self._log)
             gauge_models(self._registry)
-        except LogError as error:
+        except (LogError, OSError) as error:  # of the second kind: no file may be opened, and later perhaps one may
             if not self.why:
                 log.warning("the log does not say how far groups are, metrics stand still", reason=str(error))
             self.why = str(error)

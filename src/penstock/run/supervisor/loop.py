@@ -24,6 +24,7 @@ from ...log.neighbours.turnstile import HolderWatch
 from ...models.shared import trim
 from ...settings import Settings
 from ...telemetry import forget_process, logger, metrics, share_metrics
+from ..descriptors import make_room
 from ..directory import DataDirectory
 from ..process import MEND, reported, reporting
 from .children import Child
@@ -82,6 +83,7 @@ class Supervisor:
 
         Raises what keeps it from starting, and ``LogGone`` when the data directory goes from under it.
         """
+        make_room(self.settings.connection_limit)  # before the children, who inherit it
         with ExitStack() as stack:
             self.directory.claim()
             stack.callback(self.directory.release)
