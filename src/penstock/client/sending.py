@@ -49,8 +49,9 @@ class Sender:
     def get_list(self, path: str) -> list[dict[str, Any]]:
         return list(self.send("GET", path).json())
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(self.send("POST", path, msgspec.json.encode(body), {"content-type": "application/json"}).json())
+    def post(self, path: str, body: Mapping[str, Any], params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        kind = {"content-type": "application/json"}
+        return dict(self.send("POST", path, msgspec.json.encode(body), kind, params).json())
 
     def send(
         self,

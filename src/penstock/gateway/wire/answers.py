@@ -75,7 +75,7 @@ def problem(error: Exception) -> tuple[int, Headers, bytes]:
     status, code = next(((s, c) for kind, s, c in STATUS if isinstance(error, kind)), (500, "internal"))
     if status == 500:
         _log.error("a request failed inside", exc_info=error)
-    message = "something failed inside; the server's log says what" if status == 500 else str(error)
+    message = "something failed inside; the server's log says what" if status == 500 else said(error)
     detail: dict[str, object] = {"code": code, "message": message}
     if isinstance(error, InvalidEvent):
         detail |= {"row": error.row, "field": error.field, "reason": error.reason}
@@ -87,6 +87,11 @@ def problem(error: Exception) -> tuple[int, Headers, bytes]:
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     # Surrogates, control characters, anything a request may have put into a message: JSON escapes or replaces it.
     return status, headers, msgspec.json.encode({"error": _clean(detail)})
+
+
+def said(error: Exception) -> str:
+    """Its message, which some of Python's own errors do not have."""
+    return str(error).strip() or f"{type(error).__name__}, without a word more; the server's log may say why"
 
 
 def _clean(detail: dict[str, object]) -> dict[str, object]:
