@@ -79,6 +79,22 @@ def test_a_roll_back_is_a_new_epoch() -> None:
     assert (state.aliases["delay", "champion"].version, state.aliases["delay", "champion"].epoch) == (1, 3)
 
 
+def test_an_alias_remembers_the_version_before() -> None:
+    state = State()
+
+    def previous() -> int | None:
+        return state.aliases["delay", "champion"].previous
+
+    ask(state, register(), register("b"))
+    assert previous() is None
+    ask(state, move("m", version=2))
+    assert previous() == 1
+    ask(state, move("n", version=2))
+    assert previous() == 1, "a move that moved nothing"
+    ask(state, move("o", version=1))
+    assert previous() == 2
+
+
 def test_an_old_promotion_read_again_does_not_take_the_alias_back() -> None:
     state = State()
     log = ask(state, register(), register("b"), move("m", version=2))

@@ -10,7 +10,7 @@ import typer
 
 from .options import URL, Json, Url
 
-app = typer.Typer(help="Models: list, versions, register, promote, alias.", no_args_is_help=True)
+app = typer.Typer(help="Models: list, versions, register, promote, rollback, alias.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
 Version = Annotated[int, typer.Argument(help="The number of a version.", min=1)]
@@ -22,6 +22,10 @@ Owner = Annotated[
     typer.Option(
         "--data", help="The server's data directory, for --trust, where its secret is not found by the address."
     ),
+]
+Wait = Annotated[
+    float | None,
+    typer.Option(help="Seconds to wait until every scorer there has it; 1 is the exit code when one has not.", min=0),
 ]
 Expected = Annotated[int | None, typer.Option(help="Only if the alias points there now; 0: to nothing.", min=0)]
 
@@ -74,13 +78,30 @@ def register(
 
 
 @app.command()
-def promote(model: Name, version: Version, url: Url = URL, as_json: Json = False) -> None:
+def promote(model: Name, version: Version, url: Url = URL, wait: Wait = None, as_json: Json = False) -> None:
     """Make a version the champion: scorers load it, and take it at the batch after."""
     from ..client.connection import connect
 
     with connect(url) as server:
-        server.promote(model, version)
+        server.promote(model, version, wait=wait)
     _say({"model": model, "alias": "champion", "version": version}, f"{model}@champion is version {version}", as_json)
+
+
+@app.command()
+def rollback(
+    model: Name,
+    url: Url = URL,
+    name: Annotated[str, typer.Option("--alias", help="The alias to move.")] = "champion",
+    wait: Wait = None,
+    as_json: Json = False,
+) -> None:
+    """Point an alias to the version that it pointed to before."""
+    from ..client.connection import connect
+
+    with connect(url) as server:
+        before, now = server.rollback(model, alias=name, wait=wait)
+    said = f"{model}@{name} is version {now} again; it was version {before}"
+    _say({"model": model, "alias": name, "version": now, "from": before}, said, as_json)
 
 
 @app.command()

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from .. import tokens
 from ..batch import Span
-from ..errors import InvalidEvent, UnsupportedMediaType
+from ..errors import InvalidEvent, Unavailable, UnsupportedMediaType
 from .bodies import ARROW, NDJSON, Body, Rows, as_lines, bodies, column, frame, tensor
 from .sending import Sender, door, json, stranger
 
@@ -272,17 +272,42 @@ class Client:
         answer = self._sender.send("POST", door("models", name, "versions"), Path(path).read_bytes(), headers, params)
         return int(answer.json()["version"])
 
-    def set_alias(self, name: str, alias: str, version: int, *, expected: int | None = None) -> None:
+    def set_alias(
+        self, name: str, alias: str, version: int, *, expected: int | None = None, wait: float | None = None
+    ) -> None:
         """Point an alias to a version; with ``expected`` only if it points there now (0: to none).
 
-        Raises ``Conflict``, ``NotFound``.
+        ``wait`` as for ``promote``. Raises ``Conflict``, ``NotFound``.
         """
         asked = {"version": version} | ({} if expected is None else {"expected": expected})
-        self._sender.post(door("models", name, "aliases", alias), asked)
+        self._move(door("models", name, "aliases", alias), asked, wait)
 
-    def promote(self, name: str, version: int) -> None:
-        """Make a version the champion: scorers load it, and take it at the batch after. Raises ``NotFound``."""
-        self._sender.post(door("models", name, "promote"), {"version": version})
+    def promote(self, name: str, version: int, *, wait: float | None = None) -> None:
+        """Make a version the champion: scorers load it, and take it at the batch after.
+
+        ``wait``: seconds to wait until all scorers of that host have it; then ``Unavailable`` says who has not, though
+        the alias has moved. Raises ``NotFound``.
+        """
+        self._move(door("models", name, "promote"), {"version": version}, wait)
+
+    def rollback(self, name: str, *, alias: str = "champion", wait: float | None = None) -> tuple[int, int]:
+        """Point an alias to the version that it pointed to before: from which version to which it went.
+
+        ``wait`` as for ``promote``. Raises ``NotFound``, and ``Conflict`` when there is none to go back to, or somebody
+        else moved the alias at the same time.
+        """
+        moved = self._move(door("models", name, "rollback"), {"alias": alias}, wait)
+        return int(moved["from"]), int(moved["version"])
+
+    def _move(self, path: str, asked: Mapping[str, Any], wait: float | None) -> dict[str, Any]:
+        moved = self._sender.post(path, asked, None if wait is None else {"wait": f"{round(wait * 1000)}ms"})
+        if waiting := moved.get("waiting"):
+            who = "; ".join(f"{each['process']}, {each['stage']}: {each['reason']}" for each in waiting)
+            raise Unavailable(
+                f"{moved['model']}@{moved['alias']} is version {moved['version']}, and after {wait:g} s not all score "
+                f"with it: {who}"
+            )
+        return moved
 
     # -- the server -----------------------------------------------------------
 

@@ -69,9 +69,9 @@ class Sender:
     def get_list(self, path: str) -> list[dict[str, Any]]:
         return _only(list, self.send("GET", path))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        answer = self.send("POST", path, msgspec.json.encode(body), {"content-type": "application/json"})
-        return _only(dict, answer)
+    def post(self, path: str, body: Mapping[str, Any], params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        kind = {"content-type": "application/json"}
+        return _only(dict, self.send("POST", path, msgspec.json.encode(body), kind, params))
 
     def send(
         self,

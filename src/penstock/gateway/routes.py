@@ -90,6 +90,10 @@ TENSORS = (
         "the same with binary tensors after the JSON, whose length Inference-Header-Content-Length gives",
     ),
 )
+TAKEN_UP = (
+    ("wait", "how long to wait for this host's scorers to take the version, such as 5s; complete says if they did"),
+)
+BACK = (("application/json", "nothing, or alias: which one; champion when absent"),)
 ALIAS, VERSION = "/models/{model}/aliases/{alias}", "/v2/models/{model}/versions/{version}"
 
 ROUTES: tuple[Route, ...] = (
@@ -130,15 +134,25 @@ ROUTES: tuple[Route, ...] = (
         body=ARTIFACT,
         success=201,
     ),
-    Route(MODELS, "PUT", ALIAS, "Point an alias to a version.", models.set_alias, body=MOVE),
-    Route(MODELS, "POST", ALIAS, "The same.", models.set_alias, body=MOVE),
+    Route(MODELS, "PUT", ALIAS, "Point an alias to a version.", models.set_alias, query=TAKEN_UP, body=MOVE),
+    Route(MODELS, "POST", ALIAS, "The same.", models.set_alias, query=TAKEN_UP, body=MOVE),
     Route(
         MODELS,
         "POST",
         "/models/{model}/promote",
         "Point the alias champion to a version: scorers take it at their next batch.",
         models.promote,
+        query=TAKEN_UP,
         body=MOVE,
+    ),
+    Route(
+        MODELS,
+        "POST",
+        "/models/{model}/rollback",
+        "Point an alias to the version that it pointed to before; 409 when there is none, or it moved meanwhile.",
+        models.rollback,
+        query=TAKEN_UP,
+        body=BACK,
     ),
     Route(
         INFER,

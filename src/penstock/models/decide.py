@@ -81,7 +81,9 @@ class State:
     def _promote(self, event: Promoted) -> None:
         now = self.aliases.get((event.model, event.alias))
         if now is None or event.epoch > now.epoch:
-            alias = Alias(event.model, event.alias, event.to_version, event.epoch)
+            again = now is not None and event.to_version == now.version  # a move that moved nothing
+            previous = now.previous if again and now is not None else event.from_version
+            alias = Alias(event.model, event.alias, event.to_version, event.epoch, previous)
             self.aliases[event.model, event.alias] = alias
 
     def _remember(self, answer: Answer) -> None:

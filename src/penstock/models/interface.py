@@ -38,12 +38,16 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name that points to a version. ``epoch`` grows by every move and never goes back."""
+    """A name that points to a version. ``epoch`` grows by every move and never goes back.
+
+    ``previous`` is the version that it pointed to before, which a roll-back goes to; None: there was no other.
+    """
 
     model: str
     alias: str
     version: int
     epoch: int
+    previous: int | None = None
 
 
 class Model(Protocol):

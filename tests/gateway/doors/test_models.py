@@ -47,6 +47,9 @@ async def owner(log: Any) -> None:
                     answers = [Refused(kind="conflict", reason="champion is at another", causationid=command.id)]
                 elif isinstance(command, MoveAlias) and command.version > versions.get(command.model, 0):
                     answers = [Refused(kind="not-found", reason="no such version", causationid=command.id)]
+                elif isinstance(command, MoveAlias) and command.alias != "champion":
+                    answers = [Promoted(model=command.model, alias=command.alias, from_version=None,
+                                        to_version=command.version, epoch=1, causationid=command.id)]  # fmt: skip
                 elif isinstance(command, MoveAlias):
                     epoch += 1
                     answers = [Promoted(model=command.model, alias=command.alias, from_version=champion[command.model],
@@ -155,6 +158,98 @@ def test_a_secret_that_others_know_opens_nothing(house: Any) -> None:
         refused = await h.http.post("/models/delay/versions?trust=sha256:x", content=b"import os", headers=shown)
         assert refused.status_code == 403 and "open to others" in refused.text
         assert h.count() == 0
+
+    run(house, work)
+
+
+async def two_versions(h: Any) -> None:
+    await register(h)
+    await register(h, body=b"other bytes")
+    await h.http.post("/models/delay/promote", json={"version": 2})
+
+
+def test_a_roll_back_goes_to_the_version_before(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await register(h)
+        none = await h.http.post("/models/delay/rollback")
+        assert (none.status_code, none.json()["error"]["code"]) == (409, "conflict")
+        assert "there is none to go back to" in none.text
+        await register(h, body=b"other bytes")
+        for version in (2, 2):  # the second moves nothing, and is no version before
+            await h.http.post("/models/delay/promote", json={"version": version})
+        said = (await h.http.post("/models/delay/rollback")).json()
+        assert said == {"model": "delay", "alias": "champion", "version": 1, "from": 2, "epoch": 4}
+        assert (await h.http.post("/models/delay/rollback", json={"alias": "champion"})).json()["version"] == 2
+        unknown = await h.http.post("/models/delay/rollback", json={"alias": "champio"})
+        assert unknown.status_code == 404 and "did you mean 'champion'" in unknown.text
+        assert (await h.http.post("/models/dleay/rollback")).status_code == 404
+        assert (await h.http.post("/models/delay/rollback", json={"to": 1})).status_code == 400
+
+    run(house, work)
+
+
+def test_a_roll_back_that_is_overtaken_changes_nothing(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at where the alias is and the move somebody else promotes."""
+
+    async def work(h: Any) -> None:
+        await two_versions(h)
+        await register(h, body=b"third")
+        append = h.log.append
+
+        def overtaken(writes: Any) -> Any:
+            monkeypatch.setattr(h.log, "append", append)
+            move = MoveAlias(id="other", model="delay", alias="champion", version=3)
+            append([Write(SYSTEM, 0, to_rows([move]))])
+            return append(writes)
+
+        monkeypatch.setattr(h.log, "append", overtaken)
+        assert (await h.http.post("/models/delay/rollback")).status_code == 409
+        (listed,) = (await h.http.get("/models")).json()
+        assert listed["aliases"]["champion"]["version"] == 3
+
+    run(house, work)
+
+
+def scoring(h: Any, **versions: str) -> None:
+    """What each worker says it scores with."""
+    for worker, version in versions.items():
+        stages = {"score": {"version": version, "behind": f"{version} goes on"}}
+        (h.rooms.status / f"{worker}.json").write_text(json.dumps({"role": worker, "stages": stages}))
+
+
+def test_a_promotion_waits_until_all_score_with_it(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await two_versions(h)
+        scoring(h, one="delay/2", two="delay/2")
+
+        async def later() -> None:
+            await asyncio.sleep(0.2)
+            scoring(h, one="delay/1")
+            await asyncio.sleep(0.2)
+            scoring(h, two="delay/1")
+
+        asking = asyncio.create_task(h.http.post("/models/delay/promote?wait=20s", json={"version": 1}))
+        await later()
+        said = (await asking).json()
+        assert (said["version"], said["complete"], said["waiting"]) == (1, True, [])
+
+    run(house, work)
+
+
+def test_who_has_not_swapped_in_time_is_named(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await two_versions(h)
+        scoring(h, one="delay/1", two="delay/2")
+        said = (await h.http.post("/models/delay/promote?wait=100ms", json={"version": 1})).json()
+        assert said["complete"] is False
+        assert said["waiting"] == [{"process": "two", "stage": "score", "reason": "delay/2 goes on"}]
+        other = (await h.http.put("/models/delay/aliases/canary?wait=5s", json={"version": 1})).json()
+        assert other["complete"] is True, "no scorer follows that alias"
+        for path in h.rooms.status.glob("*.json"):
+            path.unlink()
+        said = (await h.http.post("/models/delay/rollback?wait=50ms")).json()
+        assert said["waiting"] == [{"process": "", "stage": "score", "reason": "no worker runs it yet"}]
+        assert (await h.http.post("/models/delay/promote?wait=1h", json={"version": 1})).status_code == 400
 
     run(house, work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
@@ -14,14 +15,16 @@ from starlette.responses import JSONResponse, Response
 
 from ... import tokens
 from ...batch import SYSTEM, Write
-from ...errors import Forbidden, InvalidEvent, TooLarge, Unavailable
+from ...errors import Conflict, Forbidden, InvalidEvent, TooLarge, Unavailable
 from ...models.artifacts import LIMIT
 from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest, Disconnected
+from ..wire.parameters import duration
 from .health import statuses
 
+LOOK = 0.05  # seconds between two looks at what scorers score with
 PATIENCE = 30.0  # seconds that a command may take: whoever owns the registry loads the model once
 SMALL = 64 << 10  # bytes of a JSON body here
 UPLOAD_TIME = 600.0  # seconds for an artifact to arrive
@@ -32,6 +35,10 @@ T = TypeVar("T")
 class Move(msgspec.Struct, forbid_unknown_fields=True):
     version: int
     expected: int | None = None
+
+
+class Back(msgspec.Struct, forbid_unknown_fields=True):
+    alias: str = CHAMPION
 
 
 async def models(request: Request, rooms: Rooms) -> Response:
@@ -66,13 +73,38 @@ async def promote(request: Request, rooms: Rooms) -> Response:
     return await _move(request, rooms, CHAMPION)
 
 
+async def rollback(request: Request, rooms: Rooms) -> Response:
+    """To the version that the alias pointed to before, if it has not moved meanwhile."""
+    name, wait = request.path_params["model"], _wait(request, rooms)
+    alias = (await _json(request, Back, absent=Back())).alias
+    now = await _in_thread(rooms, lambda: _fresh(rooms).alias(_known(rooms, name), alias))
+    if now is None:
+        raise unknown("alias", alias, [a.alias for a in rooms.registry.aliases(name)])
+    if now.previous is None:
+        raise Conflict(f"{name}@{alias} has always pointed to version {now.version}: there is none to go back to")
+    return await _carry_out(rooms, _command_to(name, alias, now.previous, now.version), wait)
+
+
 async def _move(request: Request, rooms: Rooms, alias: str) -> Response:
-    name = request.path_params["model"]
-    asked = await _json(request, Move)
-    command = MoveAlias(id=uuid4().hex, model=name, alias=alias, version=asked.version, expected=asked.expected)
+    wait, asked = _wait(request, rooms), await _json(request, Move)
+    return await _carry_out(
+        rooms, _command_to(request.path_params["model"], alias, asked.version, asked.expected), wait
+    )
+
+
+def _command_to(model: str, alias: str, version: int, expected: int | None) -> MoveAlias:
+    return MoveAlias(id=uuid4().hex, model=model, alias=alias, version=version, expected=expected)
+
+
+async def _carry_out(rooms: Rooms, command: MoveAlias, wait: float | None) -> Response:
+    """``wait``: seconds for the scorers of this host to take the version; the answer then says if they have."""
     done = await _in_thread(rooms, lambda: _ask(rooms, command))
     assert isinstance(done, Promoted)
-    answer = {"model": name, "alias": alias, "version": done.to_version, "from": done.from_version, "epoch": done.epoch}
+    answer: dict[str, Any] = {"model": done.model, "alias": done.alias, "version": done.to_version}
+    answer |= {"from": done.from_version, "epoch": done.epoch}
+    if wait is not None:
+        waiting = await _taken_up(rooms, done, wait)
+        answer |= {"complete": not waiting, "waiting": waiting}
     return JSONResponse(answer)
 
 
@@ -84,6 +116,45 @@ def _check_secret(request: Request, rooms: Rooms) -> None:
             "'Authorization: Bearer SECRET'; penstock models register and penstock.connect find it by themselves, "
             "elsewhere than in this server's /tmp with --data or PENSTOCK_DATA"
         )
+
+
+def _wait(request: Request, rooms: Rooms) -> float | None:
+    given = request.query_params
+    if stray := given.keys() - {"wait"}:
+        raise BadRequest(f"unknown parameter '{min(stray)}': there is wait")
+    return duration(given["wait"], "wait", rooms.settings.wait_limit) if "wait" in given else None
+
+
+async def _taken_up(rooms: Rooms, moved: Promoted, seconds: float) -> list[dict[str, Any]]:
+    """Those scorers of the alias that do not score with its version when the time is up, and why; best none."""
+    until = time.monotonic() + seconds
+    while True:
+        waiting = await _in_thread(rooms, lambda: _behind(rooms, moved))
+        if not waiting or time.monotonic() >= until:
+            return waiting
+        await asyncio.sleep(LOOK)
+
+
+def _behind(rooms: Rooms, moved: Promoted) -> list[dict[str, Any]]:
+    followed = {m.name for m in rooms.plan.models if (m.name, m.alias) == (moved.model, moved.alias)}
+    stages = {s.name for s in rooms.plan.scorers if s.model in followed}
+    wanted = f"{moved.model}/{moved.to_version}"
+    told = [
+        (str(status.get("role", "?")), stage, said)
+        for status in statuses(rooms.status)
+        for stage, said in dict(status.get("stages", {})).items()
+        if stage in stages
+    ]
+    unseen = sorted(stages - {stage for _, stage, _ in told})
+    return [
+        {"process": process, "stage": stage, "reason": _why_behind(said)}
+        for process, stage, said in told
+        if said.get("version") != wanted
+    ] + [{"process": "", "stage": stage, "reason": "no worker runs it yet"} for stage in unseen]
+
+
+def _why_behind(said: dict[str, Any]) -> str:
+    return str(said.get("behind") or said.get("reason") or f"it scores with {said.get('version') or 'none yet'}")
 
 
 # -- asking the registry ------------------------------------------------------
@@ -154,12 +225,15 @@ async def _upload(rooms: Rooms, request: Request) -> str:
         return await _in_thread(rooms, lambda: rooms.artifacts.put(file))
 
 
-async def _json(request: Request, kind: type[T]) -> T:
+async def _json(request: Request, kind: type[T], *, absent: T | None = None) -> T:
+    """``absent``: what no body at all stands for."""
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > SMALL:
             raise BadRequest(f"the body is over {SMALL} bytes")
+    if not body and absent is not None:
+        return absent
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -76,7 +76,7 @@ def problem(error: Exception, path: str = "") -> tuple[int, Headers, bytes]:
     status, code = next(((s, c) for kind, s, c in STATUS if isinstance(error, kind)), (500, "internal"))
     if status == 500:
         _log.error("a request failed inside", exc_info=error)
-    message = "something failed inside; the server's log says what" if status == 500 else str(error)
+    message = "something failed inside; the server's log says what" if status == 500 else said(error)
     detail: dict[str, object] = {"code": code, "message": message}
     if isinstance(error, InvalidEvent):
         detail |= {"row": error.row, "field": error.field, "reason": error.reason}
@@ -101,6 +101,11 @@ def error_body(detail: dict[str, object], path: str) -> bytes:
     has it: its clients show that to their users. Ours has the code from a header."""
     clean = _clean(detail)
     return msgspec.json.encode({"error": clean["message"] if of_open_inference(path) else clean})
+
+
+def said(error: Exception) -> str:
+    """Its message, which some of Python's own errors do not have."""
+    return str(error).strip() or f"{type(error).__name__}, without a word more; the server's log may say why"
 
 
 def _clean(detail: dict[str, object]) -> dict[str, object]:

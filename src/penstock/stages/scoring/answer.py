@@ -33,6 +33,23 @@ WAITING = 64  # questions under way at once
 HEADER_LIMIT = 65_536
 BODY_LIMIT = 64 << 20
 PATIENCE = 10.0  # seconds for a question to arrive or an answer to leave
+PASSED_ON = (
+    NotFound,
+    InvalidEvent,
+    TooLarge,
+    RunnerDied,
+    Unavailable,
+    errors.PredictionInvalid,
+    errors.PredictionMisshapen,
+    errors.ArtifactDamaged,
+    errors.ModelRefused,
+    errors.LogUnreachable,
+    errors.LogRefused,
+    errors.StoreUnreachable,
+    errors.StoreUnusable,
+)
+"""Errors that a caller is told as they are; any other is a fault of ours."""
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -121,29 +138,37 @@ async def ask(path: Path, model: str, rows: pa.RecordBatch, *, timeout: float = 
 
     Raises what the scorer raised (``NotFound``, ``InvalidEvent``, ``PredictionInvalid``, ``TaskFailed``,
     ``RunnerDied``), ``Unavailable`` while its model cannot be had, ``TooLarge``, ``Busy`` when the worker is full or
-    away, and ``TimeoutError``.
+    away, and ``TimeoutError``, which says so.
     """
     body = packed(rows)
     if len(body) > BODY_LIMIT:
         raise TooLarge(f"rows of {len(body)} bytes, the limit is {BODY_LIMIT}")
-    async with asyncio.timeout(timeout):
-        try:
-            reader, writer = await asyncio.open_unix_connection(str(path))
-        except OSError as error:
-            raise Busy(f"no worker answers at {path.name}") from error
-        try:
-            writer.write(_framed(Question(model, len(body), timeout)) + body)
-            await writer.drain()
-            (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-            reply = msgspec.msgpack.decode(await reader.readexactly(length), type=Reply)
-            answer = await reader.readexactly(reply.size)
-        except (OSError, asyncio.IncompleteReadError) as error:
-            raise Busy("the worker has no room for the call, or went away during it") from error
-        finally:
-            writer.close()
+    try:
+        async with asyncio.timeout(timeout):
+            reply, answer = await _exchange(path, _framed(Question(model, len(body), timeout)) + body)
+    except TimeoutError:
+        said = f"model '{model}' did not answer within {timeout:g} s: it is being loaded, or busy; see /readyz"
+        raise TimeoutError(said) from None
     if reply.error:
         raise _raised(reply)
     return unpacked(answer), reply.ref
+
+
+async def _exchange(path: Path, question: bytes) -> tuple[Reply, bytes]:
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+    except OSError as error:
+        raise Busy(f"no worker answers at {path.name}") from error
+    try:
+        writer.write(question)
+        await writer.drain()
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        reply = msgspec.msgpack.decode(await reader.readexactly(length), type=Reply)
+        return reply, await reader.readexactly(reply.size)
+    except (OSError, asyncio.IncompleteReadError) as error:
+        raise Busy("the worker has no room for the call, or went away during it") from error
+    finally:
+        writer.close()
 
 
 def packed(rows: pa.RecordBatch) -> bytes:
@@ -211,15 +236,6 @@ def _raised(reply: Reply) -> PenstockError:
         return TaskFailed(error, reason, "")
     if kind is Busy:
         return Busy(reply.reason, retry_after=reply.retry_after)
-    if kind in (
-        NotFound,
-        InvalidEvent,
-        TooLarge,
-        RunnerDied,
-        Unavailable,
-        errors.PredictionInvalid,
-        errors.PredictionMisshapen,
-        errors.ArtifactDamaged,
-    ):
+    if kind in PASSED_ON:
         return kind(reply.reason)  # type: ignore[no-any-return]
     return PenstockError(f"{reply.error}: {reply.reason}")

@@ -1,0 +1,46 @@
+"""Every error's answer says something."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.errors import InvalidEvent, PenstockError
+from penstock.gateway.wire import answers
+from penstock.gateway.wire.answers import STATUS, problem
+
+KINDS = [kind for kind, _, _ in STATUS]
+
+
+def assert_says_something(error: Exception) -> None:
+    status, _, body = problem(error)
+    said = msgspec.json.decode(body)["error"]
+    assert 400 <= status < 600 and said["code"].strip() and said["message"].strip(), f"an empty answer: {said}"
+
+
+def made(kind: type[Exception], text: str) -> Exception:
+    error = kind.__new__(kind)
+    Exception.__init__(error, *([text] if text else []))
+    error.__dict__ |= {"retry_after": 1.0, "row": None, "field": None, "reason": text, "error": ""}
+    return error
+
+
+@given(
+    kind=st.sampled_from([*KINDS, ValueError, AssertionError, TimeoutError]), text=st.sampled_from(["", " ", "\n", "x"])
+)
+def test_no_answer_is_empty(kind: type[Exception], text: str) -> None:
+    assert_says_something(made(kind, text))
+
+
+@given(text=st.text())
+def test_whatever_the_message(text: str) -> None:
+    for error in (TimeoutError(text), PenstockError(text), InvalidEvent(text)):
+        assert_says_something(error)
+
+
+def test_mutant_the_bare_message_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "said", str)
+    with pytest.raises(AssertionError, match="an empty answer"):
+        assert_says_something(TimeoutError())
