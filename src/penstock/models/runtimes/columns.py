@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from ...errors import ModelRefused
@@ -78,11 +79,15 @@ def vector(offer: pa.Schema | None, size: int) -> pa.Field | None:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that a model answers with: ``width`` values a row. A label is no number to choose by default."""
+    """One thing that a model answers with: ``width`` values a row. A label is no number to choose by default.
+
+    ``classes``: its values are probabilities, one a class.
+    """
 
     name: str
     width: int
     label: bool = False
+    classes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,8 @@ def choose_outputs(parts: Sequence[Part], names: Sequence[str]) -> list[Pick]:
     3. as many names as the last numeric part is wide: its values in order;
     4. one name, or none (then the part's own): the last numeric part.
 
-    Where a part has two values a row and one name (a binary classifier's probabilities), it is the second: the
-    probability of the positive class. Raises ``ModelRefused`` with what the model answers.
+    Where a part holds the probabilities of two classes and has one name, it is the second: that of the positive class.
+    Raises ``ModelRefused`` with what the model answers, also for two values a row that are something else.
     """
     by_name = {part.name: n for n, part in enumerate(parts)}
     last = max((n for n, part in enumerate(parts) if not part.label), default=len(parts) - 1)
@@ -123,7 +128,7 @@ def choose_outputs(parts: Sequence[Part], names: Sequence[str]) -> list[Pick]:
 
 
 def _single(parts: Sequence[Part], names: Sequence[str], n: int, name: str) -> Pick:
-    if parts[n].width not in (1, 2):
+    if parts[n].width != 1 and not (parts[n].width == 2 and parts[n].classes):
         raise _cannot(parts, names)
     return Pick(name, n, parts[n].width - 1)
 
@@ -139,6 +144,14 @@ def pick(values: Matrix, place: int) -> Matrix:
         column: Matrix = values.reshape(len(values), -1)[:, place]
         return column
     return values
+
+
+def probabilities(values: Matrix) -> bool:
+    """Do the values of each row sum to one, as those of classes do?"""
+    if values.ndim < 2 or values.dtype.kind != "f":
+        return False
+    rows = values.reshape(len(values), -1).astype(np.float64)
+    return bool((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3))
 
 
 def width(values: Matrix, rows: int) -> int:

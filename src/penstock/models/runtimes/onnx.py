@@ -20,7 +20,8 @@ from ..casts import narrowed
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
 from ..signature import is_declared
-from .columns import MEND, Part, choose_outputs, described, name_inputs, pick, vector, width
+from ..trial import require_rowwise, rows_to_try
+from .columns import MEND, Part, choose_outputs, described, name_inputs, pick, probabilities, vector, width
 
 MISSING = "an ONNX model needs: pip install 'penstock[onnx]'"
 TRIAL = 2  # rows: enough to see that the batch dimension is free
@@ -79,7 +80,9 @@ class OnnxRuntime:
         answers = trial(session, reads)
         picks = choose_outputs(_parts(session, answers), outputs)
         columns = [column_of(pick(answers[p.part], p.place)) for p in picks]
-        return Signature(reads, pa.schema([(p.name, c.type) for p, c in zip(picks, columns, strict=True)]))
+        signature = Signature(reads, pa.schema([(p.name, c.type) for p, c in zip(picks, columns, strict=True)]))
+        require_rowwise(OnnxModel(session, signature), rows_to_try(reads))
+        return signature
 
     def load(self, artifact: Path, signature: Signature) -> OnnxModel:
         return OnnxModel(open_session(artifact), signature)
@@ -236,9 +239,10 @@ def _column_type(name: str) -> pa.DataType:
 
 
 def _parts(session: Any, answers: Sequence[Matrix]) -> list[Part]:
+    labels = [answer.dtype.kind != "f" for answer in answers]
     return [
-        Part(o.name, width(answer, TRIAL), label=answer.dtype.kind != "f")
-        for o, answer in zip(session.get_outputs(), answers, strict=True)
+        Part(o.name, width(answer, TRIAL), label, classes=any(labels) or probabilities(answer))
+        for o, answer, label in zip(session.get_outputs(), answers, labels, strict=True)
     ]
 
 

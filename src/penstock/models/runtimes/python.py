@@ -20,6 +20,7 @@ from ...errors import ModelRefused
 from ..interface import Signature
 from ..packing import zeros
 from ..signature import is_declared, listed
+from ..trial import require_rowwise, rows_to_try
 from .columns import MEND, described
 
 CLASS = re.compile(r"^class [A-Za-z_]", re.MULTILINE)
@@ -53,7 +54,10 @@ class PythonRuntime:
         for field in answer.schema:
             if pa.types.is_null(field.type):
                 raise ModelRefused(f"the type of output '{field.name}' cannot be told without rows: cast it to a dtype")
-        return Signature(reads, pa.schema([(f.name, f.type) for f in answer.schema]))
+        signature = Signature(reads, pa.schema([(f.name, f.type) for f in answer.schema]))
+        # It may fail on rows that were made up: what it can read, only its author knows.
+        require_rowwise(PythonModel(model, signature), rows_to_try(reads), must=False)
+        return signature
 
     def load(self, artifact: Path, signature: Signature) -> PythonModel:
         return PythonModel(self._make(artifact), signature)
