@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
 import onnx
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -13,6 +15,8 @@ from penstock.errors import ModelRefused
 from penstock.models.interface import Runtime
 from penstock.models.packing import Packer
 from penstock.models.runtimes import choose
+from penstock.models.runtimes import lightgbm as lightgbm_runtime
+from penstock.models.runtimes.categories import Categories
 from penstock.models.runtimes.lightgbm import LightgbmRuntime
 from penstock.testing.runtime_contract import OFFER, RuntimeContract
 
@@ -70,3 +74,78 @@ def test_the_same_trees_answer_alike_in_onnx(keep: Keep, booster: lightgbm.Boost
         answers.append(choose.load(name, artifact, signature, trusted=False, name="m/1").predict(batch).column(0))
     assert np.abs(answers[0].to_numpy() - answers[1].to_numpy()).max() <= 1e-4
     assert Packer(np.float32)(batch).dtype == np.float32
+
+
+# -- categories of a pandas frame ---------------------------------------------
+
+
+MONTHS = pd.DataFrame({"month": np.tile(np.arange(1, 13), 60), "d": np.random.default_rng(4).normal(size=720)})
+EFFECT = np.where(MONTHS["month"] == 1, 50.0, np.where(MONTHS["month"] == 2, -50.0, MONTHS["month"])) + MONTHS["d"]
+OPTIONS = {"verbosity": -1, "num_threads": 1, "min_data_per_group": 1, "cat_smooth": 0, "cat_l2": 0}
+LISTED = {
+    "integers": MONTHS["month"] * 1,
+    "texts": MONTHS["month"].map("m{:02}".format),
+    "floats": MONTHS["month"] / 4,
+    "booleans": MONTHS["month"] < 7,
+}
+
+
+def fitted(values: "pd.Series[Any]", **more: Any) -> tuple[lightgbm.Booster, pd.DataFrame]:
+    frame = MONTHS.assign(month=pd.Categorical(values), **more)
+    return lightgbm.train(OPTIONS, lightgbm.Dataset(frame, EFFECT), 20), frame
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_a_category_is_scored_as_the_value_that_it_is(keep: Keep, name: str) -> None:
+    """The file's categories are codes to LightGBM; a value taken for a code is another category."""
+    booster, frame = fitted(LISTED[name])
+    plain = pa.array(LISTED[name].tolist())
+    rows = pa.RecordBatch.from_arrays([plain, pa.array(MONTHS["d"])], ["month", "d"])
+    runtime, signature = choose.inspect(
+        keep(choose.serialise(booster)[0]), name="m", inputs=rows.schema, outputs=["y"], trusted=False
+    )
+    assert signature.inputs == pa.schema([("month", plain.type), ("d", "f8")])
+    model = choose.load(runtime, keep(choose.serialise(booster)[0]), signature, trusted=False, name="m/1")
+    assert model.predict(rows)["y"].to_numpy() == pytest.approx(booster.predict(frame), abs=1e-9)
+    lacking = pa.RecordBatch.from_arrays([pa.nulls(720, plain.type), rows["d"]], ["month", "d"])
+    assert model.predict(lacking)["y"].to_numpy() == pytest.approx(
+        booster.predict(frame.assign(month=pd.Categorical([None] * 720, categories=frame["month"].cat.categories)))
+    )
+
+
+def test_a_value_that_was_never_seen_is_missing_as_in_lightgbm(keep: Keep) -> None:
+    booster, frame = fitted(LISTED["integers"])
+    unseen = frame.head(1).assign(month=pd.Categorical([99]), d=0.0)
+    artifact = keep(choose.serialise(booster)[0])
+    source = pa.schema([("month", "int64"), ("d", "f8")])
+    signature = LightgbmRuntime().inspect(artifact, inputs=source, outputs=["y"])
+    answer = (
+        LightgbmRuntime().load(artifact, signature).predict(pa.RecordBatch.from_pydict({"month": [99], "d": [0.0]}))
+    )
+    assert answer["y"].to_pylist() == pytest.approx(booster.predict(unseen))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"size": pd.Categorical(np.where(MONTHS["d"] > 0, 2, 1), ordered=True)},
+        {"half": MONTHS["month"].to_numpy() - 1},
+    ],
+    ids=["an ordered category, which is no categorical feature", "a column that could be the one with the list"],
+)
+def test_lists_that_belong_to_nobody_knows_whom_are_refused(keep: Keep, more: dict[str, Any]) -> None:
+    booster, _ = fitted(LISTED["integers"], **more)
+    with pytest.raises(ModelRefused, match="its file does not say which columns they were; fit it on the codes"):
+        LightgbmRuntime().inspect(keep(choose.serialise(booster)[0]), inputs=None, outputs=["y"])
+
+
+def test_the_coding_is_tested(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, month 1 is scored as the category with code 1, which is February."""
+    booster, frame = fitted(LISTED["integers"])
+    monkeypatch.setattr(lightgbm_runtime, "categories_of", lambda booster: Categories())
+    artifact = keep(choose.serialise(booster)[0])
+    source = pa.schema([("month", "int64"), ("d", "f8")])
+    signature = LightgbmRuntime().inspect(artifact, inputs=source, outputs=["y"])
+    rows = pa.RecordBatch.from_pydict({"month": MONTHS["month"].tolist(), "d": MONTHS["d"].tolist()})
+    answer = LightgbmRuntime().load(artifact, signature).predict(rows)["y"].to_numpy()
+    assert np.abs(answer - booster.predict(frame)).max() > 50

@@ -5,16 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import lightgbm
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import xgboost
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 
 from penstock.errors import ModelRefused
 from penstock.models.interface import Runtime
@@ -141,3 +145,125 @@ def test_what_is_no_estimator_is_refused(tmp_path: Path) -> None:
     joblib.dump({"a": 1}, tmp_path / "m")
     with pytest.raises(ModelRefused, match="holds a dict"):
         PickleRuntime(True).inspect(tmp_path / "m", inputs=OFFER, outputs=["p"])
+
+
+# -- several targets ----------------------------------------------------------
+
+TARGETS = np.c_[X[:, 0] > 0.5, X[:, 1] > 0.5].astype(int)
+
+
+def pickled(estimator: Any, place: Path) -> Path:
+    joblib.dump(estimator, place)
+    return place
+
+
+def scored(artifact: Path, offer: pa.Schema, outputs: list[str], rows: pa.RecordBatch) -> pa.RecordBatch:
+    runtime, signature = choose.inspect(artifact, name="m.joblib", inputs=offer, outputs=outputs, trusted=True)
+    return choose.load(runtime, artifact, signature, trusted=True, name="m/1").predict(rows)
+
+
+@pytest.mark.parametrize("estimator", [MultiOutputClassifier(LogisticRegression()), RandomForestClassifier(5)])
+@pytest.mark.parametrize("count", [1, 2, 3, 50])
+def test_the_probabilities_of_several_targets_are_columns(tmp_path: Path, estimator: Any, count: int) -> None:
+    estimator.fit(X, TARGETS)
+    rows = pa.RecordBatch.from_arrays(list(X[:count].T), list("abc"))
+    answer = scored(pickled(estimator, tmp_path / "m"), OFFER, ["a0", "a1", "b0", "b1"], rows)
+    wanted = np.concatenate(estimator.predict_proba(X[:count]), axis=1)
+    assert np.stack([c.to_numpy() for c in answer.columns], axis=1) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "outputs", "says"),
+    [
+        (LinearRegression(), ["y"], r"answers 'predict' \(2 a row\)"),
+        (LinearRegression(), ["x", "y", "z"], r"answers 'predict' \(2 a row\)"),
+        (RandomForestClassifier(5), ["y"], r"answers 'predict' \(2 a row\), 'predict_proba' \(4 a row\)"),
+        (RandomForestClassifier(5), ["x", "y"], r"'predict_proba' \(4 a row\); .* name one column for each"),
+    ],
+)
+def test_several_targets_need_a_name_each(tmp_path: Path, estimator: Any, outputs: list[str], says: str) -> None:
+    estimator.fit(X, TARGETS)
+    with pytest.raises(ModelRefused, match=says):
+        PickleRuntime(True).inspect(pickled(estimator, tmp_path / "m"), inputs=OFFER, outputs=outputs)
+
+
+def test_two_values_of_a_regressor_are_two_columns(tmp_path: Path) -> None:
+    estimator = LinearRegression().fit(X, np.c_[X[:, 0], X[:, 1] * 1000])
+    rows = pa.RecordBatch.from_arrays(list(X.T), list("abc"))
+    answer = scored(pickled(estimator, tmp_path / "m"), OFFER, ["u", "v"], rows)
+    assert answer["v"].to_numpy() == pytest.approx(X[:, 1] * 1000)
+
+
+class Centred(LinearRegression):  # type: ignore[misc]
+    """Its answer depends on who came along."""
+
+    def predict(self, x: Any) -> Any:
+        return super().predict(x) - np.mean(x)
+
+
+def test_an_estimator_whose_answer_depends_on_the_batch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelRefused, match="otherwise than the same row alone"):
+        PickleRuntime(True).inspect(pickled(Centred().fit(X, X[:, 0]), tmp_path / "m"), inputs=OFFER, outputs=["y"])
+
+
+# -- values that an encoder knows ---------------------------------------------
+
+FRAME = pd.DataFrame({"amount": X[:, 0], "kind": ["x", "y"] * 200, "month": np.tile(np.arange(1, 11), 40)})
+SOURCE = pa.schema([("amount", "f8"), ("kind", "string"), ("month", "int64")])
+WANTED = X[:, 0] + (FRAME["kind"] == "x") * 3.0 + FRAME["month"]
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        OneHotEncoder(),
+        OrdinalEncoder(),
+        make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="error")),
+    ],
+)
+@pytest.mark.parametrize("columns", [["kind", "month"], [1, 2], slice(1, 3), [False, True, True]])
+def test_a_pipeline_is_tried_with_values_that_it_knows(tmp_path: Path, encoder: Any, columns: Any) -> None:
+    """Zeros and empty texts are none that it was fitted on: it would refuse them, and is right."""
+    pipeline = make_pipeline(ColumnTransformer([("k", encoder, columns)], remainder="passthrough"), LinearRegression())
+    pipeline.fit(FRAME, WANTED)
+    rows = pa.RecordBatch.from_arrays([pa.array(FRAME[n].tolist()) for n in FRAME], list(FRAME))
+    answer = scored(pickled(pipeline, tmp_path / "m"), SOURCE, ["y"], rows)
+    assert answer["y"].to_numpy() == pytest.approx(pipeline.predict(FRAME))
+
+
+def test_texts_that_nobody_can_make_up_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    pipeline = make_pipeline(FunctionTransformer(numbered, feature_names_out="one-to-one"), LinearRegression())
+    pipeline.fit(FRAME.assign(kind=["7", "8"] * 200)[["kind"]], WANTED)
+    with pytest.raises(ModelRefused, match=r"a trial of 5 rows such as \{'kind': ''\}: .* register a Python file"):
+        PickleRuntime(True).inspect(pickled(pipeline, tmp_path / "m"), inputs=SOURCE, outputs=["y"])
+
+
+def numbered(frame: Any) -> Any:
+    return np.array([[float(value)] for value in np.asarray(frame)[:, 0]])
+
+
+# -- boosters with categories, in a pickle ------------------------------------
+
+CATEGORIES = FRAME.assign(kind=pd.Categorical(FRAME["kind"]), month=pd.Categorical(FRAME["month"]))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        lightgbm.LGBMRegressor(n_estimators=20, verbose=-1, min_data_per_group=1, cat_smooth=0),
+        xgboost.XGBRegressor(n_estimators=20, enable_categorical=True),
+    ],
+    ids=["lightgbm", "xgboost"],
+)
+def test_categories_in_a_pickle_are_scored_as_their_values(tmp_path: Path, estimator: Any) -> None:
+    estimator.fit(CATEGORIES, WANTED)
+    rows = pa.RecordBatch.from_arrays([pa.array(FRAME[n].tolist()) for n in FRAME], list(FRAME))
+    answer = scored(pickled(estimator, tmp_path / "m"), SOURCE, ["y"], rows)
+    assert answer["y"].to_numpy() == pytest.approx(estimator.predict(CATEGORIES), abs=1e-5)
+
+
+def test_a_booster_with_categories_within_another_estimator_is_refused(tmp_path: Path) -> None:
+    inner = lightgbm.LGBMRegressor(n_estimators=3, verbose=-1, min_data_per_group=1)
+    outer = make_pipeline(FunctionTransformer(feature_names_out="one-to-one"), inner).fit(CATEGORIES, WANTED)
+    with pytest.raises(ModelRefused, match="the Pipeline holds a LGBMRegressor fitted on a frame with categories"):
+        PickleRuntime(True).inspect(pickled(outer, tmp_path / "m"), inputs=SOURCE, outputs=["y"])

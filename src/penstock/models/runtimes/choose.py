@@ -18,7 +18,7 @@ from ..artifacts import verify
 from ..interface import Model, ModelVersion, Runtime, Signature
 from ..packing import zeros
 from ..signature import Intake, check_answer, fits
-from . import lightgbm, onnx, python, sklearn
+from . import lightgbm, onnx, python, sklearn, xgboost
 
 HEAD = 4_096  # bytes that a runtime is shown to claim an artifact
 Factory = Callable[[bool], Runtime]
@@ -27,6 +27,7 @@ Factory = Callable[[bool], Runtime]
 BUILT_IN: dict[str, Factory] = {
     "onnx": lambda trusted: onnx.OnnxRuntime(),
     "lightgbm": lambda trusted: lightgbm.LightgbmRuntime(),
+    "xgboost": lambda trusted: xgboost.XgboostRuntime(),
     "sklearn": sklearn.SkopsRuntime,
     "pickle": sklearn.PickleRuntime,
     "python": python.PythonRuntime,
@@ -35,6 +36,7 @@ SAVERS: dict[str, tuple[str, Callable[[Any], bytes]]] = {
     "lightgbm": ("lightgbm", lightgbm.save),
     "onnx": ("onnx", onnx.save),
     "sklearn": ("sklearn", sklearn.save),
+    "xgboost": ("xgboost", xgboost.save),
 }
 
 
@@ -107,7 +109,8 @@ def claim(artifact: Path, name: str, trusted: bool) -> Runtime:
 def serialise(model: object) -> tuple[bytes | Path, str | None]:
     """What to store for ``models.register(name, model)``, and its runtime (None: see ``inspect``).
 
-    A path to a file, a LightGBM booster or estimator, a scikit-learn estimator (as skops), or an ONNX ``ModelProto``.
+    A path to a file, a LightGBM or XGBoost booster or estimator, a scikit-learn estimator (as skops), or an ONNX
+    ``ModelProto``.
     """
     if isinstance(model, (Path, str)):
         return Path(model), None
@@ -115,8 +118,8 @@ def serialise(model: object) -> tuple[bytes | Path, str | None]:
         if (saver := SAVERS.get(kind.__module__.partition(".")[0])) is not None:
             return saver[1](model), saver[0]
     raise ModelRefused(
-        f"a {type(model).__name__} cannot be stored as a model: give the path of its file, or a LightGBM, scikit-learn "
-        "or ONNX object"
+        f"a {type(model).__name__} cannot be stored as a model: give the path of its file, or a LightGBM, XGBoost, "
+        "scikit-learn or ONNX object"
     )
 
 

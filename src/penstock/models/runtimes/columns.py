@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,13 +81,13 @@ def vector(offer: pa.Schema | None, size: int) -> pa.Field | None:
 class Part:
     """One thing that a model answers with: ``width`` values a row. A label is no number to choose by default.
 
-    ``shares``: they are the probabilities of classes, which make 1 together. Of other values none is the main one.
+    ``classes``: its values are probabilities, one a class.
     """
 
     name: str
     width: int
     label: bool = False
-    shares: bool = False
+    classes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ def choose_outputs(parts: Sequence[Part], names: Sequence[str]) -> list[Pick]:
     3. as many names as the last numeric part is wide: its values in order;
     4. one name, or none (then the part's own): the last numeric part.
 
-    Where a part has the probabilities of two classes and one name (a binary classifier), it is the second: the
-    probability of the positive class. Raises ``ModelRefused`` with what the model answers.
+    Where a part holds the probabilities of two classes and has one name, it is the second: that of the positive class.
+    Raises ``ModelRefused`` with what the model answers, also for two values a row that are something else.
     """
     by_name = {part.name: n for n, part in enumerate(parts)}
     last = max((n for n, part in enumerate(parts) if not part.label), default=len(parts) - 1)
@@ -128,7 +128,7 @@ def choose_outputs(parts: Sequence[Part], names: Sequence[str]) -> list[Pick]:
 
 
 def _single(parts: Sequence[Part], names: Sequence[str], n: int, name: str) -> Pick:
-    if parts[n].width != 1 and not (parts[n].width == 2 and parts[n].shares):
+    if parts[n].width != 1 and not (parts[n].width == 2 and parts[n].classes):
         raise _cannot(parts, names)
     return Pick(name, n, parts[n].width - 1)
 
@@ -146,6 +146,14 @@ def pick(values: Matrix, place: int) -> Matrix:
     return values
 
 
+def probabilities(values: Matrix) -> bool:
+    """Do the values of each row sum to one, as those of classes do?"""
+    if values.ndim < 2 or values.dtype.kind != "f":
+        return False
+    rows = values.reshape(len(values), -1).astype(np.float64)
+    return bool((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3))
+
+
 def width(values: Matrix, rows: int) -> int:
     """How many values a row a trial answer has. Raises ``ModelRefused`` when it has not one answer a row."""
     if values.ndim == 0 or len(values) != rows:
@@ -153,26 +161,6 @@ def width(values: Matrix, rows: int) -> int:
             f"the model answered a trial of {rows} rows with shape {values.shape}: one answer a row is needed"
         )
     return int(values.size // rows)
-
-
-def are_shares(values: Matrix) -> bool:
-    """Do the values of every row make 1 together, as the probabilities of classes do?"""
-    if values.dtype.kind != "f" or values.ndim != 2:
-        return False
-    return bool((values >= 0).all() and np.allclose(values.sum(axis=1), 1.0, atol=1e-3))
-
-
-def one_a_row(trials: Mapping[int, Matrix]) -> int:
-    """How many values a row a model answers, given its answers to trials of different numbers of rows.
-
-    One trial does not tell: an answer of two targets for two rows has the shape of one for each row. Raises
-    ``ModelRefused``.
-    """
-    widths = {width(values, rows) for rows, values in trials.items()}
-    if len(widths) > 1:
-        shapes = ", ".join(f"{rows} rows with shape {values.shape}" for rows, values in trials.items())
-        raise ModelRefused(f"the model answered trials of {shapes}: as many values for each row are needed")
-    return widths.pop()
 
 
 def described(path: Path, error: BaseException) -> str:

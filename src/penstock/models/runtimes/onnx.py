@@ -20,10 +20,11 @@ from ..casts import narrowed
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
 from ..signature import is_declared
-from .columns import MEND, Part, are_shares, choose_outputs, described, name_inputs, one_a_row, pick, vector
+from ..trial import require_rowwise, rows_to_try
+from .columns import MEND, Part, choose_outputs, described, name_inputs, pick, probabilities, vector, width
 
 MISSING = f"an ONNX model needs: {install('onnx')}"
-TRIALS = (2, 3)  # rows: two numbers show that the batch dimension is free, and that each row has an answer
+TRIAL = 2  # rows: enough to see that the batch dimension is free
 
 NUMBERS: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -76,11 +77,12 @@ class OnnxRuntime:
         refuse_external_data(artifact)
         session = open_session(artifact)
         reads = _reads(session, inputs)
-        trials = try_out(session, reads)
-        answers = trials[TRIALS[0]]
-        picks = choose_outputs(_parts(session, trials), outputs)
+        answers = trial(session, reads)
+        picks = choose_outputs(_parts(session, answers), outputs)
         columns = [column_of(pick(answers[p.part], p.place)) for p in picks]
-        return Signature(reads, pa.schema([(p.name, c.type) for p, c in zip(picks, columns, strict=True)]))
+        signature = Signature(reads, pa.schema([(p.name, c.type) for p, c in zip(picks, columns, strict=True)]))
+        require_rowwise(OnnxModel(session, signature), rows_to_try(reads))
+        return signature
 
     def load(self, artifact: Path, signature: Signature) -> OnnxModel:
         return OnnxModel(open_session(artifact), signature)
@@ -94,7 +96,7 @@ class OnnxModel:
         self._feed = Feed(session)
         self._outputs = signature.outputs
         names = [o.name for o in session.get_outputs()]
-        picks = choose_outputs(_parts(session, try_out(session, signature.inputs)), signature.outputs.names)
+        picks = choose_outputs(_parts(session, trial(session, signature.inputs)), signature.outputs.names)
         used = sorted({p.part for p in picks})
         self._wanted = [names[n] for n in used]
         self._places = [(used.index(p.part), p.place) for p in picks]
@@ -175,17 +177,13 @@ def score(session: Any, wanted: list[str], feeds: Mapping[str, Matrix]) -> list[
     return [_array(answer) for answer in session.run(wanted, feeds)]
 
 
-def try_out(session: Any, reads: pa.Schema) -> dict[int, list[Matrix]]:
-    """Every answer to each of ``TRIALS`` rows of zeros; also warms the session up. Raises ``ModelRefused``."""
-    return {rows: _tried(session, reads, rows) for rows in TRIALS}
-
-
-def _tried(session: Any, reads: pa.Schema, rows: int) -> list[Matrix]:
+def trial(session: Any, reads: pa.Schema) -> list[Matrix]:
+    """Every answer to a few rows of zeros; also warms the session up. Raises ``ModelRefused``."""
     try:
-        return score(session, [o.name for o in session.get_outputs()], Feed(session)(zeros(reads, rows)))
+        return score(session, [o.name for o in session.get_outputs()], Feed(session)(zeros(reads, TRIAL)))
     except Exception as error:  # its errors share no base
         first = str(error).splitlines()[0][:300]
-        raise ModelRefused(f"the model failed on a trial of {rows} rows of zeros: {first}") from error
+        raise ModelRefused(f"the model failed on a trial of {TRIAL} rows of zeros: {first}") from error
 
 
 def _array(answer: Any) -> Matrix:
@@ -240,19 +238,11 @@ def _column_type(name: str) -> pa.DataType:
     return pa.float32() if kind is np.float16 else pa.from_numpy_dtype(kind)
 
 
-def _parts(session: Any, trials: Mapping[int, Sequence[Matrix]]) -> list[Part]:
-    """Two values beside a label are those of its classes, whether or not they make 1."""
-    names = [output.name for output in session.get_outputs()]
-    answers = trials[TRIALS[0]]
+def _parts(session: Any, answers: Sequence[Matrix]) -> list[Part]:
     labels = [answer.dtype.kind != "f" for answer in answers]
     return [
-        Part(
-            name,
-            one_a_row({rows: found[n] for rows, found in trials.items()}),
-            label,
-            any(labels) or are_shares(answer),
-        )
-        for n, (name, label, answer) in enumerate(zip(names, labels, answers, strict=True))
+        Part(o.name, width(answer, TRIAL), label, classes=any(labels) or probabilities(answer))
+        for o, answer, label in zip(session.get_outputs(), answers, labels, strict=True)
     ]
 
 

@@ -20,6 +20,7 @@ from ...errors import ModelRefused
 from ..interface import Signature
 from ..packing import zeros
 from ..signature import is_declared, listed
+from ..trial import require_rowwise, rows_to_try
 from .columns import MEND, described
 
 CLASS = re.compile(r"^class [A-Za-z_]", re.MULTILINE)
@@ -58,7 +59,10 @@ class PythonRuntime:
                 f"the model answered {answer.num_rows} rows for a frame without rows: it must answer each row, in "
                 "their order, and nothing else (no mean or other aggregate of the batch)"
             )
-        return Signature(reads, pa.schema([(f.name, f.type) for f in answer.schema]))
+        signature = Signature(reads, pa.schema([(f.name, f.type) for f in answer.schema]))
+        # It may fail on rows that were made up: what it can read, only its author knows.
+        require_rowwise(PythonModel(model, signature), rows_to_try(reads), must=False)
+        return signature
 
     def load(self, artifact: Path, signature: Signature) -> PythonModel:
         return PythonModel(self._make(artifact), signature)

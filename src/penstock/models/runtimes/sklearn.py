@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +19,13 @@ import pyarrow as pa
 
 from ...errors import ModelRefused, install
 from ..artifacts import LIMIT
-from ..casts import is_text
+from ..casts import castable
 from ..interface import Signature
-from ..packing import Matrix, Packer, column_of, zeros
-from .columns import Part, Pick, choose_outputs, described, name_inputs, one_a_row, pick, vector
-
-TRIALS = (2, 3)  # rows: of one number alone an array a target could pass for an array a row
+from ..packing import Matrix, Packer, column_of
+from ..trial import ROWS, require_rowwise, rows_to_try
+from .categories import Categories
+from .columns import Part, Pick, choose_outputs, described, name_inputs, pick, vector, width
+from .estimators import boosted, seen_values
 
 # Compiled parts of scikit-learn's trees that skops does not know: arrays of numbers, no code.
 KNOWN = frozenset({"sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree"})
@@ -47,21 +49,23 @@ class _Estimators:
         raise NotImplementedError
 
     def inspect(self, artifact: Path, *, inputs: pa.Schema | None, outputs: list[str]) -> Signature:
-        estimator = self.open(artifact)
-        reads = _reads(estimator, inputs)
-        parts, answers = _trial(estimator, reads)
-        picks = choose_outputs(parts, outputs)
-        columns = [column_of(pick(list(answers.values())[p.part], p.place)) for p in picks]
-        return Signature(reads, pa.schema([(p.name, c.type) for p, c in zip(picks, columns, strict=True)]))
+        fitted = Fitted(self.open(artifact))
+        reads = _reads(fitted, inputs)
+        rows = rows_to_try(reads, fitted.known(reads))
+        answers = fitted.trial(rows)
+        picks = choose_outputs(_parts(answers), outputs)
+        columns = [column_of(pick(answers[p.part].values, p.place)) for p in picks]
+        signature = Signature(reads, pa.schema([(p.name, c.type) for p, c in zip(picks, columns, strict=True)]))
+        require_rowwise(SklearnModel(fitted, signature, answers, picks), rows)
+        return signature
 
     def load(self, artifact: Path, signature: Signature) -> SklearnModel:
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(1)
-        estimator = self.open(artifact)
-        parts, answers = _trial(estimator, signature.inputs)
-        picks = choose_outputs(parts, signature.outputs.names)
-        return SklearnModel(estimator, signature, list(answers), picks)
+        fitted = Fitted(self.open(artifact))
+        answers = fitted.trial(rows_to_try(signature.inputs, fitted.known(signature.inputs)))
+        return SklearnModel(fitted, signature, answers, choose_outputs(_parts(answers), signature.outputs.names))
 
 
 class SkopsRuntime(_Estimators):
@@ -124,17 +128,88 @@ class PickleRuntime(_Estimators):
             raise ModelRefused(f"the pickle does not load: {described(artifact, error)}") from error
 
 
-class SklearnModel:
-    def __init__(self, estimator: Any, signature: Signature, methods: list[str], picks: list[Pick]) -> None:
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a method answered, one row a row. ``targets``: how many things are predicted at once."""
+
+    method: str
+    values: Matrix
+    targets: int
+
+
+class Fitted:
+    """An estimator and how it is asked: by a frame where it knows its columns' names, else by a matrix."""
+
+    def __init__(self, estimator: Any) -> None:
+        """Raises ``ModelRefused`` for what is no estimator, or one whose categories cannot be told."""
+        if not hasattr(estimator, "n_features_in_") or not hasattr(estimator, "predict"):
+            raise ModelRefused(f"the file holds a {type(estimator).__name__}, not a fitted estimator with predict")
+        self.count = int(estimator.n_features_in_)
         self._estimator = estimator
+        self._boosted = boosted(estimator)
+        self.names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+        self.categories = Categories() if self._boosted is None else self._boosted
+        self._pack = Packer(np.float64)
+
+    @property
+    def by_name(self) -> bool:
+        return bool(self.names) and self._boosted is None
+
+    def known(self, reads: pa.Schema) -> dict[str, pa.Array]:
+        """Values that its columns were fitted on."""
+        if self.categories.values:
+            return self.categories.known(reads)
+        if not self.by_name or pa.types.is_fixed_size_list(reads.types[0]):
+            return {}
+        own = dict(zip(self.names, reads.names, strict=True))
+        found = {own[n]: v for n, v in seen_values(self._estimator, self.names).items() if n in own}
+        return {name: values for name, values in found.items() if castable(values.type, reads.field(name).type)}
+
+    def trial(self, rows: pa.RecordBatch) -> list[Answered]:
+        """What each of its methods answers to a few rows: the label or value, then the probabilities."""
+        methods = ["predict", "predict_proba"] if hasattr(self._estimator, "predict_proba") else ["predict"]
+        try:
+            given = self.given(rows)
+            return [self.ask(method, given) for method in methods]
+        except ModelRefused:
+            raise
+        except Exception as error:  # an estimator may raise anything
+            first = (str(error) or type(error).__name__).splitlines()[0][:300]
+            example = f"{rows.slice(0, 1).to_pylist()[0]!r:.200}"
+            raise ModelRefused(
+                f"the model failed on a trial of {rows.num_rows} rows such as {example}: {first}; "
+                "if no made-up row will do, register a Python file that holds it"
+            ) from error
+
+    def given(self, rows: pa.RecordBatch) -> Any:
+        if not self.by_name or pa.types.is_fixed_size_list(rows.schema.types[0]):
+            return self._pack(self.categories.coded(rows))
+        import polars as pl
+
+        frame = pl.DataFrame(pl.from_arrow(rows))
+        return frame.rename(dict(zip(frame.columns, self._estimator.feature_names_in_, strict=True)))
+
+    def ask(self, method: str, given: Any) -> Answered:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of feature names, at every batch
+            answer = getattr(self._estimator, method)(given)
+        if isinstance(answer, list):  # of several targets: the probabilities of each
+            return Answered(method, np.concatenate([np.asarray(part) for part in answer], axis=1), len(answer))
+        values: Matrix = np.asarray(answer)
+        return Answered(method, values, values.shape[1] if method == "predict" and values.ndim > 1 else 1)
+
+
+class SklearnModel:
+    def __init__(self, fitted: Fitted, signature: Signature, methods: list[Answered], picks: list[Pick]) -> None:
+        self._fitted = fitted
         self._signature = signature
-        self._methods = methods
+        self._methods = [answered.method for answered in methods]
         self._used = sorted({p.part for p in picks})
         self._picks = picks
 
     def predict(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        given = _given(self._estimator, rows)
-        answers = {n: _call(self._estimator, self._methods[n], given) for n in self._used}
+        given = self._fitted.given(rows)
+        answers = {n: self._fitted.ask(self._methods[n], given).values for n in self._used}
         columns = [column_of(pick(answers[p.part], p.place)) for p in self._picks]
         return pa.RecordBatch.from_arrays(columns, names=self._signature.outputs.names)
 
@@ -156,76 +231,29 @@ def _skops_bytes(artifact: Path) -> bytes:
     return data
 
 
-def _reads(estimator: Any, offer: pa.Schema | None) -> pa.Schema:
-    count = getattr(estimator, "n_features_in_", None)
-    if count is None or not hasattr(estimator, "predict"):
-        raise ModelRefused(f"the file holds a {type(estimator).__name__}, not a fitted estimator with predict")
-    if count > 1 and (field := vector(offer, count)) is not None:
+def _reads(fitted: Fitted, offer: pa.Schema | None) -> pa.Schema:
+    count = fitted.count
+    if count > 1 and not fitted.categories.values and (field := vector(offer, count)) is not None:
         return pa.schema([(field.name, pa.list_(pa.float64(), count))])
-    named = [str(n) for n in getattr(estimator, "feature_names_in_", ())]
-    reads = name_inputs(offer, named, [pa.float64()] * count)
-    if not named or offer is None:
+    reads = name_inputs(offer, fitted.names, fitted.categories.kinds(count))
+    if not fitted.by_name or offer is None:
         return reads
     # Fitted on a frame: columns may be texts; what the source has is what it reads.
     kinds = [offer.field(n).type if offer.field(n).type != pa.null() else pa.float64() for n in reads.names]
     return pa.schema(list(zip(reads.names, kinds, strict=True)))
 
 
-def _trial(estimator: Any, reads: pa.Schema) -> tuple[list[Part], dict[str, Matrix]]:
-    """What the estimator answers by each of its methods: the label or value, then the probabilities."""
-    methods = ["predict", "predict_proba"] if hasattr(estimator, "predict_proba") else ["predict"]
-    try:
-        trials = {rows: _answers(estimator, methods, _given(estimator, zeros(reads, rows))) for rows in TRIALS}
-    except Exception as error:  # an estimator may raise anything
-        if not any(map(is_text, reads.types)):
-            first = (str(error) or type(error).__name__).splitlines()[0][:300]
-            raise ModelRefused(f"the model failed on a trial of a few rows of zeros: {first}") from error
-        # An encoder may refuse texts that it was not fitted on, and the empty one is such a text.
-        trials = {rows: _fitted(estimator, rows) for rows in TRIALS}
-    first_trial = trials[TRIALS[0]]
-    by_method = {method: {rows: found[method] for rows, found in trials.items()} for method in first_trial}
-    return [_part(method, answers, label_too=len(by_method) > 1) for method, answers in by_method.items()], first_trial
-
-
-def _answers(estimator: Any, methods: list[str], given: Any) -> dict[str, Matrix]:
-    return {method: _call(estimator, method, given) for method in methods}
-
-
-def _fitted(estimator: Any, rows: int) -> dict[str, Matrix]:
-    """Answers of the shape and type that the fitted attributes tell of."""
-    classes = getattr(estimator, "classes_", None)
-    if isinstance(classes, list) or getattr(estimator, "n_outputs_", 1) > 1:
-        raise ModelRefused("what a model of several targets answers cannot be told from texts: answer one target each")
-    if classes is None or not hasattr(estimator, "predict_proba"):
-        return {"predict": np.zeros(rows) if classes is None else classes[:1].repeat(rows)}
-    return {"predict": classes[:1].repeat(rows), "predict_proba": np.zeros((rows, len(classes)))}
-
-
-def _part(method: str, trials: dict[int, Matrix], *, label_too: bool) -> Part:
-    """A label is what is no number, and what ``predict`` answers beside probabilities."""
-    is_number = trials[TRIALS[0]].dtype.kind in "fiu"
-    label = not is_number or (label_too and method == "predict")
-    return Part(method, one_a_row(trials), label=label, shares=method == "predict_proba")
-
-
-def _given(estimator: Any, rows: pa.RecordBatch) -> Any:
-    if hasattr(estimator, "feature_names_in_") and not pa.types.is_fixed_size_list(rows.schema.types[0]):
-        import polars as pl
-
-        frame = pl.DataFrame(pl.from_arrow(rows))
-        return frame.rename(dict(zip(frame.columns, estimator.feature_names_in_, strict=True)))
-    return Packer(np.float64)(rows)
-
-
-def _call(estimator: Any, method: str, given: Any) -> Matrix:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of feature names, at every batch
-        answer = getattr(estimator, method)(given)
-    if isinstance(answer, list) and answer and np.ndim(answer[0]) == 2:
-        # Of several targets the probabilities are a list of arrays, one a target: beside each other they are one a row.
-        return np.concatenate(answer, axis=1)
-    made: Matrix = np.asarray(answer)
-    return made
+def _parts(answers: list[Answered]) -> list[Part]:
+    label_first = len(answers) > 1
+    return [
+        Part(
+            answered.method,
+            width(answered.values, ROWS),
+            label=answered.values.dtype.kind not in "fiu" or (label_first and n == 0),
+            classes=answered.method == "predict_proba" and answered.targets == 1,
+        )
+        for n, answered in enumerate(answers)
+    ]
 
 
 def save(estimator: Any) -> bytes:

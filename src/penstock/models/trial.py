@@ -1,0 +1,140 @@
+"""Rows made up to try a model with at registration: does it answer several rows as it answers each alone?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import InputInvalid, ModelRefused
+from .casts import is_list
+from .interface import Model
+from .packing import Matrix, zeros
+
+COUNTS = (2, 3, 7, 64)
+ROWS = 5
+CLOSE = 1e-3
+"""Of the column's scale. Libraries sum in another order for another number of rows; what is mixed up is further off."""
+
+Known = Mapping[str, pa.Array]
+"""Values that a column is sure to be read with, by its name."""
+
+
+def rows_to_try(schema: pa.Schema, known: Known | None = None) -> pa.RecordBatch:
+    """A row of zeros and others, always the same ones; known values where there are any."""
+    known = known or {}
+    columns = [_column(f.type, n, known.get(f.name)) for n, f in enumerate(schema)]
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
+
+
+def _column(kind: pa.DataType, nth: int, known: pa.Array | None) -> pa.Array:
+    if known is not None and len(known):
+        places = (np.arange(ROWS) + nth) % len(known)
+        return known.take(pa.array(places)).cast(kind)
+    if pa.types.is_fixed_size_list(kind):
+        values = _column_of(kind.value_type, ROWS * kind.list_size, nth)
+        return pa.FixedSizeListArray.from_arrays(values, type=kind)
+    return _column_of(kind, ROWS, nth)
+
+
+def _column_of(kind: pa.DataType, count: int, seed: int) -> pa.Array:
+    chosen = np.random.default_rng(seed)
+    if pa.types.is_floating(kind):
+        values = chosen.normal(size=count) * 3
+        values[: max(1, count // ROWS)] = 0
+        return pa.array(values.astype(np.float32).astype(np.float64)).cast(kind)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return pa.array(chosen.integers(0, 2, count).astype(np.int8)).cast(kind)
+    return zeros(pa.schema([("x", kind)]), count).column(0)
+
+
+def require_rowwise(model: Model, rows: pa.RecordBatch, *, must: bool = True) -> None:
+    """Raises ``ModelRefused`` when what the model answers to several of these rows is not what it answers to each.
+
+    A row that it cannot answer alone proves nothing and is left out; ``must``: one at least has to be answered. A
+    model that answers the same row twice with other values is only held to the number of rows.
+    """
+    alone, failed = _alone(model, rows)
+    if not alone:
+        if must and failed is not None:
+            raise ModelRefused(f"the model failed on a trial of one row: {_first_line(failed)}")
+        return
+    places = sorted(alone)
+    same = not _differs(_asked(model, rows.slice(places[0], 1), 1), alone[places[0]])
+    for count in COUNTS:
+        chosen = [places[(3 * n + count) % len(places)] for n in range(count)]
+        answer = _asked(model, rows.take(pa.array(chosen)), count)
+        wanted = pa.Table.from_batches([alone[place] for place in chosen]).combine_chunks().to_batches()[0]
+        if same and (where := _differs(answer, wanted)):
+            raise ModelRefused(
+                f"the model answers a row of {count} otherwise than the same row alone ({where}): "
+                "an answer must depend on its row alone"
+            )
+
+
+def _alone(model: Model, rows: pa.RecordBatch) -> tuple[dict[int, pa.RecordBatch], Exception | None]:
+    answers: dict[int, pa.RecordBatch] = {}
+    failed: Exception | None = None
+    for place in range(rows.num_rows):
+        try:
+            answer = model.predict(rows.slice(place, 1))
+        except Exception as error:  # a model may raise anything
+            failed = failed or error
+            continue
+        _require_count(answer, 1)
+        answers[place] = answer
+    return answers, failed
+
+
+def _asked(model: Model, rows: pa.RecordBatch, count: int) -> pa.RecordBatch:
+    try:
+        answer = model.predict(rows)
+    except InputInvalid:
+        raise
+    except Exception as error:  # a model may raise anything
+        raise ModelRefused(
+            f"the model answers one row and failed on a trial of {count}: {_first_line(error)}; "
+            "it must take any number of rows (in ONNX: a batch dimension that is free)"
+        ) from error
+    _require_count(answer, count)
+    return answer
+
+
+def _require_count(answer: pa.RecordBatch, count: int) -> None:
+    if answer.num_rows != count:
+        raise ModelRefused(
+            f"the model answered a trial of {count} rows with {answer.num_rows}: one answer a row is needed"
+        )
+
+
+def _differs(answer: pa.RecordBatch, wanted: pa.RecordBatch) -> str:
+    """Where, in words; empty: nowhere."""
+    for name, found, alone in zip(answer.schema.names, answer.columns, wanted.columns, strict=True):
+        if len(rows := np.flatnonzero(_unlike(found, alone))):
+            row = int(rows[0])
+            return f"'{name}' of row {row} is {found[row].as_py()!r:.60} among others, {alone[row].as_py()!r:.60} alone"
+    return ""
+
+
+def _unlike(found: pa.Array, alone: pa.Array) -> Matrix:
+    if found.type != alone.type or not (pa.types.is_floating(found.type) or is_list(found.type)):
+        return np.array([a != b for a, b in zip(found.to_pylist(), alone.to_pylist(), strict=True)], np.bool_)
+    if is_list(found.type):
+        pairs = zip(found, alone, strict=True)
+        return np.array([a != b and _lists_unlike(a.values, b.values) for a, b in pairs], np.bool_)
+    left, right = (column.to_numpy(zero_copy_only=False) for column in (found, alone))
+    finite = np.abs(right[np.isfinite(right)])
+    scale = float(finite.max()) if len(finite) else 0.0
+    close: Matrix = np.isclose(left, right, rtol=CLOSE, atol=CLOSE * 1e-3 * scale, equal_nan=True)
+    return ~close
+
+
+def _lists_unlike(left: pa.Array | None, right: pa.Array | None) -> bool:
+    if left is None or right is None or len(left) != len(right):
+        return True
+    return bool(_unlike(left, right).any())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
