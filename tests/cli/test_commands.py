@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -99,6 +101,33 @@ def test_tail(server: Server) -> None:
     assert len(everything) >= 3 and lines(run(server, "tail", "readings", "--from", "1000000")) == []
 
 
+def test_tail_the_last(server: Server) -> None:
+    run(server, "publish", "-", "readings", given="".join(f'{{"n": {n}, "x": 1}}\n' for n in range(5_000, 5_020)))
+    found = lines(run(server, "tail", "readings", "-n", "3"))
+    assert [event["data"]["n"] for event in found] == sorted(event["data"]["n"] for event in found)  # type: ignore[index]
+    assert len(found) == 3 and all(event["data"]["n"] >= 5_000 for event in found)  # type: ignore[index]
+    everything = lines(run(server, "tail", "readings"))
+    assert len(lines(run(server, "tail", "readings", "-n", "1000000"))) == len(everything)
+    assert lines(run(server, "tail", "readings", "-n", "0")) == []
+    assert run(server, "tail", "readings", "-n", "3", "--from", "1").exit_code == 2
+
+
+def test_text_is_printed_as_it_is(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("n,x,straße\n1,2,ä\n")
+    done = run(server, "publish", str(tmp_path / "a.csv"), "readings", "--json")
+    assert done.exit_code == 0 and "'straße': left out" in done.stderr
+    from penstock.cli.show import lines as shown
+
+    assert "ä" in _printed(shown, "utf-8") and "\\u00e4" in _printed(shown, "latin-1")
+
+
+def _printed(shown: Callable[[list[dict[str, str]]], None], encoding: str) -> str:
+    raw = io.BytesIO()
+    with contextlib.redirect_stdout(io.TextIOWrapper(raw, encoding=encoding, write_through=True)):
+        shown([{"text": "ä"}])
+        return raw.getvalue().decode(encoding)
+
+
 def test_topics_and_groups(server: Server) -> None:
     found = lines(run(server, "topics", "--json"))
     assert {"readings", "features", "doubles", "penstock.dead", "penstock.system"} == {t["name"] for t in found}
@@ -122,6 +151,8 @@ def test_models(server: Server, tmp_path: Path) -> None:
     assert run(server, "models", "alias", "double", "champion", "1", "--expected", "2").exit_code == 0
     assert "champion → 1" in run(server, "models", "list").stdout
     assert "mae=1.5" in run(server, "models", "versions", "double").stdout
+    exported = lines(run(server, "models", "versions", "double", "--json"))
+    assert exported[1]["digest"] == trust.removeprefix("sha256:") and exported[1]["metrics"] == {"mae": 1.5}
     assert run(server, "models", "promote", "double", "9").exit_code == 1
     assert run(server, "models", "register", "double", str(file), "--metric", "mae").exit_code == 2
 

@@ -23,28 +23,63 @@ File = Annotated[
 TopicName = Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")]
 From = Annotated[int | None, typer.Option("--from", help="The first offset wanted; without it and -f: 0.", min=0)]
+Separator = Annotated[str, typer.Option(help="What separates the fields of a .csv file, such as ';' or tab.")]
+DateFormat = Annotated[
+    str, typer.Option(help="How a .csv file writes dates and times, such as %d.%m.%Y; without it ISO 8601.")
+]
+Last = Annotated[int | None, typer.Option("-n", "--last", help="Begin with the last so many.", min=0, max=1_000_000)]
 Limit = Annotated[int | None, typer.Option(help="Events at most.", min=1)]
 
 
-def publish(file: File, topic: TopicName, url: Url = URL, as_json: Json = False) -> None:
-    """Append a file's events to a topic; when it ends, they are on disk."""
+def publish(
+    file: File,
+    topic: TopicName,
+    url: Url = URL,
+    separator: Separator = ",",
+    date_format: DateFormat = "",
+    as_json: Json = False,
+) -> None:
+    """Append a file's events to a topic; when it ends, they are on disk.
+
+    The columns of a .csv file are read as the topic's type says; those that the topic lacks are left out, and told.
+    """
     from ..client.connection import connect
 
     with connect(url) as server:
-        count = sum(_publish(server, topic, _from_stdin()) if file == "-" else _publish(server, topic, [_read(file)]))
+        if file == "-":
+            parts: Iterator[Rows] | list[Rows] = _from_stdin()
+        elif Path(file).suffix.lower() == ".csv":
+            parts = [_csv(server, Path(file), topic, separator, date_format)]
+        else:
+            parts = [_read(file)]
+        count = sum(_publish(server, topic, parts))
     _say_count(count, topic, as_json)
 
 
-def tail(topic: TopicName, url: Url = URL, follow: Follow = False, start: From = None, limit: Limit = None) -> None:
+def tail(
+    topic: TopicName,
+    url: Url = URL,
+    follow: Follow = False,
+    start: From = None,
+    last: Last = None,
+    limit: Limit = None,
+) -> None:
     """Print a topic's events, one JSON object a line."""
-    from itertools import islice
+    from itertools import chain, islice
 
     from ..client.connection import connect
     from .show import lines
 
+    if last is not None and start is not None:
+        raise typer.BadParameter("-n counts from the end and --from from the beginning: give one of them")
     first = 0 if start is None and not follow else start
     with connect(url) as server:
-        lines(islice(server.tail(topic, follow=follow, start=first), limit))
+        if last is None:
+            lines(islice(server.tail(topic, follow=follow, start=first), limit))
+            return
+        end = server.end(topic)
+        before = server.last(topic, last, end)
+        lines(islice(chain(before, server.tail(topic, start=end) if follow else ()), limit))
 
 
 def topics(url: Url = URL, as_json: Json = False) -> None:
@@ -97,6 +132,17 @@ def _from_stdin() -> Iterator[Rows]:
         yield held
 
 
+def _csv(server: Client, path: Path, topic: str, separator: str, date_format: str) -> Rows:
+    from ..errors import PenstockError
+    from .csv_file import Form, read_csv
+
+    form = Form("\t" if separator in ("\\t", "tab") else separator, date_format)
+    try:
+        return read_csv(path, topic, server.schema(topic), form, lambda told: print(told, file=sys.stderr))
+    except OSError as error:
+        raise PenstockError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
 def _read(name: str) -> Rows:
     """Raises ``PenstockError`` for a file that is not what its name says."""
     import polars as pl
@@ -110,8 +156,6 @@ def _read(name: str) -> Rows:
                 return _json(path.read_bytes())
             case ".ndjson" | ".jsonl":
                 return _ndjson(path.read_bytes())
-            case ".csv":
-                return pl.read_csv(path, try_parse_dates=True)
             case ".parquet":
                 return pl.read_parquet(path)
             case ".arrow" | ".feather" | ".ipc":
@@ -119,7 +163,7 @@ def _read(name: str) -> Rows:
     except OSError as error:
         raise PenstockError(f"{name} cannot be read: {error.strerror or error}") from None
     except (ValueError, pl.exceptions.PolarsError) as error:
-        raise PenstockError(f"{name} is not a {kind} file: {error}") from None
+        raise PenstockError(f"{name} is not a {kind} file: {str(error).splitlines()[0]}") from None
     raise PenstockError(f"{name}: what kind of file is it? There are .json, .ndjson, .csv, .parquet and .arrow")
 
 

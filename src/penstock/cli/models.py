@@ -50,7 +50,7 @@ def versions(model: Name, url: Url = URL, as_json: Json = False) -> None:
 
     with connect(url) as server:
         found = server.model(model)
-    shown = [_version(v, found) for v in found["versions"]]
+    shown = [_version(v, found) | (v if as_json else {}) for v in found["versions"]]
     names = ["version", "aliases", "scored_by", "runtime", "registered", "metrics", "digest"]
     rows("versions", names, shown, as_json=as_json)
     if not as_json:

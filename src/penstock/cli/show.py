@@ -29,8 +29,13 @@ def rows(title: str, columns: Sequence[str], found: Iterable[Mapping[str, Any]],
 
 def lines(found: Iterable[Mapping[str, Any]]) -> None:
     for entry in found:
-        sys.stdout.write(json.dumps(entry, default=str) + "\n")
+        sys.stdout.write(json.dumps(entry, default=str, ensure_ascii=not _takes_unicode()) + "\n")
         sys.stdout.flush()
+
+
+def _takes_unicode() -> bool:
+    """Text as it is, where what reads it can: a terminal or a file in another encoding gets escapes."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf8sig")
 
 
 @contextmanager

@@ -134,11 +134,43 @@ class Client:
             return pl.DataFrame()
         return pl.DataFrame(pl.from_arrow(pa.concat_tables(tables, promote_options="default")))
 
-    def tail(self, topic: str, *, follow: bool = True, start: int | None = None) -> Iterator[dict[str, Any]]:
+    def last(self, topic: str, count: int, end: str | None = None) -> list[dict[str, Any]]:
+        """The last so many events before ``end`` (see ``end``; without it before now), as ``tail`` gives them.
+
+        In the order in which they were appended in a partition, and by their times between partitions.
+        """
+        found: list[dict[str, Any]] = []
+        ends = dict(part.split(":") for part in (end or self.end(topic)).split(","))
+        for state in self._sender.get(f"/topics/{topic}")["partitions"]:
+            found += self._before(topic, state, int(ends.get(str(state["partition"]), state["end"])), count)
+        found.sort(key=lambda event: event["time"])  # stable: a partition's order stays where times are equal
+        return found[-count:] if count else []
+
+    def _before(self, topic: str, state: Mapping[str, int], end: int, count: int) -> list[dict[str, Any]]:
+        """A partition's last events. Positions have gaps, so it looks ever further back until it has enough."""
+        reach = count
+        while True:
+            first = max(end - reach, state["earliest"])
+            found = [e for e in self._between(topic, state["partition"], first) if e["offset"] < end]
+            if len(found) >= count or first <= state["earliest"]:
+                return found[-count:] if count else []
+            reach *= 8
+
+    def _between(self, topic: str, partition: int, first: int) -> Iterator[dict[str, Any]]:
+        at = str(first)
+        while True:
+            params = {"partition": str(partition), "offset": at, "limit": str(PAGE)}
+            answer = self._sender.send("GET", f"/topics/{topic}/events", headers={"accept": NDJSON}, params=params)
+            lines, at = answer.content.splitlines(), answer.headers[NEXT]
+            if not lines:
+                return
+            yield from map(msgspec.json.decode, lines)
+
+    def tail(self, topic: str, *, follow: bool = True, start: int | str | None = None) -> Iterator[dict[str, Any]]:
         """Events one by one, as the JSON door gives them: ``{"partition", "offset", "time", "data", …}``.
 
-        ``start`` as for ``read``; None: what is published from now on. With ``follow`` it never ends by itself.
-        Raises ``NotFound``.
+        ``start`` as for ``read``, or what ``end`` said; None: what is published from now on. With ``follow`` it never
+        ends by itself. Raises ``NotFound``.
 
         >>> next(server.tail("payments", follow=False, start=0))["data"]["id"]
         'p1'
