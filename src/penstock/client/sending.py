@@ -27,6 +27,7 @@ CODES: dict[str, Callable[[str], PenstockError]] = {
     "model_refused": errors.ModelRefused,
     "schema_changed": errors.SchemaChanged,
     "log_full": errors.LogFull,
+    "log_gone": errors.LogGone,
     "log_unreachable": errors.LogUnreachable,
     "log_refused": errors.LogRefused,
     "store_unreachable": errors.StoreUnreachable,

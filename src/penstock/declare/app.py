@@ -27,7 +27,19 @@ MAX_PARTITIONS = 4_096
 
 
 class App:
-    """An event-driven system in one file. ``parts`` is what was declared, ``file`` where."""
+    """An event-driven system in one file. ``parts`` is what was declared, ``file`` where.
+
+    Declaring executes nothing: ``penstock check`` draws what was declared, ``penstock run`` runs it. ``name`` is 1 to
+    249 letters, digits, ``-``, ``_`` and ``.``. Every method raises ``DeclarationError``, with file, line and what to
+    write instead, for what could not run.
+
+    >>> app = ps.App("shop")
+    >>> orders = app.topic("orders", Order, key="id", retain="7d")
+    >>> large = app.topic("large", Order)
+    >>> @app.on(orders, to=large)
+    ... def only_large(order: Order) -> Order | None:
+    ...     return order if order.amount > 100 else None
+    """
 
     def __init__(self, name: str) -> None:
         self.name = checked_name(name, "an app")
@@ -81,6 +93,10 @@ class App:
         column whose equal values stay in order (None: the parent's key). ``retain`` and ``retain_bytes`` bound what
         is kept (None: for ever); ``dedupe`` drops a (source, id) published again within that time. ``encoding`` is that
         of records on Kafka: "json", one an event, where other clients write or read them; else "arrow", one a batch.
+        Raises ``DeclarationError``.
+
+        >>> app.topic("clicks", partitions=8, retain="1d").name
+        'clicks'
         """
         if not (key is None or isinstance(key, str)):
             raise refused(f"key={key!r} must be the name of a column")
@@ -99,7 +115,14 @@ class App:
         return topic
 
     def resource(self, fn: Callable[P, Iterator[S]]) -> Callable[P, Iterator[S]]:
-        """A generator function that yields one S: made once per worker, closed at its end, given by type."""
+        """A generator function that yields one S: made once per worker, closed at its end, given by type.
+
+        Raises ``DeclarationError``.
+
+        >>> @app.resource
+        ... def rates(path: str = ps.env("RATES", "rates.parquet")) -> Iterator[Rates]:
+        ...     yield Rates(pl.read_parquet(path))
+        """
         if not inspect.isgeneratorfunction(fn):
             raise refused(f"{_called(fn)} must yield what it provides; write 'def ...(...) -> Iterator[T]: yield ...'")
         self.parts.resources.append(ResourcePart(fn, _hints(fn), _place_of(fn)))
@@ -120,6 +143,9 @@ class App:
         ``artifact``, a path relative to this file, seeds version 1. ``outputs`` names the columns that the model
         answers with; ``inputs`` those it reads, in its order, where the artifact does not name them. An artifact that
         executes code when loaded (pickle, joblib) needs ``trust="sha256:..."`` of exactly that file.
+        Raises ``DeclarationError``.
+
+        >>> risk = app.model("risk", "risk.onnx", inputs=["amount", "abroad"], outputs=["risk"])
         """
         model = Model(
             checked_name(name, "a model"),
@@ -186,6 +212,13 @@ class App:
         DataFrame or a RecordBatch. Other parameters are injected by type. ``name`` (default: the function's) is the
         stage and the consumer group; ``start`` serves a group without a position; ``where`` is SQL over the fields of
         a system event; ``timeout`` bounds one call; ``concurrency`` is for ``async`` functions.
+
+        A function of a batch is given the column ``_row``; a result with other rows must carry it on, so that each row
+        keeps its parent. Raises ``DeclarationError``.
+
+        >>> @app.on(orders, to=large, name="twice-as-large", retry=ps.Retry(attempts=5), timeout="30s")
+        ... def double(rows: pl.DataFrame) -> pl.DataFrame:
+        ...     return rows.with_columns(amount=pl.col("amount") * 2)
         """
         system = isinstance(source, type) and issubclass(source, SystemEvent) and source is not SystemEvent
         if not system and not isinstance(source, Topic):
@@ -221,6 +254,10 @@ class App:
         """Score every event of ``source``; the target gets the columns ``keep`` of it and the model's outputs.
 
         ``name`` (default: the target's) is the stage and the consumer group; ``timeout`` bounds one call of the model.
+        Raises ``DeclarationError``.
+
+        >>> risk = app.model("order-risk", outputs=["score"])
+        >>> app.score(orders, risk, to=app.topic("risks"), keep=["id"])
         """
         if not isinstance(source, Topic):
             raise refused(f"app.score takes a topic, not {source!r}{_instead(source)}")

@@ -12,7 +12,11 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[E]):
-    """One event with its envelope, for functions that ask for ``ps.Event[Departure]``."""
+    """One event with its envelope, for functions that ask for ``ps.Event[Departure]``.
+
+    ``id``, ``type``, ``source``, ``subject`` and ``time`` are the CloudEvents attributes; ``topic``, ``partition`` and
+    ``offset`` say where it is, ``key`` what keeps its order; ``data`` is the event itself.
+    """
 
     id: str
     type: str
@@ -34,7 +38,10 @@ class SystemEvent:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
-        """From the event's JSON object; members that this class does not name are left out."""
+        """From the event's JSON object; members that this class does not name are left out.
+
+        Raises ``TypeError`` when one that it does name is missing.
+        """
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
 
 
@@ -64,4 +71,5 @@ class ModelPromoted(SystemEvent):
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
+        """From the event's JSON object. Raises ``KeyError`` when a member is missing."""
         return cls(data["model"], data["alias"], data["to"], data.get("from"), data["epoch"])

@@ -40,25 +40,35 @@ class ModelDesk(Protocol):
 
 
 class Loaded:
-    """One version of a model, ready to score."""
+    """One version of a model, ready to score, as ``Models.load`` gives it. ``ref`` is what was asked for."""
 
     def __init__(self, ref: str, predictor: Predictor) -> None:
         self.ref = ref
         self._predictor = predictor
 
     def predict(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The model's output columns for these rows, in order; columns that the model does not read are ignored."""
+        """The model's output columns for these rows, in order; columns that the model does not read are ignored.
+
+        Raises ``ModelRefused`` for rows that do not fit it, ``PredictionInvalid`` for an answer that does not, and what
+        the model raises.
+        """
         return self._predictor(rows)
 
 
 class Models:
-    """The registry, for a function that asks for ``models: ps.Models``."""
+    """The registry, for a function that asks for ``models: ps.Models``.
+
+    >>> @app.on(ps.ModelRegistered, where="model = 'risk'", timeout="1h")
+    ... def evaluate(new: ps.ModelRegistered, models: ps.Models) -> None:
+    ...     if new.metrics["mae"] < 12:
+    ...         models.promote("risk", new.version)
+    """
 
     def __init__(self, desk: ModelDesk) -> None:
         self._desk = desk
 
     def load(self, ref: str) -> Loaded:
-        """``"fraud@champion"`` or ``"fraud/20"``. Raises ``NotFound``."""
+        """``"fraud@champion"`` or ``"fraud/20"``. Raises ``NotFound``, ``DeclarationError`` for another spelling."""
         if not _REF.fullmatch(ref):
             raise DeclarationError(f"{ref!r} is no reference to a model; write 'NAME@ALIAS' or 'NAME/VERSION'")
         return Loaded(ref, self._desk.load(ref))
@@ -73,6 +83,9 @@ class Models:
     ) -> int:
         """Register a new version of a model and return its number. Raises ``ModelRefused``.
 
+        ``artifact``: the path of a file, or an object of a library that Penstock writes as one (an ONNX graph, a
+        LightGBM booster, a scikit-learn estimator).
+
         If the event is handled again after a crash, the version made the first time is answered.
         """
         return self._desk.register(name, artifact, dataset_id=dataset_id, metrics=dict(metrics or {}))
@@ -81,9 +94,10 @@ class Models:
         """Point an alias to a version, together with the commit of this event.
 
         With ``expected`` only if the alias points there then; otherwise the command is refused in ``penstock.system``.
+        Raises nothing here: a version that is not there is refused there too.
         """
         self._desk.set_alias(name, alias, version, expected=expected)
 
     def promote(self, name: str, version: int) -> None:
-        """Make a version the champion, together with the commit of this event."""
+        """Make a version the champion, together with the commit of this event. Raises nothing, as ``set_alias``."""
         self.set_alias(name, "champion", version)

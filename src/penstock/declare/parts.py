@@ -16,12 +16,13 @@ Encoding = Literal["arrow", "json"]
 
 
 class Source(Generic[E]):
-    """Where events of E come from."""
+    """Where events of E come from: what ``App.on`` and ``App.score`` take. A ``Topic`` is one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Topic(Source[E]):
-    """A named, durable stream of events of E. Durations are in microseconds; None means no limit."""
+    """A named, durable stream of events of E: what ``App.topic`` returns. Durations are in microseconds; None means no
+    limit."""
 
     name: str
     type: type[E] | None = None
@@ -36,7 +37,7 @@ class Topic(Source[E]):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model by name; which version scores is the registry's to say."""
+    """A model by name, as ``App.model`` declares it; which version scores is the registry's to say."""
 
     name: str
     outputs: tuple[str, ...]

@@ -65,7 +65,13 @@ def refused(message: str) -> DeclarationError:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a row that fails alone is tried, and for how long at most (default: ``PENSTOCK_POISON_AFTER``)."""
+    """How often a row that fails alone is tried, and for how long at most (default: ``PENSTOCK_POISON_AFTER``).
+
+    Raises ``DeclarationError`` for fewer than one attempt and for what is no duration.
+
+    >>> ps.Retry(attempts=5, ttl="1h").ttl_seconds
+    3600.0
+    """
 
     attempts: int = 3
     ttl: Duration | None = None
@@ -77,16 +83,15 @@ class Retry:
 
     @property
     def ttl_seconds(self) -> float | None:
+        """``ttl`` in seconds."""
         return None if self.ttl is None else seconds(self.ttl, "ttl")
 
 
 class Ref(str):
     """A value that the environment gives when the app starts; until then it reads ``env:NAME`` or ``secret:NAME``.
 
-    Written as a parameter's default, the parameter gets the value::
-
-        @app.resource
-        def client(url: str = ps.env("RISKS_URL")) -> Iterator[httpx.Client]: ...
+    Made by ``ps.env`` and ``ps.secret``. Written as the default of a resource's or a function's parameter, the
+    parameter gets the value.
     """
 
     kind: Literal["env", "secret"]
@@ -113,12 +118,25 @@ class Ref(str):
 
 
 def env(name: str, default: str | None = None) -> Ref:
-    """The environment variable ``name``, read when the app starts and never at import."""
+    """The environment variable ``name``, read when the app starts and never at import.
+
+    Without a ``default`` an app whose variable is not set does not start. Raises ``DeclarationError`` for what is no
+    name of one.
+
+    >>> ps.env("RISKS_URL", "http://127.0.0.1:9000")
+    ps.env('RISKS_URL')
+    """
     return Ref("env", _variable(name), default)
 
 
 def secret(name: str) -> Ref:
-    """Like ``env``, for what must never be shown: it has no default, and its repr only names it."""
+    """Like ``env``, for what must never be shown: it has no default, and its repr only names it.
+
+    Raises ``DeclarationError`` for what is no name of an environment variable.
+
+    >>> ps.secret("API_KEY")
+    ps.secret('API_KEY')
+    """
     return Ref("secret", _variable(name))
 
 

@@ -20,7 +20,8 @@ from .scalars import as_builtin
 
 
 def to_objects(rows: pa.RecordBatch, event_type: Any) -> list[Any]:
-    """An object of ``event_type`` a row; the envelope is left out. A JSON topic's rows are what their text holds.
+    """An object of ``event_type`` a row; the envelope is left out. Without a type each is a dict of its columns, or
+    what the text of a JSON topic holds.
 
     Raises ``InvalidEvent`` for a row that the type itself refuses (a Pydantic validator, ``__post_init__``).
     """
@@ -30,6 +31,8 @@ def to_objects(rows: pa.RecordBatch, event_type: Any) -> list[Any]:
     values = zip(*(column.to_pylist() for column in rows.columns), strict=True)
     names = rows.schema.names
     found = [dict(zip(names, row, strict=True)) for row in values]
+    if event_type is None:
+        return found
     if is_pydantic(event_type):
         return [_validated(row, event_type, at) for at, row in enumerate(found)]
     if is_typeddict(event_type):

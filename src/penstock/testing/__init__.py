@@ -25,8 +25,22 @@ _PLACES = {
     "run": "running",
 }
 
+__all__ = [
+    "DeadLetter",
+    "LogContract",
+    "ObjectsContract",
+    "Running",
+    "RuntimeContract",
+    "assert_rowwise",
+    "run",
+]
+
 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

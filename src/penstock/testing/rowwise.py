@@ -29,6 +29,12 @@ def assert_rowwise(
     after a mean over the frame, a sort, a shift or a deduplication. Floats may differ by ``rel_tol``: vectorised sums
     round differently. As in production each frame carries ``_row``, and a result with another number of rows must
     carry it on.
+
+    >>> def centred(rows: pl.DataFrame) -> pl.DataFrame:
+    ...     return rows.with_columns(x=pl.col("x") - pl.col("x").mean())
+    >>> testing.assert_rowwise(centred, pl.DataFrame({"x": [1.0, 2.0, 6.0]}))
+    Traceback (most recent call last):
+    AssertionError: column 'x' of row 0 is 0.0 in the first half, and -2.0 among all the others: it depends on the batch
     """
     whole = _answers(fn, frame, np.arange(frame.height), args, kwargs)
     for how, places in _pieces(frame.height, seed):

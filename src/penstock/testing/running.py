@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..batch import DEAD, Batch, Write
+from ..batch import DEAD, Batch, TopicSpec, Write
 from ..clock import ManualClock
 from ..declare.app import App
 from ..declare.parts import Topic
 from ..declare.planning.build import plan_of
 from ..declare.values import Duration, seconds
-from ..errors import PenstockError
+from ..errors import NotFound, PenstockError
 from ..log.memory import MemoryLog
 from ..models.artifacts import Artifacts
 from ..partition import key_text, split
@@ -55,7 +55,7 @@ class DeadLetter:
 
 
 class Running:
-    """An app under test. Nothing happens but in ``settle`` and ``advance``."""
+    """An app under test. Nothing happens but in ``settle`` and ``advance``; ``clock`` says what time it is there."""
 
     def __init__(self, composition: Composition, clock: ManualClock) -> None:
         self.clock = clock
@@ -64,11 +64,11 @@ class Running:
         self._turn = 0
 
     def publish(self, topic: Topic[E], *events: E) -> None:
-        """Append events of the topic's type, as a publisher's; no stage has run when it returns.
+        """Append events of the topic's type, or dicts of that shape, as a publisher's; no stage has run by then.
 
-        Raises ``InvalidEvent`` as the HTTP door would.
+        Raises ``InvalidEvent`` as the HTTP door would, ``NotFound`` for a topic that is not the app's.
         """
-        spec = self._composition.plan.topic(topic.name)
+        spec = self._spec(topic)
         rows = from_objects(events, spec.schema)
         keys = key_text(rows.column(spec.key)) if spec.key is not None else None
         self._turn += 1
@@ -88,14 +88,19 @@ class Running:
         raise PenstockError(f"still not settled after {ROUNDS} rounds; these stages go on: {', '.join(moved)}")
 
     def read(self, topic: Topic[E]) -> list[E]:
-        """Every event of the topic since the start, as objects of its type; by partition, and in order within one."""
+        """Every event of the topic since the start, as objects of its type; by partition, and in order within one.
+
+        Of a topic without a type they are dicts. Raises ``NotFound`` for a topic that is not the app's.
+        """
+        self._spec(topic)
         found: list[E] = []
         for batch in self._batches(topic.name):
             found += to_objects(batch.rows, topic.type)
         return found
 
     def dead(self, topic: Topic[Any]) -> list[DeadLetter]:
-        """The topic's events that went to the dead letters."""
+        """The topic's events that went to the dead letters. Raises ``NotFound`` for a topic that is not the app's."""
+        self._spec(topic)
         letters = [row for batch in self._batches(DEAD) for row in batch.rows.to_pylist()]
         names = DeadLetter.__dataclass_fields__
         return [
@@ -105,14 +110,21 @@ class Running:
         ]
 
     def waiting(self) -> dict[str, str]:
-        """The stages that wait for something, and what it is."""
+        """The stages that wait for something, and what it is. Raises nothing."""
         statuses = {line.name: line.pump.status for line in self._composition.lines}
         return {name: status.why for name, status in statuses.items() if not status.ready}
 
     def advance(self, d: Duration) -> None:
-        """Move the clock, by ``"90s"`` or a ``timedelta``, and settle."""
+        """Move the clock, by ``"90s"`` or a ``timedelta``, and settle. Raises ``DeclarationError`` for no duration, and
+        as ``settle``."""
         self.clock.advance(seconds(d, "advance"))
         self.settle()
+
+    def _spec(self, topic: Topic[Any]) -> TopicSpec:
+        topics = {spec.name: spec for spec in self._composition.plan.topics}
+        if topic.name not in topics:
+            raise NotFound(f"this app has no topic '{topic.name}'; there are: {', '.join(sorted(topics))}")
+        return topics[topic.name]
 
     def _batches(self, topic: str) -> list[Batch]:
         reader = self._log.reader(None, [topic], "test")
@@ -138,6 +150,12 @@ def run(
     ``models`` stand in for the registry's: a function from a frame of the model's inputs to one of its outputs.
     ``resources`` are given, by their type, instead of what ``app.resource`` makes. ``env`` is the whole environment.
     Raises ``DeclarationError`` for an app that could not run.
+
+    >>> with testing.run(app, models={"risk": lambda rows: rows.select(score=pl.col("amount") / 100)}) as t:
+    ...     t.publish(orders, Order("a", 7.0))
+    ...     t.settle()
+    ...     t.read(risks)
+    [Risk(id='a', score=0.07)]
     """
     stand_ins, clock, settings = StandIns(models or {}), _Clock(), Settings()
     plan = plan_of(app, signatures=stand_ins.signature_of, provided=tuple(resources or ()), environ=dict(env or {}))

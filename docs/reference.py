@@ -1,0 +1,162 @@
+"""Writes docs/api.md from the docstrings of the public names: ``make docs``.
+
+Public are the names in ``__all__`` of ``penstock`` and ``penstock.testing``, and every error. A docstring is a
+contract, errors included: tests/docs/test_reference.py says what it must have, and runs its examples.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import penstock
+from penstock import errors, testing
+from penstock.client.connection import Readiness
+
+PAGE = Path(__file__).with_name("api.md")
+HEAD = """# The Python side
+
+<!-- Written by `make docs` from the docstrings. -->
+
+`import penstock as ps` is all that an app's file needs; it loads nothing heavy. `help(ps)` says what this page says.
+"""
+ALIASES = {
+    "JSON": "The type of an event without a type: `dict[str, Any]`.",
+    "Duration": 'A text, or a `timedelta`: `"7d"`, `"24h"`, `"1h30m"`, `"200ms"`; units `w d h m s ms us`.',
+}
+DECLARING = ("App", "Topic", "Source", "Model", "Retry", "Duration", "JSON", "env", "secret", "Ref")
+CALLED = ("Event", "Models", "Loaded", "SystemEvent", "ModelRegistered", "ModelPromoted", "Reject", "Unavailable")
+SUITES = ("LogContract", "ObjectsContract", "RuntimeContract")  # their tests are no names to call
+
+
+class Entry(NamedTuple):
+    """``title`` as one writes the name; ``within`` is the docstring of the class that it belongs to."""
+
+    title: str
+    value: Any
+    within: str = ""
+
+    @property
+    def text(self) -> str:
+        return inspect.cleandoc(ALIASES.get(self.title.removeprefix("ps."), "") or own_doc(self.value) or "")
+
+
+def sections() -> Iterator[tuple[str, list[Entry]]]:
+    """Everything public, in the order of the page."""
+    yield "Declaring an app", [e for name in DECLARING for e in entries(f"ps.{name}", getattr(penstock, name))]
+    yield "In your functions", [e for name in CALLED for e in entries(f"ps.{name}", getattr(penstock, name))]
+    client = [("ps.connect", penstock.connect), ("ps.Client", penstock.Client), ("Readiness", Readiness)]
+    yield "The client of a running Penstock", [e for name, value in client for e in entries(name, value)]
+    yield "In your tests: `from penstock import testing`", [
+        e for name in ("run", "Running", "DeadLetter", "assert_rowwise", *SUITES)
+        for e in entries(f"testing.{name}", getattr(testing, name))
+    ]  # fmt: skip
+    yield "Errors: `penstock.errors`", [
+        Entry(kind.__name__, kind) for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.PenstockError) and kind.__name__ not in CALLED
+    ] + [Entry("install", errors.install)]  # fmt: skip
+
+
+def entries(title: str, value: Any) -> list[Entry]:
+    """The name itself, and the public methods and properties that its class has or inherits from one of ours."""
+    found = [Entry(title, value)]
+    if not isinstance(value, type) or title.rpartition(".")[2] in SUITES:
+        return found
+    for name in dict.fromkeys(
+        name for kind in value.__mro__ if kind.__module__.startswith("penstock") for name in vars(kind)
+    ):
+        member = inspect.getattr_static(value, name)
+        if not name.startswith("_") and isinstance(member, property | classmethod | staticmethod | type(entries)):
+            found.append(Entry(f"{title}.{name}", member, own_doc(value) or ""))
+    return found
+
+
+def own_doc(value: Any) -> str | None:
+    """What somebody wrote; not what ``dataclass`` writes where nobody did."""
+    text = value.__doc__
+    generated = isinstance(value, type) and bool(text) and text.startswith(f"{value.__name__}(")
+    return None if generated else text
+
+
+# -- writing ------------------------------------------------------------------
+
+
+def page() -> str:
+    parts = [HEAD]
+    for heading, found in sections():
+        parts.append(f"## {heading}\n")
+        parts += [written(entry) for entry in found]
+    return "\n".join(parts)
+
+
+def written(entry: Entry) -> str:
+    signed = signature(entry)
+    lines = [f"### `{entry.title}`\n"]
+    if signed:
+        lines.append(f"```python\n{signed}\n```\n")
+    return "\n".join([*lines, markdown(entry.text)])
+
+
+def signature(entry: Entry) -> str:
+    """As one would write it, a parameter a line where it is long; empty for what is not called."""
+    value = entry.value.__func__ if isinstance(entry.value, classmethod | staticmethod) else entry.value
+    if isinstance(value, property) or not callable(value) or entry.title.removeprefix("ps.") in ALIASES:
+        return ""
+    if isinstance(value, type) and (value.__init__ is object.__init__ or value.__init__ is Exception.__init__):
+        return ""
+    found = inspect.signature(value)
+    name = entry.title.rpartition(".")[2] if entry.within else entry.title
+    given = [parameter for parameter in found.parameters.values() if parameter.name not in ("self", "cls")]
+    returns = "" if isinstance(value, type) or annotation(found.return_annotation) in ("", "None") else (
+        f" -> {annotation(found.return_annotation)}"
+    )  # fmt: skip
+    parts = list(parameters(given))
+    text = f"{name}({', '.join(parts)}){returns}"
+    if len(text) <= 100:
+        return text
+    return "\n".join([f"{name}(", *(f"    {part}," for part in parts), f"){returns}"])
+
+
+def parameters(given: list[inspect.Parameter]) -> Iterator[str]:
+    keywords = False
+    for parameter in given:
+        if parameter.kind is parameter.KEYWORD_ONLY and not keywords:
+            yield "*"
+        keywords |= parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        kind = annotation(parameter.annotation)
+        default = "" if parameter.default is parameter.empty else f" = {shown(parameter.default)}"
+        yield f"{stars}{parameter.name}{': ' * bool(kind)}{kind}{default}"
+
+
+def annotation(given: Any) -> str:
+    """As it is written in the source, which a future import keeps as text."""
+    if given is inspect.Parameter.empty:
+        return ""
+    return given if isinstance(given, str) else getattr(given, "__name__", str(given))
+
+
+def shown(default: Any) -> str:
+    return f"ps.{default!r}" if isinstance(default, penstock.Retry) else repr(default)
+
+
+def markdown(text: str) -> str:
+    """A docstring: its names in code, its examples fenced."""
+    lines: list[str] = []
+    fenced = False
+    for line in text.splitlines():
+        if line.startswith(">>>") and not fenced:
+            lines += ["```pycon", line]
+            fenced = True
+        elif fenced and not line:
+            lines += ["```", ""]
+            fenced = False
+        else:
+            lines.append(line if fenced else line.replace("``", "`"))
+    return "\n".join([*lines, *(["```"] if fenced else []), ""])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
