@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,31 +27,47 @@ def check_rows(rows: pa.RecordBatch, schema: pa.Schema | None = None) -> None:
     """Refuse what the JSON door refuses: NaN and infinity, absent values, times outside the years 1 to 9999, broken
     rules. Raises ``InvalidEvent`` with the first row of the first column at fault."""
     for field, column in zip(schema or rows.schema, rows.columns, strict=True):
-        for fault, row, path in _faults(field, column, None, field.name):
+        for fault, row, path in _faults(field, column, _itself, field.name):
             raise InvalidEvent(fault, row=row, field=path)
 
 
-Parents = npt.NDArray[np.int64] | None  # the row of the batch that each value belongs to; None: its own place
+Owner: TypeAlias = Callable[[int], int]
+"""The row of the batch that the value at a place belongs to: asked for a fault only, as values may be very many."""
 
 
-def _faults(field: pa.Field, column: pa.Array, parents: Parents, path: str) -> Iterator[tuple[str, int, str]]:
+def _itself(place: int) -> int:
+    return place
+
+
+def _faults(field: pa.Field, column: pa.Array, owner: Owner, path: str) -> Iterator[tuple[str, int, str]]:
     for reason, bad in _bad(field, column):
         hits = np.flatnonzero(bad.fill_null(False).to_numpy(zero_copy_only=False))
         if len(hits):
-            yield reason, int(hits[0] if parents is None else parents[hits[0]]), path
-    yield from _inside(field, column, parents, path)
+            yield reason, owner(int(hits[0])), path
+    yield from _inside(field, column, owner, path)
 
 
-def _inside(field: pa.Field, column: pa.Array, parents: Parents, path: str) -> Iterator[tuple[str, int, str]]:
-    places = np.arange(len(column)) if parents is None else parents
+def _inside(field: pa.Field, column: pa.Array, owner: Owner, path: str) -> Iterator[tuple[str, int, str]]:
     if pa.types.is_struct(field.type):
-        there = pc.is_valid(column).to_numpy(zero_copy_only=False)
-        present = column.filter(pa.array(there))
+        there = pc.is_valid(column)
+        present = column.filter(there)
         for inner, values in zip(field.type.fields, present.flatten(), strict=True):
-            yield from _faults(inner, values, places[there], f"{path}.{inner.name}")
+            yield from _faults(inner, values, lambda place: owner(_place_of(there, place)), f"{path}.{inner.name}")
     elif pa.types.is_list(field.type):
-        owners = places[pc.list_parent_indices(column).to_numpy()]
-        yield from _faults(field.type.value_field, pc.list_flatten(column), owners, f"{path}[]")
+        yield from _faults(
+            field.type.value_field, pc.list_flatten(column), lambda place: owner(_list_of(column, place)), f"{path}[]"
+        )
+
+
+def _place_of(there: pa.Array, place: int) -> int:
+    """Of the ``place``-th value that is there, counted from 0."""
+    return int(np.flatnonzero(there.to_numpy(zero_copy_only=False))[place])
+
+
+def _list_of(column: pa.Array, place: int) -> int:
+    """The list that the ``place``-th of all lists' values is in."""
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+    return int(np.searchsorted(lengths.cumsum(), place, side="right"))
 
 
 def _bad(field: pa.Field, column: pa.Array) -> Iterator[tuple[str, pa.Array]]:
