@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import tracemalloc
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from penstock.batch import SYSTEM, Write
 from penstock.errors import ArtifactDamaged, LogFull, StoreUnreachable, StoreUnusable
+from penstock.gateway.doors import tensors
 from penstock.models.interface import Signature
 from penstock.models.messages import MoveAlias, Promoted, Refused, Register, Registered, from_rows, to_rows
 from penstock.models.signature import to_json
@@ -439,6 +442,62 @@ def test_errors_are_texts_as_the_protocol_has_them(house: Any) -> None:
         foreign = await h.http.get("/v2/models/delay", headers={"host": "evil.example"})
         assert foreign.status_code == 403 and isinstance(foreign.json()["error"], str)
         assert (await h.http.get("/models/other")).json()["error"]["code"] == "not_found"
+
+    run(house, work, ask=adds)
+
+
+ONE = b'{"inputs":[{"name":"a","datatype":"FP32",'
+COSTLY = {
+    "tensors without end": b'{"inputs":[' + b"{}," * 4_000_000 + b"{}]}",
+    "rows without end": ONE + b'"shape":[1],"data":[' + b"[]," * 4_000_000 + b"[]]}]}",
+    "values without end": ONE + b'"shape":[1],"data":[' + b"1," * 4_000_000 + b"1]}]}",
+    "parameters without end": b'{"parameters":{"a":[' + b"[]," * 4_000_000 + b'[]]},"inputs":[]}',
+    "outputs without end": b'{"inputs":[],"outputs":[' + b'{"name":"y"},' * 1_000_000 + b'{"name":"y"}]}',
+    "a shape without end": ONE + b'"data":[1],"shape":[' + b"1," * 4_000_000 + b"1]}]}",
+    "a million rows": json.dumps({"inputs": [tensor("a", [], [1_000_000]), tensor("b", [], [0])]}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_call_is_counted_before_it_is_read(house: Any, name: str) -> None:
+    """31 KB of gzip kept everybody waiting for six seconds."""
+
+    async def work(h: Any) -> None:
+        await register(h)
+        tracemalloc.start()
+        packed = gzip.compress(COSTLY[name])
+        answer = await h.http.post(INFER, content=packed, headers={"content-encoding": "gzip"})
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large"), answer.text
+        assert peak < 3 * len(COSTLY[name]) + (4 << 20), "it was made into objects"
+
+    run(house, work, ask=adds)
+
+
+def test_the_counting_test_notices_that_nothing_is_counted(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensors, "has_more", lambda head, values: False)
+    with pytest.raises(AssertionError, match=r"it was made into objects|invalid_event"):
+        test_a_call_is_counted_before_it_is_read(house, "rows without end")
+
+
+def test_a_large_call_is_scored(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await register(h)
+        values = list(range(50_000))
+        body = {"inputs": [tensor("a", values, [50_000]), tensor("b", [[v] for v in values], [50_000, 1])]}
+        answer = await h.http.post(INFER, json=body)
+        assert answer.json()["outputs"][0]["data"][-1] == 99_998.0
+
+    run(house, work, ask=adds)
+
+
+def test_an_output_is_asked_for_once(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await register(h)
+        asked = {"inputs": [tensor("a", [1], [1]), tensor("b", [1], [1])], "outputs": [{"name": "y"}, {"name": "y"}]}
+        answer = await h.http.post(INFER, json=asked)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (400, "y")
 
     run(house, work, ask=adds)
 

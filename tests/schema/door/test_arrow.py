@@ -3,13 +3,16 @@ from __future__ import annotations
 import io
 import json
 import random
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.batch import JSON_SCHEMA
@@ -170,6 +173,165 @@ def test_the_rounding_test_notices_a_time_that_is_cut(monkeypatch: pytest.Monkey
     monkeypatch.setattr(casts, "_time", lambda column, to: column.cast(pa.timestamp("us", tz="UTC"), safe=False))
     with pytest.raises(AssertionError, match="the doors disagree"):
         test_a_time_is_rounded_by_every_door_alike()
+
+
+# -- columns that take more than they seem to ----------------------------------
+
+LISTS = pa.schema([pa.field("v", pa.list_(pa.field("item", pa.float64(), nullable=False)), nullable=False)])
+NESTED = pa.schema([pa.field("v", pa.list_(pa.list_(pa.string())))])
+BOOLS = pa.schema([pa.field("v", pa.list_(pa.bool_()))])
+PARTS = pa.schema([pa.field("v", pa.struct([("a", pa.list_(pa.string()))]))])
+MANY = 40_000
+
+
+def views(kind: Any, rows: int, values: pa.Array) -> pa.Array:
+    """Every list has all of the values."""
+    whole = np.full(rows, len(values), np.int32)
+    return kind.from_arrays(pa.array(whole * 0, pa.int32()), pa.array(whole), values)
+
+
+def lists(offsets: list[int], values: pa.Array) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
+
+
+def coded(values: pa.Array, rows: int = MANY) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), values)
+
+
+NUMBERS = pa.array(np.arange(2_000.0))
+COSTLY: dict[str, tuple[pa.Array, pa.Schema]] = {
+    "a fixed number of nulls": (pa.FixedSizeListArray.from_arrays(pa.nulls(MANY * 2_000), 2_000), LISTS),
+    "lists of nulls": (lists([0, 2**31 - 1], pa.nulls(2**31 - 1)), LISTS),
+    "overlapping views": (views(pa.ListViewArray, MANY, NUMBERS), LISTS),
+    "overlapping views of texts": (views(pa.ListViewArray, MANY, lists([0, 2], pa.array(["x" * 500] * 2))), NESTED),
+    "a dictionary of lists": (coded(lists([0, 2_000], NUMBERS)), LISTS),
+    "a dictionary of views": (coded(views(pa.ListViewArray, 1, NUMBERS)), LISTS),
+    "views of a dictionary": (
+        views(pa.ListViewArray, 1_000, coded(lists([0, 1], pa.array(["x" * 90_000])), 100)),
+        NESTED,
+    ),
+    "fixed lists of fixed lists": (
+        pa.FixedSizeListArray.from_arrays(pa.FixedSizeListArray.from_arrays(pa.nulls(2**30), 2**15), 2**15),
+        NESTED,
+    ),
+    "fixed lists of nothing": (
+        lists([0, 2**31 - 1], pa.Array.from_buffers(pa.list_(pa.null(), 0), 2**31 - 1, [None], children=[pa.nulls(0)])),
+        NESTED,
+    ),
+    "a list in a struct": (pa.StructArray.from_arrays([coded(lists([0, 1], pa.array(["x" * 9_000])))], ["a"]), PARTS),
+    "bits": (lists([0, 2**27], pa.Array.from_buffers(pa.bool_(), 2**27, [None, pa.py_buffer(bytes(2**24))])), BOOLS),
+}
+
+
+@contextmanager
+def allocated() -> Iterator[Callable[[], int]]:
+    """Bytes that were held at once, of Arrow's and of Python's."""
+    pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        yield lambda: pool.max_memory() + tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(before)
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_column_is_measured_before_it_is_spelled_out(name: str) -> None:
+    column, schema = COSTLY[name]
+    body = stream(pa.RecordBatch.from_arrays([column], ["v"]))
+    assert len(body) < 17 << 20
+    with allocated() as bytes_held, pytest.raises(TooLarge, match="bytes of values in one request"):
+        from_arrow(body, schema)
+    assert bytes_held() < 40 << 20, "it was spelled out"
+
+
+def test_the_measuring_test_notices_that_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow, "expanded", lambda column, to, limit: 0)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_a_column_is_measured_before_it_is_spelled_out("a dictionary of lists")
+
+
+SMALL = [[1.0], [], [2.0, 3.0], [1.0, 2.0]]
+
+
+@pytest.mark.parametrize("kind", [pa.list_view, pa.large_list_view, pa.large_list, pa.list_])
+def test_a_small_list_of_any_layout_is_taken(kind: Any) -> None:
+    body = stream(pa.RecordBatch.from_arrays([pa.array(SMALL, kind(pa.float32()))], ["v"]))
+    rows = from_arrow(body, LISTS)
+    rows.validate(full=True)
+    assert rows.column(0).to_pylist() == SMALL
+
+
+def test_views_in_any_order_and_nulls_are_taken() -> None:
+    starts, sizes = pa.array([2, 0, 1, 0], pa.int32()), pa.array([2, 1, 2, 0], pa.int32())
+    values = pa.array([1.0, 2.0, 3.0, 4.0])
+    body = stream(pa.RecordBatch.from_arrays([pa.ListViewArray.from_arrays(starts, sizes, values)], ["v"]))
+    assert from_arrow(body, LISTS).column(0).to_pylist() == [[3.0, 4.0], [1.0], [2.0, 3.0], []]
+    nulls = pa.array([["a"], None, []], pa.list_view(pa.string_view()))
+    outer = pa.FixedSizeListArray.from_arrays(nulls, 3)
+    assert from_arrow(stream(pa.RecordBatch.from_arrays([outer], ["v"])), NESTED).to_pylist() == [
+        {"v": [["a"], None, []]}
+    ]
+
+
+def test_columns_that_the_topic_lacks_are_not_even_read() -> None:
+    wide = pa.StructArray.from_arrays([pa.nulls(3)] * 10_000, [str(n) for n in range(10_000)])
+    odd = pa.RunEndEncodedArray.from_arrays(pa.array([3], pa.int32()), pa.array([1]))
+    more = ROWS.append_column("wide", wide).append_column("odd", odd)
+    with allocated() as bytes_held:
+        assert from_arrow(stream(more), SCHEMA).equals(ROWS)
+    assert bytes_held() < 40 << 20
+    with pytest.raises(InvalidEvent, match="does not fit double"):
+        from_arrow(replaced("delay", odd), SCHEMA)
+
+
+@pytest.mark.parametrize("fields", [1, 200_000])
+def test_parts_without_end_are_refused(fields: int) -> None:
+    part = pa.RecordBatch.from_arrays([pa.nulls(0)] * fields, [f"column-{n}" for n in range(fields)])
+    with pytest.raises(TooLarge, match=r"record batches|a schema of"):
+        from_arrow(stream(*[part] * (1 if fields > 1 else 1_025)), LISTS)
+
+
+@st.composite
+def odd_columns(draw: st.DrawFn, depth: int = 3) -> pa.Array:
+    """Valid columns of every layout; many of their values are the same few, or none."""
+    leaf = st.sampled_from([pa.nulls(2**20), pa.array(["a" * 50, None] * 8), pa.array([True] * 16), NUMBERS])
+    if depth == 0 or draw(st.booleans()):
+        return draw(leaf)
+    inner = draw(odd_columns(depth=depth - 1))
+    count, place = len(inner), st.integers(0, len(inner))
+    match draw(st.sampled_from(["fixed", "list", "large", "view", "coded", "struct", "runs"])):
+        case "fixed":
+            size = draw(st.integers(1, count))
+            return pa.FixedSizeListArray.from_arrays(inner.slice(0, count // size * size), size)
+        case "list" | "large" as kind:
+            offsets = sorted(draw(st.lists(place, min_size=2, max_size=9)))
+            made = pa.ListArray if kind == "list" else pa.LargeListArray
+            return made.from_arrays(pa.array(offsets, pa.int32() if kind == "list" else pa.int64()), inner)
+        case "view":
+            starts = draw(st.lists(place, min_size=1, max_size=99))
+            sizes = [draw(st.integers(0, count - start)) for start in starts]
+            return pa.ListViewArray.from_arrays(pa.array(starts, pa.int32()), pa.array(sizes, pa.int32()), inner)
+        case "coded" if not pa.types.is_dictionary(inner.type):
+            codes = draw(st.lists(st.none() | st.integers(0, count - 1), min_size=1, max_size=99))
+            return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), inner)
+        case "runs" if not pa.types.is_run_end_encoded(inner.type):
+            return pa.RunEndEncodedArray.from_arrays(pa.array([50_000], pa.int32()), inner.slice(0, 1))
+        case _:
+            return pa.StructArray.from_arrays([inner], ["a"])
+
+
+@given(odd_columns(), st.sampled_from([LISTS, NESTED, BOOLS, PARTS]))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_column_is_rows_or_an_error_of_ours_in_little_memory(column: pa.Array, schema: pa.Schema) -> None:
+    body = stream(pa.RecordBatch.from_arrays([column.slice(0, 50_000)], ["v"]))
+    with allocated() as bytes_held:
+        try:
+            from_arrow(body, schema, size_limit=1 << 20).validate(full=True)
+        except PenstockError:
+            pass
+    assert bytes_held() < 3 * len(body) + (24 << 20)
 
 
 def outcome(body: bytes) -> None:

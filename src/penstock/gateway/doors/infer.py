@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ...errors import NotFound, Unavailable
-from ...models.interface import ModelVersion
+from ...models.interface import ModelVersion, Signature
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest
-from ..wire.body import Room, read_body
+from ..wire.body import MANY, Room, beside, is_large, read_body
 from . import tensors
 from .health import reasons
 
@@ -56,13 +57,21 @@ async def infer(request: Request, rooms: Rooms) -> Response:
     headers = dict(request.scope["headers"])
     with Room(rooms.ingest) as room:
         body = await read_body(request.receive, headers, room, rooms.settings)
-        question, binary = tensors.parse(body, _json_length(request))
-        rows = tensors.columns(question, binary, version.signature)
+        given = body, _json_length(request), version.signature, rooms.settings.batch_limit
+        question, rows = await beside(rooms.decoding, _asked, *given) if is_large(body) else _asked(*given)
         answered, ref = await rooms.ask(version.name, rows)
     if "version" in request.path_params and ref != version.ref:
         raise Unavailable(f"version {version.version} of '{version.name}' is being loaded; see /models/{version.name}")
-    found, data = tensors.answer(answered, question)
-    return _answer(question, ref, found, data)
+    if answered.num_rows < MANY:
+        return _answer(question, ref, *tensors.answer(answered, question))
+    return _answer(question, ref, *await beside(rooms.threads, tensors.answer, answered, question))
+
+
+def _asked(
+    body: bytes, json_length: int | None, signature: Signature, row_limit: int
+) -> tuple[tensors.Question, pa.RecordBatch]:
+    question, binary = tensors.parse(body, json_length, signature, row_limit)
+    return question, tensors.columns(question, binary, signature)
 
 
 def _answer(question: tensors.Question, ref: str, found: list[dict[str, Any]], data: bytes) -> Response:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -17,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import InputInvalid, InvalidEvent
+from ...errors import InputInvalid, InvalidEvent, TooLarge
 from ...models.casts import is_text, narrowed, overflows
 from ...models.interface import Signature
+from ...schema.door.structure import has_more
 
 NUMPY: dict[str, str] = {
     "BOOL": "?",
@@ -48,6 +50,7 @@ NAMES: dict[pa.DataType, str] = {
     pa.string(): "BYTES",
 }
 Values = npt.NDArray[Any]
+FRAME = 4_096  # objects, lists and elements that a call may have beside the values of its inputs
 
 
 class Tensor(msgspec.Struct):
@@ -70,18 +73,27 @@ class Question(msgspec.Struct):
     outputs: list[Wanted] = []
 
 
-def parse(body: bytes, json_length: int | None) -> tuple[Question, bytes]:
-    """The JSON part and the bytes after it. Raises ``InvalidEvent``."""
+def parse(body: bytes, json_length: int | None, signature: Signature, row_limit: int) -> tuple[Question, memoryview]:
+    """The JSON part and the bytes after it. Raises ``InvalidEvent``, and ``TooLarge`` for more than so many rows.
+
+    What the JSON holds is counted before anything is made of it.
+    """
     head = body if json_length is None else body[:json_length]
     if json_length is not None and json_length > len(body):
         raise InvalidEvent(f"the header announces {json_length} bytes of JSON, and the body has {len(body)}")
+    if has_more(head, row_limit * len(signature.inputs) + FRAME):
+        raise TooLarge(f"the call has more than {row_limit} rows of the model's inputs: send several")
     try:
-        return msgspec.json.decode(head, type=Question), body[len(head) :]
+        question = msgspec.json.decode(head, type=Question)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidEvent(str(error)) from None
+    for tensor in question.inputs:
+        if (rows := max(tensor.shape[:1], default=0)) > row_limit:
+            raise TooLarge(f"tensor '{tensor.name:.40}' has {rows} rows; the limit is {row_limit}: send several calls")
+    return question, memoryview(body)[len(head) :]
 
 
-def columns(question: Question, binary: bytes, signature: Signature) -> pa.RecordBatch:
+def columns(question: Question, binary: memoryview, signature: Signature) -> pa.RecordBatch:
     """The signature's input columns. Raises ``InvalidEvent`` naming the tensor in ``field``."""
     arrays: dict[str, Values] = {}
     for tensor in question.inputs:
@@ -135,7 +147,7 @@ def _converts(found: pa.DataType, wanted: pa.DataType) -> bool:
     return bool(pa.types.is_null(found) or pa.types.is_null(wanted) or pa.types.is_temporal(wanted))
 
 
-def _values(tensor: Tensor, binary: bytes) -> tuple[Values, bytes]:
+def _values(tensor: Tensor, binary: memoryview) -> tuple[Values, memoryview]:
     if tensor.datatype != "BYTES" and tensor.datatype not in NUMPY:
         raise InvalidEvent(
             f"datatype '{tensor.datatype:.40}' is not one of BYTES, {', '.join(NUMPY)}", field=tensor.name
@@ -197,7 +209,7 @@ def _typed(tensor: Tensor, found: list[Any]) -> Values:
     return nullable
 
 
-def _from_binary(tensor: Tensor, count: int, data: bytes) -> Values:
+def _from_binary(tensor: Tensor, count: int, data: memoryview) -> Values:
     if tensor.datatype == "BYTES":
         return np.array(_texts(tensor, data, count), dtype=object).reshape(tensor.shape)
     kind = np.dtype(NUMPY[tensor.datatype])
@@ -206,16 +218,16 @@ def _from_binary(tensor: Tensor, count: int, data: bytes) -> Values:
     return np.frombuffer(data, kind).reshape(tensor.shape)
 
 
-def _texts(tensor: Tensor, data: bytes, count: int) -> list[str]:
+def _texts(tensor: Tensor, data: memoryview, count: int) -> list[str]:
     found: list[str] = []
     at = 0
     try:
-        while at < len(data):
+        while at < len(data) and len(found) <= count:
             (length,) = struct.unpack_from("<I", data, at)
             at += 4 + length
             if at > len(data):
                 raise InvalidEvent("an element reaches beyond the data", field=tensor.name)
-            found.append(data[at - length : at].decode())
+            found.append(str(data[at - length : at], "utf-8"))
     except (struct.error, UnicodeDecodeError) as error:
         raise InvalidEvent(str(error), field=tensor.name) from None
     if len(found) != count:
@@ -226,6 +238,8 @@ def _texts(tensor: Tensor, data: bytes, count: int) -> list[str]:
 def answer(rows: pa.RecordBatch, question: Question) -> tuple[list[dict[str, Any]], bytes]:
     """The output tensors that were asked for, and the binary data of those asked for so. Raises ``InvalidEvent``."""
     wanted = question.outputs or [Wanted(name) for name in rows.schema.names]
+    if twice := [name for name, times in Counter(one.name for one in wanted).items() if times > 1]:
+        raise InvalidEvent("this output is asked for twice", field=twice[0])
     all_binary = bool(question.parameters.get("binary_data_output"))
     tensors: list[dict[str, Any]] = []
     binary = b""

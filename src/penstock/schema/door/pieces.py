@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import InvalidEvent, TooLarge
+from .structure import COMMA, structure
 
 PIECE_BYTES = 128 << 10  # which a parser reads in a millisecond or two: no other thread waits for longer
-_BLOCK_BYTES = 65_536  # scanned at once, which stays in the processor's cache
 _BLANK = b" \t\r\n"
 _BETWEEN = re.compile(rb"\}[ \t\r\n]*+(,)[ \t\r\n]*+\{")
 
@@ -121,24 +121,9 @@ def _too_large(row: int, size: int, limit: int) -> TooLarge:
 
 def _commas(body: bytes, at: int) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
     """Block by block: the places of the commas that are neither in a string nor inside a value, and the block's end."""
-    depth = inside = 0
-    while at < len(body):
-        end = at + _BLOCK_BYTES
-        text = body[at:end]
-        if (len(text) - len(text.rstrip(b"\\"))) % 2:  # what a backslash escapes is in its block
-            end += 1
-            text = body[at:end]
-        # A quote then begins or ends a string: what follows a backslash is gone, pairs of backslashes first.
-        plain = text.replace(rb"\\", b"__").replace(rb"\"", b"__") if b"\\" in text else text
-        block = np.frombuffer(plain, np.uint8)
-        quotes = np.cumsum(block == 0x22, dtype=np.int32) + inside
-        folded = block | 0x20  # [ and { differ in one bit, as ] and } do, and no third byte becomes one when it is set
-        marks = np.flatnonzero((folded == 0x7B) | (folded == 0x7D) | (block == 0x2C))
-        marks = marks[quotes[marks] % 2 == 0]
-        kinds = block[marks]
-        steps = np.where(kinds == 0x2C, 0, np.where(kinds & 0x04, -1, 1))
+    depth = 0
+    for places, kinds, end in structure(body, at):
+        steps = np.where(kinds == COMMA, 0, np.where(kinds & 0x04, -1, 1))
         levels = depth + np.cumsum(steps)
-        yield marks[(steps == 0) & (levels == 0)] + at, min(end, len(body))
-        inside = int(quotes[-1]) % 2
+        yield places[(steps == 0) & (levels == 0)], end
         depth = int(levels[-1]) if len(levels) else depth
-        at = end

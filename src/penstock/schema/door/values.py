@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,7 +32,7 @@ def check_rows(rows: pa.RecordBatch, schema: pa.Schema | None = None) -> None:
     """Refuse what the JSON door refuses: NaN and infinity, absent values, times outside the years 1 to 9999, broken
     rules. Raises ``InvalidEvent`` with the first row of the first column at fault."""
     for field, column in zip(schema or rows.schema, rows.columns, strict=True):
-        for fault, bad, path in _faults(field, column, None, field.name):
+        for fault, bad, path in _faults(field, column, _themselves, field.name):
             raise InvalidEvent(fault, row=int(bad[0]), field=path)
 
 
@@ -52,7 +53,7 @@ class MadeValues:
             column = rows.column(n)
             if sound(column):
                 continue
-            for fault, bad, path in _faults(field, column, None, field.name, made=True):
+            for fault, bad, path in _faults(field, column, _themselves, field.name, made=True):
                 for row in bad.tolist():
                     found.setdefault(row, f"field '{path}': {fault}")
         return found
@@ -88,29 +89,46 @@ def _slots(column: pa.Array) -> npt.NDArray[Any]:
     return np.frombuffer(buffer, f"<{letter}{width}", len(column), width * column.offset if len(column) else 0)
 
 
-Parents = npt.NDArray[np.int64] | None  # the row of the batch that each value belongs to; None: its own place
-Fault: TypeAlias = tuple[str, npt.NDArray[np.int64], str]  # a reason, the rows it holds for, and the field's path
+Places: TypeAlias = npt.NDArray[np.int64]
+Owners: TypeAlias = Callable[[Places], Places]
+"""The rows of the batch that the values at some places belong to: asked for faults only, as values may be many."""
+Fault: TypeAlias = tuple[str, Places, str]  # a reason, the rows it holds for, and the field's path
 
 
-def _faults(field: pa.Field, column: pa.Array, parents: Parents, path: str, *, made: bool = False) -> Iterator[Fault]:
-    """``made``: by a stage, of whose floats a NaN may stand for null."""
+def _themselves(places: Places) -> Places:
+    return places
+
+
+def _faults(field: pa.Field, column: pa.Array, owners: Owners, path: str, *, made: bool = False) -> Iterator[Fault]:
+    """``made``: by a stage, which wants all rows at fault, and of whose floats a NaN may stand for null."""
     for reason, bad in _bad(field, column, made=made):
         hits = np.flatnonzero(bad.fill_null(False).to_numpy(zero_copy_only=False))
         if len(hits):
-            yield reason, hits if parents is None else parents[hits], path
-    yield from _inside(field, column, parents, path, made=made)
+            yield reason, owners(hits if made else hits[:1]), path
+    yield from _inside(field, column, owners, path, made=made)
 
 
-def _inside(field: pa.Field, column: pa.Array, parents: Parents, path: str, *, made: bool) -> Iterator[Fault]:
-    places = np.arange(len(column)) if parents is None else parents
+def _inside(field: pa.Field, column: pa.Array, owners: Owners, path: str, *, made: bool) -> Iterator[Fault]:
     if pa.types.is_struct(field.type):
-        there = pc.is_valid(column).to_numpy(zero_copy_only=False)
-        present = column.filter(pa.array(there))
+        there = pc.is_valid(column)
+        present = column.filter(there)
         for inner, values in zip(field.type.fields, present.flatten(), strict=True):
-            yield from _faults(inner, values, places[there], f"{path}.{inner.name}", made=made)
+            inside = partial(_rows_there, owners, there)
+            yield from _faults(inner, values, inside, f"{path}.{inner.name}", made=made)
     elif pa.types.is_list(field.type):
-        owners = places[pc.list_parent_indices(column).to_numpy()]
-        yield from _faults(field.type.value_field, pc.list_flatten(column), owners, f"{path}[]", made=made)
+        inside = partial(_lists_of, owners, column)
+        yield from _faults(field.type.value_field, pc.list_flatten(column), inside, f"{path}[]", made=made)
+
+
+def _rows_there(owners: Owners, there: pa.Array, places: Places) -> Places:
+    """Of values counted among those that are there."""
+    return owners(np.flatnonzero(there.to_numpy(zero_copy_only=False))[places])
+
+
+def _lists_of(owners: Owners, column: pa.Array, places: Places) -> Places:
+    """Of values counted through all lists."""
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+    return owners(np.searchsorted(lengths.cumsum(), places, side="right"))
 
 
 def _bad(field: pa.Field, column: pa.Array, *, made: bool) -> Iterator[tuple[str, pa.Array]]:
