@@ -11,10 +11,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 
 from ..declare.plan import Plan
-from ..errors import Forbidden, PenstockError
+from ..errors import PenstockError
 from . import pages
 from .doors.publish import Publish
-from .hosts import is_ours
+from .hosts import check_host
 from .openapi import document
 from .page import HOST, page
 from .rooms import Rooms
@@ -55,9 +55,8 @@ class Gateway:
         await self._rest(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        """What holds at every door, those of tomorrow included. Raises ``Forbidden``, ``UnsupportedMediaType``."""
-        if self._loopback_only and not is_ours(scope["headers"]):
-            raise Forbidden("this Host is not an address of this machine; use 127.0.0.1 or localhost")
+        """What holds at every door. Raises ``BadRequest``, ``Forbidden``, ``UnsupportedMediaType``."""
+        check_host(scope["http_version"], scope["headers"], loopback_only=self._loopback_only)
         pages.check(scope["method"], scope["headers"])
 
     def hurry(self) -> None:

@@ -6,11 +6,15 @@ rebinding it makes its own name resolve to 127.0.0.1. So a server on loopback an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from ..errors import DeclarationError
+from ..errors import DeclarationError, Forbidden
 from ..loopback import is_loopback
+from .wire.answers import BadRequest
+
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?", re.ASCII)  # RFC 3986 §3.2.2
 
 
 def check_bind(host: str) -> None:
@@ -22,20 +26,22 @@ def check_bind(host: str) -> None:
         )
 
 
-def is_ours(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Is the Host header a loopback name? HTTP/1.0 requests without one pass: browsers always send it."""
-    for name, value in headers:
-        if name == b"host":
-            return _is_ours(value)
-    return True
+def check_host(version: str, headers: Sequence[tuple[bytes, bytes]], *, loopback_only: bool) -> None:
+    """Raises ``BadRequest`` unless there is one whole Host (RFC 9112 §3.2), ``Forbidden`` unless it is a loopback name.
+
+    Requests of HTTP/1.0 may have none: browsers always send it.
+    """
+    found = [value for name, value in headers if name == b"host"]
+    if len(found) != 1 and (found or version != "1.0"):
+        raise BadRequest(f"a request has one Host header; this one has {len(found) or 'none'}")
+    if found and not _name(found[0]):
+        raise BadRequest("the Host header is no name or address with or without a port")
+    if found and loopback_only and not is_loopback(_name(found[0])):
+        raise Forbidden("this Host is not an address of this machine; use 127.0.0.1 or localhost")
 
 
 @lru_cache(64)
-def _is_ours(value: bytes) -> bool:
-    return is_loopback(_name(value.decode("latin-1")))
-
-
-def _name(value: str) -> str:
-    if value.startswith("["):
-        return value.partition("]")[0] + "]"
-    return value.partition(":")[0]
+def _name(value: bytes) -> str:
+    """Empty: it is none."""
+    found = HOST.fullmatch(value.decode("latin-1"))
+    return found[1] if found else ""
