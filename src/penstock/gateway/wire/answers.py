@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 
 import msgspec
@@ -57,6 +58,9 @@ STATUS: list[tuple[type[Exception], int, str]] = [
 ]
 
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
 class BadRequest(PenstockError):
     """A query parameter, a header or a path that makes no sense; says which and what would."""
 
@@ -74,6 +78,8 @@ STATUS += [(BadRequest, 400, "bad_request"), (Forbidden, 403, "forbidden")]
 
 def problem(error: Exception) -> tuple[int, Headers, bytes]:
     """Status, headers and body that say what was wrong, where, and what to do."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        error = LogFull(f"no space is left on the disk ({error.filename or 'of the data directory'}): free some")
     status, code = next(((s, c) for kind, s, c in STATUS if isinstance(error, kind)), (500, "internal"))
     if status == 500:
         _log.error("a request failed inside", exc_info=error)

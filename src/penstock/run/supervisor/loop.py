@@ -29,6 +29,7 @@ from ..process import MEND, reporting
 from .children import Child
 from .signals import Signals
 from .sockets import address, listen
+from .standstill import Standstill
 from .watch import Watch
 
 GIVE_UP = 5  # failed starts of one child before all were ready: it will not come up
@@ -72,6 +73,7 @@ class Supervisor:
         self._ready = False
         self._holders = HolderWatch(self.directory.root / "write.lock", SystemClock(), self.settings.holder_timeout)
         self._next_holder = 0.0
+        self._standstill = Standstill(SystemClock(), self.settings.stopped_timeout)
         self._in_place = InPlace(())
 
     def run(self) -> None:
@@ -147,6 +149,7 @@ class Supervisor:
             self._ready = True
             self.announce(f"ready {address(self.listener)}")
         self._free_lock()
+        self._replace_stopped()
         if self._watch is not None and (changed := self._watch.changed()):
             self._reload(changed)
         self.signals.wait(LOOK if self._ready else 0.02)
@@ -190,6 +193,13 @@ class Supervisor:
                 child.kill()
                 return
         log.error("a process that is none of ours holds the writers' lock; end it", pid=pid)
+
+    def _replace_stopped(self) -> None:
+        """One that was stopped answers nobody, and what it holds is held until it goes on."""
+        for child in self.children:
+            if child.alive and not child.asked and self._standstill.too_long(child.pid):
+                log.error(f"{child.name} was stopped for too long and is killed", pid=child.pid)
+                child.kill()
 
     # -- reload ---------------------------------------------------------------
 
