@@ -30,6 +30,7 @@ class Settings:
     batch_rows: int = 16_384  # rows of one call, whatever the time
     poison_after: float = 600.0  # seconds after which a row that fails alone is poison
     drain_timeout: float = 20.0  # seconds that a clean shutdown may take
+    stopped_timeout: float = 10.0  # seconds that a process may stand still (SIGSTOP) before another takes its place
 
     # the runner
     runner_memory: int = 2_048 * MIB  # resident bytes at which a runner is killed

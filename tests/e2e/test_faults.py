@@ -125,6 +125,7 @@ def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
     """A worker stands still for longer than its neighbours wait, with rows in hand, and then goes on."""
     env = rig.planted(tmp_path / "plant", plant, "penstock.run.worker")
     env |= {"PENSTOCK_MEMBER_TIMEOUT": "1", "PENSTOCK_HOLDER_TIMEOUT": str(seconds + 60)}
+    env |= {"PENSTOCK_STOPPED_TIMEOUT": str(seconds + 60)}
     data, rng = tmp_path / "data", random.Random(9)
     with rig.running(steps.APP, data, workers=2, env=env) as running:
         with steps.load(running.url, pause=0.05) as publishers:  # one worker can do it all
@@ -134,6 +135,19 @@ def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
         assert rig.eventually(lambda: steps.lag(running.url) == 0)
         assert running.stop() == 0
     steps.judge(data, publishers)
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_one_that_stands_still_is_replaced(tmp_path: Path, role: str) -> None:
+    with rig.running(steps.APP, tmp_path / "data", workers=1, env={"PENSTOCK_STOPPED_TIMEOUT": "1"}) as running:
+        (stopped,) = running.children(role)
+        stopped.send_signal(signal.SIGSTOP)
+        assert rig.eventually(lambda: not stopped.is_running(), 20), f"nobody takes the place of a stopped {role}"
+        with httpx.Client(base_url=running.url, timeout=60) as client:
+            event = [{"key": "k", "writer": 0, "seq": 0}]
+            answer = client.post("/topics/steps/events?wait=copies&timeout=30s", json=event)
+        assert answer.status_code == 200 and answer.json()["complete"]
+        assert running.stop() == 0
 
 
 def stood_still(running: rig.Rig, worker: psutil.Process, seconds: float) -> None:

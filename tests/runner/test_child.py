@@ -156,12 +156,42 @@ def test_what_it_started_dies_with_it(stage: str, journal: Path) -> None:
 
 def test_mutant_only_the_child_is_killed(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "kill_group", lambda pid: os.kill(pid, signal.SIGKILL))
-    monkeypatch.setattr(process.Process, "_kill_strays", lambda self: None)
+    monkeypatch.setattr(process, "kill_strays", lambda pid: None)
     orphan = left_behind("leaving", journal)
     try:
         assert alive(orphan)
     finally:
         os.kill(orphan, signal.SIGKILL)
+
+
+def left_after_a_clean_end(journal: Path) -> int:
+    runner = ChildRunner(PLAN, settings=SETTINGS, name="zoo")
+    runner.apply("lingering", given(1), timeout=LIMIT)
+    deadline = time.monotonic() + 5
+    while not (journal.exists() and journal.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    runner.close()
+    return int(journal.read_text())
+
+
+def test_what_went_into_its_own_session_ends_with_a_clean_end(journal: Path) -> None:
+    daemon = left_after_a_clean_end(journal)
+    try:
+        assert gone_soon(daemon), "a daemon outlives its runner"
+    finally:
+        process._signal(daemon, signal.SIGKILL)
+
+
+def test_mutant_a_clean_end_that_leaves_it_is_caught(
+    journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plant").mkdir()
+    plant = "import penstock.runner.process as p; p.kill_strays = lambda pid: None"
+    (tmp_path / "plant" / "sitecustomize.py").write_text(plant)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plant"), prepend=os.pathsep)
+    with pytest.raises(AssertionError, match="a daemon outlives"):
+        test_what_went_into_its_own_session_ends_with_a_clean_end(journal)
 
 
 PARENT = """

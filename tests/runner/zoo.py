@@ -278,6 +278,19 @@ def straying(event: In) -> Out:
 
 
 @app.on(source, to=target)
+def lingering(event: In) -> Out:
+    """Leaves a daemon in a session of its own, its pid in a file, and answers."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            Path(os.environ["ZOO_JOURNAL"]).write_text(str(os.getpid()))
+            time.sleep(20)
+        os._exit(0)
+    os.wait()
+    return Out(event.x, 0.0)
+
+
+@app.on(source, to=target)
 def leaving(event: In) -> Out:
     """Starts a child in its group, its pid in a file, and hangs."""
     if event.x == BAD:

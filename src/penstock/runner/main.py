@@ -48,6 +48,7 @@ def main(arguments: Sequence[str]) -> None:
         serving.serve()
     except wire.Closed:
         serving.close()  # the parent wants no more, or is no more
+        leave_nobody()
 
 
 def die_with(lifeline: int) -> None:
@@ -67,6 +68,13 @@ def adopt_orphans() -> None:
     """Processes that daemonise themselves stay below this one, where the parent finds them."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def leave_nobody() -> None:
+    """What the user's code started goes with this process: no parent would find it afterwards."""
+    from .process import kill_strays  # with psutil, which a runner has no other use for
+
+    kill_strays(os.getpid())
 
 
 def keep_quiet(name: str) -> None:

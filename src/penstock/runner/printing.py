@@ -1,4 +1,4 @@
-"""Where a runner's prints go: to standard error, each line behind the runner's name."""
+"""Where a runner's prints go: to standard error, each line behind the runner's name; of a flood only so much."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ import io
 import sys
 from typing import BinaryIO
 
+from ..clock import Clock, SystemClock
+
 LONGEST = 8_192  # characters that are held back for the end of their line
+BURST = 1 << 20  # characters that may come at once
+RATE = 64 << 10  # characters a second, beyond that
 
 
 class Prefixed(io.TextIOBase):
-    """Lines are written whole, so that those of several runners do not mix. What native code prints has no prefix."""
+    """Lines are written whole, so that those of several runners do not mix. What native code prints has no prefix.
 
-    def __init__(self, name: str) -> None:
+    Of a flood the first ``BURST`` characters are written and ``RATE`` a second; how much was left out is told.
+    """
+
+    def __init__(self, name: str, clock: Clock | None = None) -> None:
         self._prefix, self._begun = f"[{name}] ", ""
+        self._clock: Clock = clock or SystemClock()
+        self._room, self._at = float(BURST), self._clock.monotonic()
+        self._lines = self._characters = 0  # left out, and not told yet
 
     def writable(self) -> bool:
         return True
@@ -21,7 +31,7 @@ class Prefixed(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            sys.stderr.write(f"{self._prefix}{line}\n")
+            self._put(line)
         if len(self._begun) > LONGEST:
             self.write("\n")
         return len(text)
@@ -35,3 +45,21 @@ class Prefixed(io.TextIOBase):
 
     def flush(self) -> None:
         sys.stderr.flush()
+
+    def _put(self, line: str) -> None:
+        now = self._clock.monotonic()
+        self._room, self._at = min(BURST, self._room + RATE * (now - self._at)), now
+        if len(line) > self._room:
+            if not self._lines:
+                self._say(f"prints more than {RATE >> 10} KiB a second: from here on some of it is left out")
+            self._lines, self._characters = self._lines + 1, self._characters + len(line)
+            self._room = min(self._room, 0.0)  # what comes next waits until there is room again, however short it is
+            return
+        if self._lines:
+            self._say(f"{self._lines:,} lines ({self._characters:,} characters) were left out here")
+            self._lines = self._characters = 0
+        self._room -= len(line) + 1
+        self._say(line)
+
+    def _say(self, line: str) -> None:
+        sys.stderr.write(f"{self._prefix}{line}\n")

@@ -88,23 +88,26 @@ class Process:
     def kill(self) -> None:
         """End it and everything it started, also what went into another session. Harmless when it is dead."""
         if self.alive():
-            self._kill_strays()
+            # Whoever left the group is still below the child, which adopts orphans: so the child dies last, and is
+            # stopped meanwhile.
+            _signal(self.pid, signal.SIGSTOP)
+            kill_strays(self.pid)
         kill_group(self.pid)
         self._popen.wait()
         os.close(self._hold)
 
-    def _kill_strays(self) -> None:
-        # Whoever left the group is still below the child, which adopts orphans: so the child dies last, and is stopped
-        # meanwhile. A group is killed at once, and a fork cannot slip through; strays are hunted in rounds.
-        _signal(self.pid, signal.SIGSTOP)
-        seen = {self.pid}
-        for _ in range(HUNTS):
-            found = set(_family(self.pid)) - seen
-            if not found:
-                return
-            for pid in found:
-                _signal(pid, signal.SIGKILL)
-            seen |= found
+
+def kill_strays(pid: int) -> None:
+    """Everything below that process. A group is killed at once, and a fork cannot slip through; these are hunted in
+    rounds."""
+    seen = {pid}
+    for _ in range(HUNTS):
+        found = set(_family(pid)) - seen
+        if not found:
+            return
+        for each in found:
+            _signal(each, signal.SIGKILL)
+        seen |= found
 
 
 def _signal(pid: int, number: int) -> None:

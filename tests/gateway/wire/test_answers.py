@@ -1,6 +1,9 @@
-"""Every error's answer says something."""
+"""What an error is as an HTTP answer; every one says something."""
 
 from __future__ import annotations
+
+import errno
+import json
 
 import msgspec
 import pytest
@@ -44,3 +47,16 @@ def test_mutant_the_bare_message_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(answers, "said", str)
     with pytest.raises(AssertionError, match="an empty answer"):
         assert_says_something(TimeoutError())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_whatever_met_it(number: int) -> None:
+    status, _, body = problem(OSError(number, "No space left on device", "/data/artifacts/x"))
+    said = json.loads(body)["error"]
+    assert (status, said["code"]) == (507, "log_full")
+    assert "no space is left" in said["message"] and "/data/artifacts/x" in said["message"]
+
+
+def test_another_fault_of_the_system_says_nothing_of_itself() -> None:
+    status, _, body = problem(OSError(errno.EIO, "Input/output error", "/data/secret"))
+    assert status == 500 and b"secret" not in body

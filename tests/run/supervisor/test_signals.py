@@ -30,3 +30,19 @@ def test_the_handlers_of_before_come_back() -> None:
     with Signals():
         assert signal.getsignal(signal.SIGTERM) != before[0]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+BLOCKED = """
+import os, signal, sys
+from penstock.run.supervisor.signals import Signals
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with Signals() as signals:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(signals.wait(5) and signals.stop)
+"""
+
+
+def test_signals_that_were_blocked_or_ignored_by_who_started_it_are_heard() -> None:
+    done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True\n"

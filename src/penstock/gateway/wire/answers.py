@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 
 import msgspec
@@ -65,6 +66,7 @@ STATUS: list[tuple[type[Exception], int, str]] = [
 
 
 CODE = b"penstock-error"  # the header that holds an error's code where its body has no place for it
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Disconnected(PenstockError):
@@ -73,6 +75,8 @@ class Disconnected(PenstockError):
 
 def problem(error: Exception, path: str = "") -> tuple[int, Headers, bytes]:
     """Status, headers and body that say what was wrong, where, and what to do, as the doors under ``path`` say it."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        error = LogFull(f"no space is left on the disk ({error.filename or 'of the data directory'}): free some")
     status, code = next(((s, c) for kind, s, c in STATUS if isinstance(error, kind)), (500, "internal"))
     if status == 500:
         _log.error("a request failed inside", exc_info=error)

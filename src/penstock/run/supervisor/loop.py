@@ -31,6 +31,7 @@ from .children import Child
 from .readiness import Readiness, readiness
 from .signals import Signals
 from .sockets import address, listen
+from .standstill import Standstill
 from .watch import Watch
 
 GIVE_UP = 5  # failed starts of one child before all were ready: it will not come up
@@ -76,6 +77,7 @@ class Supervisor:
         self._up_since: float | None = None  # when every child had said how it is
         self._holders = HolderWatch(self.directory.root / "write.lock", SystemClock(), self.settings.holder_timeout)
         self._next_holder = 0.0
+        self._standstill = Standstill(SystemClock(), self.settings.stopped_timeout)
         self._in_place = InPlace(())
 
     def run(self) -> None:
@@ -155,6 +157,7 @@ class Supervisor:
             for stage, reason in stages.missing:
                 self.announce(f"not ready: {stage}: {reason}")
         self._free_lock()
+        self._replace_stopped()
         if self._watch is not None and (changed := self._watch.changed()):
             self._reload(changed)
         self.signals.wait(LOOK if self._ready else 0.02)
@@ -207,6 +210,13 @@ class Supervisor:
                 child.kill()
                 return
         log.error("a process that is none of ours holds the writers' lock; end it", pid=pid)
+
+    def _replace_stopped(self) -> None:
+        """One that was stopped answers nobody, and what it holds is held until it goes on."""
+        for child in self.children:
+            if child.alive and not child.asked and self._standstill.too_long(child.pid):
+                log.error(f"{child.name} was stopped for too long and is killed", pid=child.pid)
+                child.kill()
 
     # -- reload ---------------------------------------------------------------
 

@@ -32,6 +32,8 @@ class Signals:
     def __enter__(self) -> Self:
         # The wake-up descriptor, not an event set in a handler: a signal between a check and a sleep is not missed.
         self._heard, self._told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Who started us may have blocked them, which is inherited: by us, and from here on by the children.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP, signal.SIGCHLD))
         for number in (*STOP, signal.SIGCHLD):
             self._before[number] = signal.signal(number, self._note)
         self._fd_before = signal.set_wakeup_fd(self._told, warn_on_full_buffer=False)
