@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from .events import SystemEvent
+from .plan import OnChange
 from .values import Retry
 
 E = TypeVar("E")
@@ -45,6 +46,7 @@ class Model:
     inputs: tuple[str, ...] | None = None
     trust: str | None = None
     place: str = ""
+    on_change: OnChange | None = None
 
 
 @dataclass(frozen=True, eq=False)

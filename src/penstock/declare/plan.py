@@ -11,6 +11,8 @@ from typing import Literal
 
 from ..batch import TopicSpec
 
+OnChange = Literal["register", "promote", "keep"]
+"""What is done at start with a model's file that is not the version in service."""
 Takes = Literal["event", "list", "envelope", "frame", "arrow"]
 
 
@@ -64,6 +66,7 @@ class ModelSpec:
     inputs: tuple[str, ...] | None = None  # the columns, in the model's order, where the file does not name them
     trust: str | None = None  # sha256:HEX of an artifact that may execute code
     place: str = ""
+    on_change: OnChange | None = None  # None: ``promote`` in dev, else ``keep``
 
 
 @dataclass(frozen=True, slots=True)
