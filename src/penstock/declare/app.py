@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
 
 from .events import SystemEvent
-from .parts import Encoding, FunctionPart, Model, Parts, ResourcePart, ScorePart, Source, Start, Topic
+from .parts import Encoding, FunctionPart, Model, OnChange, Parts, ResourcePart, ScorePart, Source, Start, Topic
 from .place import declaring_frame, declaring_place
-from .plan import OnChange
 from .shapes import Sink, To
 from .values import Duration, Retry, at_least, checked_name, microseconds, refused, seconds
 

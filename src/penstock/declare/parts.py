@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from .events import SystemEvent
-from .plan import OnChange
 from .values import Retry
 
 E = TypeVar("E")
 
 Start = Literal["earliest", "latest"]
 Encoding = Literal["arrow", "json"]
+OnChange = Literal["register", "promote", "keep"]
+"""What is done at start with a model's file that is not the version in service."""
 
 
 class Source(Generic[E]):

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..batch import TopicSpec
+from .parts import OnChange
 
-OnChange = Literal["register", "promote", "keep"]
-"""What is done at start with a model's file that is not the version in service."""
 Takes = Literal["event", "list", "envelope", "frame", "arrow"]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from penstock.batch import SYSTEM, TopicSpec, Write
 from penstock.clock import ManualClock
-from penstock.declare.plan import ModelSpec, OnChange, Plan
+from penstock.declare.parts import OnChange
+from penstock.declare.plan import ModelSpec, Plan
 from penstock.errors import CannotStart
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
@@ -36,6 +37,7 @@ class House:
     def start(self, content: str, on_change: OnChange = "keep") -> list[Command]:
         """What a start asks for, with the file as it is then; all of it is granted."""
         self.file.write_text(content)
+        self.clock.advance(1.0)
         plan = Plan("app", "app.py:app", "code", (), models=(self.model,))
         asked = list(commands(plan, self.registry, self.artifacts, self.clock, self.told, on_change))
         self.grant(*asked)

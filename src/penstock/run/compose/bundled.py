@@ -7,7 +7,8 @@ from hashlib import file_digest
 from pathlib import Path
 
 from ...clock import Clock
-from ...declare.plan import ModelSpec, OnChange, Plan
+from ...declare.parts import OnChange
+from ...declare.plan import ModelSpec, Plan
 from ...errors import CannotStart
 from ...models.artifacts import Artifacts
 from ...models.messages import SEED, Command, MoveAlias, Register
@@ -76,7 +77,7 @@ def _changed(
     known = _version_of(digest, model, registry)
     if wanted == "promote" and known is not None:
         log.info("the model's file is a version that is not in service: promoted", model=model.name, version=known)
-        move = f"{SEED}{model.name}/{digest}/{clock.now()}"
+        move = f"{SEED}{model.name}/{known}/{clock.now()}"
         yield MoveAlias(id=move, model=model.name, alias=model.alias, version=known)
         return
     if wanted != "promote":

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from ...batch import SYSTEM, TopicSpec, Write
 from ...clock import Clock
-from ...declare.plan import OnChange, Plan
+from ...declare.parts import OnChange
+from ...declare.plan import Plan
 from ...log.interface import Log
 from ...models.artifacts import Artifacts
 from ...models.messages import to_rows
