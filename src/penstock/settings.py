@@ -10,6 +10,12 @@ from typing import Self
 from .errors import DeclarationError
 
 MIB = 1 << 20
+DEV = "PENSTOCK_DEV"  # 1 in what `penstock dev` starts
+
+
+def in_dev() -> bool:
+    """Is this a process of ``penstock dev``, where whoever edits the app looks on?"""
+    return os.environ.get(DEV) == "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,11 @@ class Settings:
     member_timeout: float = 6.0  # seconds without a heartbeat after which a live but silent process loses its leases
     holder_timeout: float = 5.0  # seconds that a process may hold the writers' lock
     poll_interval: float = 1.0  # seconds between looks when no wake-up came
+
+    @property
+    def artifact_limit(self) -> int:
+        """Bytes of a model's file. A runner that loads one holds its bytes about twice: as read, and as a model."""
+        return self.runner_memory // 2
 
     @classmethod
     def from_env(cls, environ: dict[str, str] | None = None) -> Self:

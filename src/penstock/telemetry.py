@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+LOG_ENV = "PENSTOCK_LOG"  # json or text
 METRICS_ENV = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -92,7 +93,7 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 def log_to(stream: TextIO, role: str, *, level: int = logging.INFO, kind: str | None = None) -> None:
     """Send every log line of this process to ``stream``. ``kind`` is ``json``, ``text`` or None: by terminal."""
-    kind = kind or os.environ.get("PENSTOCK_LOG") or ("text" if stream.isatty() else "json")
+    kind = kind or os.environ.get(LOG_ENV) or ("text" if stream.isatty() else "json")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines(role) if kind == "json" else ShortLines(role))
     root = logging.getLogger()

@@ -30,6 +30,7 @@ from penstock.models.messages import Command, MoveAlias, Register, to_rows
 from penstock.models.registry import Registry
 from penstock.runner.interface import Applied, Artifact, Services
 from penstock.schema.rows import with_rules
+from penstock.stages.inspection import Inspections
 from penstock.stages.register import Registrar
 from penstock.stages.score import Score
 from penstock.stages.scoring.answer import Answers, ask
@@ -78,7 +79,9 @@ class House:
         self.model = ModelSpec("m", ("copy",))
         self.plan = Plan("app", "app.py:app", "code", topics, scorers=(self.spec,), models=(self.model,))
         self.runner = Adds(signature)
-        self.registrar = rig.pump(Registrar(self.plan, self.view(), self.artifacts, self.runner, rig.clock), member="r")
+        inspections = Inspections(lambda: self.runner, lambda command: None, at_once)
+        registrar = Registrar(self.plan, self.view(), self.artifacts, inspections, rig.clock, 30.0)
+        self.registrar = rig.pump(registrar, member="r")
         self.registry = self.view()
         self.stage = self.scorer()
         self.nth = 0

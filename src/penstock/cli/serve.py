@@ -58,6 +58,9 @@ def dev(
     artifacts: Artifacts = "",
 ) -> None:
     """Like run, and again whenever the app's files change; what was published stays."""
+    from ..settings import DEV
+
+    os.environ[DEV] = "1"
     _supervise(app, data, host, port, workers, log, artifacts, reload=True)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
 
 from .events import SystemEvent
-from .parts import Encoding, FunctionPart, Model, Parts, ResourcePart, ScorePart, Source, Start, Topic
+from .parts import Encoding, FunctionPart, Model, OnChange, Parts, ResourcePart, ScorePart, Source, Start, Topic
 from .place import declaring_frame, declaring_place
 from .shapes import Sink, To
 from .values import Duration, Retry, at_least, checked_name, microseconds, refused, seconds
@@ -137,13 +137,17 @@ class App:
         alias: str = "champion",
         inputs: Sequence[str] | None = None,
         trust: str | None = None,
+        on_change: Literal["register", "promote", "keep"] | None = None,
     ) -> Model:
         """A model of the registry.
 
         ``artifact``, a path relative to this file, seeds version 1. ``outputs`` names the columns that the model
         answers with; ``inputs`` those it reads, in its order, where the artifact does not name them. An artifact that
         executes code when loaded (pickle, joblib) needs ``trust="sha256:..."`` of exactly that file.
-        Raises ``DeclarationError``.
+
+        ``on_change`` says what becomes of an artifact that a start finds changed, and so not in service: "register" it
+        as the next version, "promote" that too, or "keep" what is in service and say so. None: "promote" in
+        ``penstock dev``, else "keep". Raises ``DeclarationError``.
 
         >>> risk = app.model("risk", "risk.onnx", inputs=["amount", "abroad"], outputs=["risk"])
         """
@@ -155,6 +159,7 @@ class App:
             None if inputs is None else _columns(inputs, "inputs", at_least_one=True),
             trust,
             declaring_place(),
+            _on_change(on_change),
         )
         self.parts.models.append(model)
         return model
@@ -284,6 +289,12 @@ def _start(start: object) -> Start:
     if start == "earliest" or start == "latest":
         return start
     raise refused(f"start={start!r} must be 'earliest' or 'latest'")
+
+
+def _on_change(given: object) -> OnChange | None:
+    if given is None or given == "register" or given == "promote" or given == "keep":
+        return given
+    raise refused(f"on_change={given!r} must be 'register', 'promote' or 'keep'")
 
 
 def _encoding(encoding: object) -> Encoding:

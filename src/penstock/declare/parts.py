@@ -13,6 +13,8 @@ E = TypeVar("E")
 
 Start = Literal["earliest", "latest"]
 Encoding = Literal["arrow", "json"]
+OnChange = Literal["register", "promote", "keep"]
+"""What is done at start with a model's file that is not the version in service."""
 
 
 class Source(Generic[E]):
@@ -46,6 +48,7 @@ class Model:
     inputs: tuple[str, ...] | None = None
     trust: str | None = None
     place: str = ""
+    on_change: OnChange | None = None
 
 
 @dataclass(frozen=True, eq=False)

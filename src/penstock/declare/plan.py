@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..batch import TopicSpec
+from .parts import OnChange
 
 Takes = Literal["event", "list", "envelope", "frame", "arrow"]
 
@@ -64,6 +65,7 @@ class ModelSpec:
     inputs: tuple[str, ...] | None = None  # the columns, in the model's order, where the file does not name them
     trust: str | None = None  # sha256:HEX of an artifact that may execute code
     place: str = ""
+    on_change: OnChange | None = None  # None: ``promote`` in dev, else ``keep``
 
 
 @dataclass(frozen=True, slots=True)

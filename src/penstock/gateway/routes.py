@@ -81,7 +81,9 @@ REGISTER = (
     ("outputs", "names of the output columns, with commas, for a model that the app does not declare"),
     ("inputs", "names of the input columns, likewise"),
 )
-ARTIFACT = (("application/octet-stream", "the artifact, as it is; at most 4 GiB"),)
+ARTIFACT = (
+    ("application/octet-stream", "the artifact, as it is; at most half of runner_memory, which is 1 GiB when not set"),
+)
 MOVE = (("application/json", "version, and if wanted expected: where the alias is now; 409 when it is not there"),)
 TENSORS = (
     ("application/json", "a tensor a column, [N] or [N, 1]; or one tensor [N, k] that holds all inputs in order"),

@@ -9,15 +9,25 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ArtifactDamaged, LogFull, NotFound, TooLarge
 
 CHUNK = 1 << 20
-LIMIT = 4 << 30  # bytes of one artifact
+LIMIT = 1 << 30  # bytes of one artifact, where the settings do not say
 ABANDONED = 86_400  # seconds after which a half-written file is nobody's any more
 DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """``mark`` names this very storing, for ``forget``; None: the bytes were there before."""
+
+    digest: str
+    mark: int | None
 
 
 class Artifacts:
@@ -41,7 +51,26 @@ class Artifacts:
 
         Raises ``TooLarge`` beyond the limit and ``LogFull`` without space; nothing is kept then.
         """
+        return self.store(source).digest
+
+    def store(self, source: Path | bytes | BinaryIO | Iterable[bytes]) -> Stored:
+        """As ``put``, for who may have to ``forget`` it."""
         return self._keep(chunks(source))
+
+    def forget(self, stored: Stored) -> None:
+        """Give back the space of what was refused, unless others stored the same bytes before or since.
+
+        The caller has seen that no version has this digest, and that no registration of it waits for its answer.
+        """
+        place, aside = self._place(stored.digest), self._incoming / f"{stored.digest}.refused"
+        with suppress(FileNotFoundError):
+            if stored.mark is None or place.stat().st_ino != stored.mark:
+                return
+            place.rename(aside)
+            if aside.stat().st_ino == stored.mark:
+                aside.unlink()
+            else:  # stored again between the two looks
+                aside.replace(place)
 
     def path(self, digest: str, *, model: str) -> Path:
         """Where that artifact is. Raises ``NotFound`` naming ``model``."""
@@ -58,7 +87,7 @@ class Artifacts:
         """Of all that are in this folder."""
         return (path.name for path in self._root.glob("??/*"))
 
-    def _keep(self, parts: Iterable[bytes], check: Callable[[str], None] = lambda digest: None) -> str:
+    def _keep(self, parts: Iterable[bytes], check: Callable[[str], None] = lambda digest: None) -> Stored:
         """``check`` may raise for a digest; then nothing gets a name."""
         handle, name = tempfile.mkstemp(dir=self._incoming)
         temporary = Path(name)
@@ -66,6 +95,8 @@ class Artifacts:
             with os.fdopen(handle, "wb") as target:
                 digest = self._write(parts, target)
             check(digest)
+            new = not self._place(digest).exists()
+            mark = temporary.stat().st_ino
             self._publish(temporary, digest)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -73,7 +104,7 @@ class Artifacts:
             raise
         finally:
             temporary.unlink(missing_ok=True)
-        return digest
+        return Stored(digest, mark if new else None)
 
     def _place(self, digest: str) -> Path:
         return self._root / digest[:2] / digest

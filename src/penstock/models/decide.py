@@ -34,8 +34,12 @@ bound is counted in commands, not in time, so that every process forgets the sam
 Inspect = Callable[[Register], tuple[str, Signature]]
 """The runtime that claims the artifact, and its signature.
 
-Raises ``ModelRefused``, ``ArtifactDamaged`` or ``NotFound``; anything else leaves the command unanswered, for another
-try."""
+Raises ``ModelRefused``, ``ArtifactDamaged`` or ``NotFound``, and ``Unfinished`` when it is not known yet; anything else
+fails the whole pass, for another try."""
+
+
+class Unfinished(Exception):
+    """The artifact is being looked at: the command is left unanswered, and will be asked again by its id."""
 
 
 @dataclass(slots=True)
@@ -104,13 +108,19 @@ def fold(messages: Iterable[Message]) -> State:
 def answer(state: State, rows: pa.RecordBatch, *, now: int, inspect: Inspect) -> tuple[list[Answer], list[int]]:
     """Answer the commands among rows of the system topic, in order; the state given stays as it is.
 
+    Those that are unfinished are passed over: who comes behind them does not wait.
+
     Returns the events and, for each, the row of its command. ``now`` is in microseconds since the epoch.
     """
     ahead, events, parents = state.copy(), list[Answer](), list[int]()
     for row, message in from_rows(rows):
         if not isinstance(message, Command):
             continue
-        for event in decide(ahead, message, now=now, inspect=inspect):
+        try:
+            given = decide(ahead, message, now=now, inspect=inspect)
+        except Unfinished:
+            continue
+        for event in given:
             ahead.apply(event)
             events.append(event)
             parents.append(row)
@@ -118,7 +128,7 @@ def answer(state: State, rows: pa.RecordBatch, *, now: int, inspect: Inspect) ->
 
 
 def decide(state: State, command: Command, *, now: int, inspect: Inspect) -> tuple[Answer, ...]:
-    """The events that answer a command in this state; none when its id was answered before."""
+    """The events that answer a command in this state; none when its id was answered before. Raises ``Unfinished``."""
     if command.id in state.answers:
         return ()
     if (fault := command.fault()) is not None:
@@ -154,9 +164,9 @@ def _register(state: State, command: Register, now: int, inspect: Inspect) -> tu
         dataset_id=command.dataset_id,
         metrics=command.metrics,
     )
-    if have:
+    if have and not command.promote:
         return (registered,)
-    return (registered, _point(state, command.name, command.alias, 1, command.id))
+    return (registered, _point(state, command.name, command.alias, registered.version, command.id))
 
 
 def _move(state: State, command: MoveAlias) -> Answer:

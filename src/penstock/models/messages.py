@@ -14,6 +14,7 @@ from ..batch import JSON_SCHEMA
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 CHAMPION = "champion"
+SEED = "seed/"  # begins the id of each command that a start asks for
 
 COMMAND_SCHEMA = pa.schema(
     [*JSON_SCHEMA, ("_id", pa.string()), ("_type", pa.string()), ("_subject", pa.string())],
@@ -45,7 +46,8 @@ class Register(Command, frozen=True, kw_only=True):
     """Make the artifact with this SHA-256 the next version of ``name``.
 
     ``outputs`` and ``inputs`` name columns in the model's order where the artifact does not; ``trust`` is
-    ``sha256:HEX`` of an artifact that may execute code; ``only_if_none`` asks for version 1 or nothing.
+    ``sha256:HEX`` of an artifact that may execute code; ``only_if_none`` asks for version 1 or nothing; ``promote``
+    points the alias to the new version, which otherwise only the first one gets.
     """
 
     TYPE: ClassVar[str] = "penstock.command.register"
@@ -59,6 +61,12 @@ class Register(Command, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     trust: str | None = None
     only_if_none: bool = False
+    promote: bool = False
+
+    @property
+    def is_seed(self) -> bool:
+        """Did a start ask for it, of a file that the app brings along?"""
+        return self.id.startswith(SEED)
 
     @property
     def trusted(self) -> bool:

@@ -32,7 +32,7 @@ class Registry:
         self._state = State()
         self._lock = Lock()
         self._broken: PenstockError | None = None
-        self._asked: dict[str, str] = {}  # registrations without an answer: the model, by the command's id
+        self._asked: dict[str, Register] = {}  # registrations without an answer, by id
         self._refused: dict[str, str] = {}  # why the last registration was refused, by model
 
     def refresh(self) -> None:
@@ -79,7 +79,18 @@ class Registry:
 
     def asked(self, name: str) -> bool:
         """Does a registration of this model wait for its answer?"""
-        return name in self._asked.values()
+        return any(command.name == name for command in self.unanswered())
+
+    def uses(self, digest: str) -> bool:
+        """Has a version this artifact, or may one yet: does a registration of it wait for its answer?"""
+        with self._lock:
+            known = any(version.digest == digest for each in self._state.versions.values() for version in each)
+            return known or any(command.digest == digest for command in self._asked.values())
+
+    def unanswered(self) -> Sequence[Register]:
+        """The registrations that wait for their answer."""
+        with self._lock:
+            return list(self._asked.values())
 
     def refused(self, name: str) -> str:
         """Why the last registration of this model was refused; empty when it was not."""
@@ -139,13 +150,13 @@ class Registry:
         """What became of registrations, beside the state, which holds only what must last."""
         match message:
             case Register() if message.id not in self._state.answers:
-                self._asked[message.id] = message.name
+                self._asked[message.id] = message
             case Registered():
                 self._asked.pop(message.causationid, None)
                 self._refused.pop(message.model, None)
             case Refused():
-                if (name := self._asked.pop(message.causationid, None)) is not None and message.kind != "exists":
-                    self._refused[name] = message.reason
+                if (asked := self._asked.pop(message.causationid, None)) is not None and message.kind != "exists":
+                    self._refused[asked.name] = message.reason
 
 
 def outcome(given: Sequence[Answer]) -> Registered | Promoted:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from ..errors import ArtifactDamaged, NotFound, StoreError, TooLarge
 from ..objects.interface import Objects
 from ..telemetry import logger
-from .artifacts import DIGEST, LIMIT, Artifacts
+from .artifacts import DIGEST, LIMIT, Artifacts, Stored
 
 FOLDER = "sha256"
 
@@ -31,14 +31,14 @@ class SharedArtifacts(Artifacts):
         super().__init__(cache, limit=limit)
         self._store = store
 
-    def put(self, source: Path | bytes | BinaryIO | Iterable[bytes]) -> str:
-        """As ``Artifacts.put``; durable in the store on return.
+    def store(self, source: Path | bytes | BinaryIO | Iterable[bytes]) -> Stored:
+        """As ``Artifacts.store``; durable in the store on return.
 
         Raises ``StoreError`` too, and ``ArtifactDamaged`` when the store has other bytes under this digest.
         """
-        digest = super().put(source)
-        self._share(digest, self._place(digest))
-        return digest
+        stored = super().store(source)
+        self._share(stored.digest, self._place(stored.digest))
+        return stored
 
     def path(self, digest: str, *, model: str) -> Path:
         """Where that artifact is on this host; it is fetched when it is not.

@@ -30,12 +30,14 @@ from ..models.interface import Signature
 from ..models.runtimes.choose import inspect
 from ..models.shared import SharedArtifacts
 from ..models.signature import offer
-from ..settings import Settings
+from ..notices import notices
+from ..settings import Settings, in_dev
 from ..telemetry import log_to_stderr, logger
 from .compose.backends import open_artifacts, open_log
-from .compose.prepare import is_own_code, prepare
+from .compose.bundled import is_own_code
+from .compose.prepare import prepare
 from .directory import DataDirectory
-from .process import die_with_parent, explained
+from .process import die_with_parent, explained, write_notices
 
 log = logger(__name__)
 
@@ -73,9 +75,9 @@ def _files(target: str) -> list[Path]:
     return [file, *(path for path in own_files(file) if path != file)]
 
 
-def _artifacts(directory: DataDirectory, url: str) -> Artifacts:
+def _artifacts(directory: DataDirectory, url: str, limit: int) -> Artifacts:
     """What this host has registered without the storage is put there. Raises ``StoreUnusable``, ``CannotStart``."""
-    artifacts = open_artifacts(directory, url)
+    artifacts = open_artifacts(directory, url, limit=limit)
     if isinstance(artifacts, SharedArtifacts):
         try:
             artifacts.take_in(open_artifacts(directory))
@@ -88,9 +90,16 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
     with explained(PenstockError):
         checked = check(target, os.environ)
         Report(list(checked.resolved.findings)).raise_errors()
-        directory, clock = DataDirectory(data), SystemClock()
-        with closing(open_log(directory, clock, Settings.from_env(), url)) as events:
-            prepare(checked.resolved.plan, events, _artifacts(directory, artifacts), clock)
+        directory, clock, settings = DataDirectory(data), SystemClock(), Settings.from_env()
+        with closing(open_log(directory, clock, settings, url)) as events:
+            prepare(
+                checked.resolved.plan,
+                events,
+                _artifacts(directory, artifacts, settings.artifact_limit),
+                clock,
+                on_change="promote" if in_dev() else "keep",
+            )
+    write_notices(plan, notices().by_key())
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
     plan.write_bytes(plan_to_bytes(checked.resolved.plan))
 

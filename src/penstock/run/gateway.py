@@ -17,6 +17,7 @@ from .directory import DataDirectory
 from .process import HEARTBEAT, Process, StageStatus, do_without_pandas, explained
 
 if TYPE_CHECKING:
+    from ..gateway.rooms import Rooms
     from ..settings import Settings
     from .compose.measures import Gauges
 
@@ -50,16 +51,17 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         log,
         Ingest(log, plan.topics, settings, clock, fatal=lambda: os._exit(1)),
         Registry(log.reader(None, [SYSTEM], "gateway"), clock),
-        open_artifacts(directory, artifacts, several_hosts=bool(url)),
+        open_artifacts(directory, artifacts, several_hosts=bool(url), limit=settings.artifact_limit),
         Workers(directory.sockets).ask,
         directory.status,
         directory.token,
         settings,
         clock,
     )
+    process.take_over_notices()
     gauges = Gauges(log, rooms.registry)
     # Two threads: brokers may take long to answer, and a process that says nothing is taken for a sick one.
-    threads = [Thread(target=target, args=(process, gauges), name=target.__name__) for target in (report, gauge)]
+    threads = [Thread(target=target, args=(process, gauges, rooms), name=target.__name__) for target in (report, gauge)]
 
     def ready() -> None:
         for thread in threads:
@@ -84,7 +86,7 @@ def fitted(settings: Settings) -> Settings:
     return replace(settings, connection_limit=fits)
 
 
-def report(process: Process, gauges: Gauges) -> None:
+def report(process: Process, gauges: Gauges, rooms: Rooms) -> None:
     """Until told to stop: that this process lives, and whether its log answers."""
     wait = 0.0
     while not process.stop.wait(wait):
@@ -92,12 +94,16 @@ def report(process: Process, gauges: Gauges) -> None:
         wait = HEARTBEAT
 
 
-def gauge(process: Process, gauges: Gauges) -> None:
+def gauge(process: Process, gauges: Gauges, rooms: Rooms) -> None:
     """Until told to stop: what only a look at the log can tell."""
+    from ..notices import notices
+    from .compose.bundled import settle
+
     wait = 0.0
     while not process.stop.wait(wait):
         began = time.monotonic()
         gauges.look()
+        settle(rooms.plan.models, rooms.registry, notices())
         # With very many groups a look is dear; then it is taken less often.
         wait = GAUGES if gauges.why else max(GAUGES, (time.monotonic() - began) / SHARE)
 

@@ -52,6 +52,7 @@ class Process:
         self.name = name
         self.directory = directory
         self.stop = threading.Event()
+        self._plan: Path | None = None
         self._silent = False
         self._said: tuple[dict[str, StageStatus], tuple[Notice, ...]] | None = None  # what its file holds
         die_with_parent()
@@ -68,7 +69,14 @@ class Process:
                 raise SystemExit(0)
             line += heard
         threading.Thread(target=_watch_lifeline, name="lifeline", daemon=True).start()
-        return Path(os.fsdecode(line[:-1])).read_bytes()
+        self._plan = Path(os.fsdecode(line[:-1]))
+        return self._plan.read_bytes()
+
+    def take_over_notices(self) -> None:
+        """What the check of the plan found stands in this process, which says it in its status from now on."""
+        assert self._plan is not None
+        for key, notice in read_notices(self._plan).items():
+            notices().stand(key, notice)
 
     def report(self, stages: Mapping[str, StageStatus]) -> None:
         """Say how this process is; at every ``HEARTBEAT``. What cannot be written, on a full disk, is left unsaid.
@@ -110,6 +118,15 @@ class _WithoutPandas(MetaPathFinder):
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         if fullname == "pandas":
             raise ModuleNotFoundError("not wanted in this process", name=fullname)
+
+
+def write_notices(plan: Path, found: Mapping[str, Notice]) -> None:
+    """Beside the plan, for the process that says them on."""
+    plan.with_suffix(".notices").write_text(json.dumps({key: asdict(notice) for key, notice in found.items()}))
+
+
+def read_notices(plan: Path) -> dict[str, Notice]:
+    return {key: Notice(**said) for key, said in json.loads(plan.with_suffix(".notices").read_text()).items()}
 
 
 def write_status(

@@ -33,7 +33,7 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     with explained(LogRefused):
         log = open_log(directory, clock, settings, url, slot)
     runner = partial(child_runner, plan, settings)
-    models = open_artifacts(directory, artifacts, several_hosts=bool(url))
+    models = open_artifacts(directory, artifacts, several_hosts=bool(url), limit=settings.artifact_limit)
     composition = Composition(plan, log, models, clock, settings, name, runner)
     answers = Answers(directory.sockets / f"{name}.sock", composition.scorers)
     work(process, composition)

@@ -20,6 +20,7 @@ from ..declare.codec import plan_to_bytes
 from ..declare.plan import Plan
 from ..errors import PenstockError, RunnerDied, TaskFailed
 from ..models.interface import Signature
+from ..notices import Tally
 from ..settings import Settings
 from . import wire
 from .interface import Applied, Artifact, RowFailure, Services, SetAlias
@@ -51,6 +52,7 @@ class ChildRunner:
         self._plan, self._settings, self._name = plan, settings, name
         self._child: _Child | None = None
         self._guard = Lock()
+        self._deaths = Tally(f"runner/{name}", "deaths of its runner", stage=name)
         self._calling = False
         self._given_up = False
 
@@ -136,6 +138,11 @@ class ChildRunner:
         except (wire.Broken, pa.ArrowException) as error:
             self._forget()
             raise RunnerDied(f"the runner of {self._name} broke its protocol: {error}") from error
+        except RunnerDied as error:
+            self._forget()
+            if not self._given_up:
+                self._deaths.add(1, error.reason, mend="what it was at is tried again, and isolated if it is to blame")
+            raise
         except BaseException:
             # Also when we were interrupted: an answer still on its way must not be taken for the next call's.
             self._forget()

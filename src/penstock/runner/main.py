@@ -24,6 +24,7 @@ from .. import errors
 from ..models.packing import zeros
 from . import wire
 from .interface import Applied, Artifact
+from .logs import log_as
 from .printing import Prefixed
 from .raised import task_failed
 from .scoring import Scoring
@@ -78,9 +79,10 @@ def leave_nobody() -> None:
 
 
 def keep_quiet(name: str) -> None:
-    """What the user's code prints goes to the log; Ctrl-C and core dumps are not its business."""
+    """What the user's code prints and logs goes to the log; Ctrl-C and core dumps are not its business."""
     os.dup2(2, 1)
     sys.stdout = Prefixed(name)
+    log_as(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from ..telemetry import LOG_ENV
+
 PROCESS_LIMIT = 64  # a runner and all it started; more is a fork bomb
 HUNTS = 20  # rounds of looking for what it left behind
 ONE_THREAD = (
@@ -121,8 +123,9 @@ def kill_group(pid: int) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without Penstock's own settings and secrets, and with one thread a library."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_")} | dict.fromkeys(ONE_THREAD, "1")
+    """Ours without Penstock's own settings and secrets but how lines are logged, and with one thread a library."""
+    mine = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_") or k == LOG_ENV}
+    return mine | dict.fromkeys(ONE_THREAD, "1")
 
 
 def _family(pid: int) -> Iterator[int]:

@@ -30,6 +30,12 @@ def times(work: Work) -> pa.Array:
     return column(work.rows, "_time").fill_null(appended)
 
 
+def placed(work: Work) -> Work:
+    """The rows with where they are, by which what a function logs of one names it."""
+    where = {"_partition": pa.array(work.partitions), "_offset": pa.array(work.positions)}
+    return replace(work, rows=with_columns(work.rows, where))
+
+
 def enveloped(work: Work) -> Work:
     """The rows as a function that takes ``ps.Event`` needs them: see ``Runner.apply``."""
     filled = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..batch import SYSTEM, Write
 from ..declare.plan import ModelSpec
+from ..errors import ModelRefused
 from ..log.interface import Log
 from ..models.artifacts import Artifacts
 from ..models.messages import MoveAlias, Register, Registered, to_rows
@@ -72,7 +73,8 @@ class _AtEvent:
     ) -> int:
         """Raises ``ModelRefused``, ``TooLarge``, ``LogFull``, ``StoreError`` or ``TimeoutError``."""
         declared = self.desk.models.get(name)
-        digest = self.desk.artifacts.put(artifact)
+        stored = self.desk.artifacts.store(artifact)
+        digest = stored.digest
         command = Register(
             id=self.place.command_id("register", nth),
             name=name,
@@ -85,6 +87,11 @@ class _AtEvent:
             trust=declared.trust if declared and declared.trust == f"sha256:{digest}" else None,
         )
         self.desk.log.append([Write(SYSTEM, 0, to_rows([command]))])
-        answer = self.desk.registry.wait_for(command.id, ANSWER)
+        try:
+            answer = self.desk.registry.wait_for(command.id, ANSWER)
+        except ModelRefused:
+            if not self.desk.registry.uses(digest):
+                self.desk.artifacts.forget(stored)
+            raise
         assert isinstance(answer, Registered)
         return answer.version

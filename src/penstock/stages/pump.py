@@ -30,6 +30,7 @@ from .failures.backoff import Backoff
 from .failures.dead import letters, undecodable
 from .failures.oversize import within_limits
 from .failures.patience import NotYet, Sick
+from .failures.telling import Telling
 from .interface import Failure, Outcome, Stage, Work
 from .pace import Pace
 from .redrive import Redrive
@@ -86,6 +87,7 @@ class Pump:
         self._measure = measure
         self._redrive = redrive
         self._backoff = Backoff(clock)
+        self._telling = Telling(stage.name, clock)
         self._pace = Pace()
         self._rewind = False
         self._damaged: dict[tuple[str, int], str] = {}
@@ -115,6 +117,7 @@ class Pump:
 
     def step(self, wait: float) -> int:
         """One pass; waits up to ``wait`` seconds when there is nothing to do. Returns the rows dealt with."""
+        self._telling.remind()
         if (left := self._backoff.left()) > 0:
             self._rest(min(left, wait))
             if left > wait:
@@ -231,7 +234,7 @@ class Pump:
             else:
                 self._pace.stored(self._clock.monotonic() - began)
                 self._measure("made", sum(w.rows.num_rows for w in writes))
-                if dead := sum(w.rows.num_rows for w in writes if w.topic == DEAD):
+                if dead := self._telling.dead(writes):
                     self._measure("dead", dead)
                 return
 
@@ -285,7 +288,7 @@ class Pump:
         self._say(ready=False, why=sick.reason)
         if not isinstance(sick, NotYet):
             self._measure("sick", 1)
-            log.warning("stage is sick, positions held", stage=self._stage.name, reason=sick.reason)
+            self._telling.sick(sick)
             self._say(error=sick.reason)
         return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,19 +10,20 @@ import pyarrow as pa
 from ..batch import SYSTEM
 from ..clock import Clock
 from ..declare.plan import Plan
-from ..errors import ModelRefused, RunnerDied, SchemaChanged, TaskFailed
+from ..errors import ModelRefused, SchemaChanged
 from ..models.artifacts import Artifacts
-from ..models.decide import answer
+from ..models.decide import Unfinished, answer
 from ..models.interface import Signature
-from ..models.messages import Register, to_rows
+from ..models.messages import Answer, Refused, Register, Registered, from_rows, to_rows
 from ..models.registry import Registry
 from ..models.signature import fits, offer
+from ..notices import notices
 from ..runner.interface import Runner
 from ..schema.evolution import conform
+from .inspection import Inspections
 from .interface import Outcome, Output, Work
 
 GROUP = "penstock.registry"
-INSPECTION = 60.0  # seconds that loading an artifact once may take
 
 
 class Registrar:
@@ -31,51 +31,72 @@ class Registrar:
 
     What it decides on is the log up to its last commit, which holds all of its own earlier answers; those of the work
     in hand are counted in while deciding. So a command read twice is answered once, and versions have no holes.
+    Artifacts are looked at beside it (``inspection``): nothing else waits for a model that takes long to load.
     """
 
-    def __init__(self, plan: Plan, registry: Registry, artifacts: Artifacts, runner: Runner, clock: Clock) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        registry: Registry,
+        artifacts: Artifacts,
+        inspections: Inspections,
+        clock: Clock,
+        load_time: float,
+    ) -> None:
         self.name, self.source = GROUP, SYSTEM
         self._plan = plan
         self._registry = registry
         self._artifacts = artifacts
-        self._runner = runner
+        self._inspections = inspections
         self._clock = clock
+        self._load_time = load_time  # seconds that loading an artifact once may take, as in a scorer
 
     def handle(self, work: Work) -> Outcome:
         self._registry.refresh()
         events, parents = answer(self._registry.snapshot(), work.rows, now=self._clock.now(), inspect=self._inspect)
         if not events:
             return Outcome()
+        self._tell(work.rows.take(pa.array(parents)), events)
         return Outcome([Output(SYSTEM, to_rows(events), np.array(parents, np.int64))])
 
-    def _inspect(self, command: Register) -> tuple[str, Signature]:
-        """Load the artifact once, in the runner, and see that every scorer of the model can use it.
+    def _tell(self, asked: pa.RecordBatch, given: Sequence[Answer]) -> None:
+        """Whom a start asked for and who was refused: nobody waits for that answer, so it is told here."""
+        for (_, command), event in zip(from_rows(asked), given, strict=True):
+            if isinstance(event, Registered):
+                notices().settle(f"registration/{event.model}")
+            elif isinstance(event, Refused) and isinstance(command, Register) and command.is_seed:
+                declared = next((m for m in self._plan.models if m.name == command.name), None)
+                if event.kind != "exists" and declared is not None:
+                    reason = f"the file of model '{command.name}' was refused: {event.reason}"
+                    mend = "mend it and start again"
+                    notices().tell(f"registration/{command.name}", reason, place=declared.place, mend=mend)
 
-        Raises ``ModelRefused``, ``ArtifactDamaged``, ``NotFound`` or ``StoreError``. An artifact that kills its loader
-        is refused too: it would do the same to every scorer.
+    def _inspect(self, command: Register) -> tuple[str, Signature]:
+        """Load the artifact once, in a runner, and see that every scorer of the model can use it.
+
+        Raises ``Unfinished``, ``ModelRefused``, ``ArtifactDamaged``, ``NotFound`` or ``StoreError``.
         """
         path = self._artifacts.checked(command.digest, model=command.name)
         declared = next((m for m in self._plan.models if m.name == command.name), None)
         outputs = list(command.outputs or (declared.outputs if declared else ()))
         inputs = command.inputs or (declared.inputs if declared else None)
-        runtime, signature = self._load(path, command, offer(self._offered(command.name), inputs), outputs)
-        self._check(command.name, signature)
-        return runtime, signature
+        columns = offer(self._offered(command.name), inputs)
 
-    def _load(
-        self, path: Path, command: Register, inputs: pa.Schema | None, outputs: list[str]
-    ) -> tuple[str, Signature]:
-        try:
-            return self._runner.inspect(
+        def look(runner: Runner) -> tuple[str, Signature]:
+            return runner.inspect(
                 path,
                 name=command.name,
-                inputs=inputs,
+                inputs=columns,
                 outputs=outputs,
                 trusted=command.trusted,
-                timeout=INSPECTION,
+                timeout=self._load_time,
             )
-        except (TaskFailed, RunnerDied) as error:
-            raise ModelRefused(f"the artifact could not be loaded: {error}") from error
+
+        found = self._inspections.result(command, look)
+        if found is None:
+            raise Unfinished
+        self._check(command.name, found[1])
+        return found
 
     def _sources(self, model: str) -> Sequence[pa.Schema]:
         """The types of the topics that the model scores."""

@@ -18,7 +18,7 @@ from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias
 from ..schema.evolution import conform
 from ..settings import Settings
 from .budget import Budget
-from .envelope import enveloped
+from .envelope import enveloped, placed
 from .failures.isolation import Limits, Part, isolate
 from .failures.patience import Patience, Sick
 from .handles import Desk, Place
@@ -69,6 +69,8 @@ class Transform:
         part = work if len(chosen) == len(work) else work.take(chosen)
         if self._spec.takes == "envelope":
             part = enveloped(part)
+        elif self._spec.takes == "event":
+            part = placed(part)
         try:
             parts, failures = isolate(
                 lambda rows, limit: self._call(part, rows, limit),

@@ -19,6 +19,7 @@ from penstock.gateway.doors import tensors
 from penstock.models.interface import Signature
 from penstock.models.messages import MoveAlias, Promoted, Refused, Register, Registered, from_rows, to_rows
 from penstock.models.signature import to_json
+from penstock.settings import Settings
 
 SIGNATURE = Signature(pa.schema([("a", pa.float32()), ("b", pa.float32())]), pa.schema([("y", pa.float32())]))
 
@@ -101,7 +102,7 @@ def test_what_is_not_stored_is_not_registered(
 
     async def work(h: Any) -> None:
         with monkeypatch.context() as planted:
-            planted.setattr(h.rooms.artifacts, "put", fails)
+            planted.setattr(h.rooms.artifacts, "store", fails)
             refused = await register(h)
         assert refused.status_code == status
         assert refused.json()["error"] == {"code": code, "message": str(error)}
@@ -255,6 +256,63 @@ def test_who_has_not_swapped_in_time_is_named(house: Any) -> None:
         assert (await h.http.post("/models/delay/promote?wait=1h", json={"version": 1})).status_code == 400
 
     run(house, work)
+
+
+def kept(h: Any) -> set[str]:
+    return set(h.rooms.artifacts.digests())
+
+
+def test_a_refused_artifact_leaves_nothing_on_the_disk(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await register(h, body=b"good")
+        (good,) = kept(h)
+        for _ in range(2):
+            assert (await register(h, "?dataset_id=bad", body=b"bad")).status_code == 400
+            assert kept(h) == {good}
+        assert (await register(h, "?dataset_id=bad", body=b"good")).status_code == 400
+        assert kept(h) == {good}, "a version has it"
+
+    run(house, work)
+
+
+def test_one_that_is_stored_again_or_asked_for_meanwhile_stays(house: Any) -> None:
+    async def work(h: Any) -> None:
+        artifacts, registry = h.rooms.artifacts, h.rooms.registry
+        first = artifacts.store(b"bytes")
+        second = artifacts.store(b"bytes")
+        artifacts.forget(first)
+        artifacts.forget(second)
+        assert kept(h) == {first.digest}, "the first was overtaken, and the second brought nothing new"
+        assert not registry.uses(first.digest)
+        command = Register(id="c", name="asked", digest=first.digest, dataset_id="nobody")
+        h.log.append([Write(SYSTEM, 0, to_rows([command]))])
+        registry.refresh()
+        assert registry.uses(first.digest)
+
+    run(house, work)
+
+
+def test_one_beyond_the_limit_is_refused_before_it_is_read(house: Any) -> None:
+    async def work(h: Any) -> None:
+        length = {"content-length": str(1_000_001)}
+
+        async def never() -> Any:
+            raise AssertionError("it was read")
+            yield b""
+
+        early = await h.http.post("/models/delay/versions", content=never(), headers=length)
+        assert (early.status_code, early.json()["error"]["code"]) == (413, "too_large")
+        assert "1000000 bytes" in early.text and "PENSTOCK_RUNNER_MEMORY" in early.text
+
+        async def parts() -> Any:
+            for _ in range(11):
+                yield b"x" * 100_000
+
+        late = await h.http.post("/models/delay/versions", content=parts())
+        assert late.status_code == 413
+        assert not kept(h) and h.count() == 0
+
+    run(house, work, settings=Settings(runner_memory=2_000_000))
 
 
 def test_refusals(house: Any) -> None:

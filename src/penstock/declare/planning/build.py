@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +138,37 @@ def _model(model: Model, app: App, environ: Mapping[str, str] | None, report: Re
     if trust is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", trust):
         mend = "write trust='sha256:' and the 64 hexadecimal digits that sha256sum prints for the artifact"
         report.error(model.place, f"trust={trust!r} is not a digest", mend)
+        trust = None
     path = None if artifact is None else artifact_path(app, artifact)
     if path is not None and not path.is_file():
         mend = "until a version is registered its scorers wait; write the file there, or leave the artifact away"
         report.warning(model.place, f"the model '{model.name}' has no file {path}", mend)
         path = None
+    if path is not None and trust is not None:
+        _check_trust(model, path, trust, report)
     return ModelSpec(
-        model.name, model.outputs, model.alias, None if path is None else str(path), model.inputs, trust, model.place
+        model.name,
+        model.outputs,
+        model.alias,
+        None if path is None else str(path),
+        model.inputs,
+        trust,
+        model.place,
+        model.on_change,
     )
+
+
+def _check_trust(model: Model, path: Path, trust: str, report: Report) -> None:
+    """A digest is of one file: of the one before, it would have the registry refuse what lies there now."""
+    try:
+        with path.open("rb") as file:
+            found = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+    except OSError as error:
+        report.error(model.place, f"{path} cannot be read: {error.strerror}", "give this process the right to read it")
+        return
+    if found != trust:
+        mend = f"if you know what is in it, write trust='{found}'"
+        report.error(model.place, f"trust= is not of the file that is there: {path} has another digest", mend)
 
 
 def artifact_path(app: App, artifact: str) -> Path:

@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from ... import tokens
 from ...batch import SYSTEM, Write
-from ...errors import Conflict, Forbidden, InvalidEvent, TooLarge, Unavailable
-from ...models.artifacts import LIMIT
+from ...errors import Conflict, Forbidden, InvalidEvent, ModelRefused, TooLarge, Unavailable
+from ...models.artifacts import Stored
 from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
 from ..rooms import Rooms, unknown
@@ -25,7 +25,7 @@ from ..wire.parameters import duration
 from .health import statuses
 
 LOOK = 0.05  # seconds between two looks at what scorers score with
-PATIENCE = 30.0  # seconds that a command may take: whoever owns the registry loads the model once
+PATIENCE = 15.0  # seconds that a command may take, beside the time in which the model is loaded once
 SMALL = 64 << 10  # bytes of a JSON body here
 UPLOAD_TIME = 600.0  # seconds for an artifact to arrive
 
@@ -58,8 +58,8 @@ async def register(request: Request, rooms: Rooms) -> Response:
     command = _command(rooms, name, request)
     if "trust" in request.query_params:
         _check_secret(request, rooms)
-    digest = await _upload(rooms, request)
-    done = await _in_thread(rooms, lambda: _ask(rooms, command(digest)))
+    stored = await _upload(rooms, request)
+    done = await _in_thread(rooms, lambda: _register(rooms, command(stored.digest), stored))
     assert isinstance(done, Registered)
     answer = {"model": done.model, "version": done.version, "digest": done.digest, "runtime": done.runtime}
     return JSONResponse(answer, 201)
@@ -160,10 +160,20 @@ def _why_behind(said: dict[str, Any]) -> str:
 # -- asking the registry ------------------------------------------------------
 
 
-def _ask(rooms: Rooms, command: Command) -> Registered | Promoted:
+def _register(rooms: Rooms, command: Register, stored: Stored) -> Registered | Promoted:
+    """What is refused leaves nothing on the disk."""
+    try:
+        return _ask(rooms, command, PATIENCE + rooms.settings.runner_start)
+    except ModelRefused:
+        if not rooms.registry.uses(stored.digest):
+            rooms.artifacts.forget(stored)
+        raise
+
+
+def _ask(rooms: Rooms, command: Command, patience: float = PATIENCE) -> Registered | Promoted:
     rooms.log.append([Write(SYSTEM, 0, to_rows([command]))])
     try:
-        return rooms.registry.wait_for(command.id, PATIENCE)
+        return rooms.registry.wait_for(command.id, patience)
     except TimeoutError as error:
         raise Unavailable(f"{error}; see /readyz, and look at /models before asking again") from None
 
@@ -204,16 +214,18 @@ def _metrics(text: str) -> dict[str, float]:
 # -- bodies -------------------------------------------------------------------
 
 
-async def _upload(rooms: Rooms, request: Request) -> str:
+async def _upload(rooms: Rooms, request: Request) -> Stored:
     """To disk as it arrives; it becomes an artifact once it is whole. Raises ``TooLarge``, ``LogFull``."""
-    size = 0
+    size, limit = 0, rooms.settings.artifact_limit
+    if (announced := request.headers.get("content-length", "")).isdecimal() and int(announced[:20]) > limit:
+        raise _too_large(int(announced[:20]), limit)
     with TemporaryFile(dir=rooms.status.parent) as file:
         try:
             async with asyncio.timeout(UPLOAD_TIME):
                 async for part in request.stream():
                     size += len(part)
-                    if size > LIMIT:
-                        raise TooLarge(f"an artifact may have {LIMIT} bytes; this one has more")
+                    if size > limit:
+                        raise _too_large(size, limit)
                     file.write(part)
         except ClientDisconnect:
             raise Disconnected("the sender went away") from None
@@ -222,7 +234,14 @@ async def _upload(rooms: Rooms, request: Request) -> str:
         if not size:
             raise BadRequest("the body is empty: send the model's file as it is")
         file.seek(0)
-        return await _in_thread(rooms, lambda: rooms.artifacts.put(file))
+        return await _in_thread(rooms, lambda: rooms.artifacts.store(file))
+
+
+def _too_large(size: int, limit: int) -> TooLarge:
+    return TooLarge(
+        f"an artifact may have {limit} bytes, half of what a runner may hold, and this one has {size} or more: set "
+        "PENSTOCK_RUNNER_MEMORY to twice its size"
+    )
 
 
 async def _json(request: Request, kind: type[T], *, absent: T | None = None) -> T:

@@ -6,21 +6,17 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-import pyarrow as pa
-
 from ...clock import Clock
 from ...declare.plan import Plan
 from ...errors import CannotStart, install
 from ...log.embedded import EmbeddedLog
 from ...log.interface import Frontier, Inspect, Log
-from ...models.artifacts import Artifacts
-from ...models.interface import Signature
+from ...models.artifacts import LIMIT, Artifacts
 from ...models.shared import SharedArtifacts
 from ...objects.folder import Folder
 from ...objects.interface import Objects
 from ...runner.child import ChildRunner
 from ...settings import Settings
-from ...stages.register import GROUP
 from ..directory import DataDirectory
 
 BUCKETS = ("s3", "gs", "az")
@@ -49,11 +45,13 @@ def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: st
     return KafkaLog(Address.parse(url), clock=clock, settings=settings, slot=slot or None)
 
 
-def open_artifacts(directory: DataDirectory, url: str = "", *, several_hosts: bool = False) -> Artifacts:
+def open_artifacts(
+    directory: DataDirectory, url: str = "", *, several_hosts: bool = False, limit: int = LIMIT
+) -> Artifacts:
     """``url``: of object storage that hosts share; else they are in the directory. Raises ``CannotStart``."""
     if url:
-        return SharedArtifacts(directory.cache, open_objects(url))
-    return Artifacts(directory.artifacts, hint=ELSEWHERE if several_hosts else "")
+        return SharedArtifacts(directory.cache, open_objects(url), limit=limit)
+    return Artifacts(directory.artifacts, limit=limit, hint=ELSEWHERE if several_hosts else "")
 
 
 def open_objects(url: str) -> Objects:
@@ -76,19 +74,4 @@ def open_objects(url: str) -> Objects:
 
 
 def child_runner(plan: Plan, settings: Settings, stage: str, with_app: bool) -> ChildRunner:
-    kind = Fleeting if stage == GROUP else ChildRunner
-    return kind(plan if with_app else None, settings=settings, name=stage)
-
-
-class Fleeting(ChildRunner):
-    """The registry looks at a model now and then; in between, a child that has loaded one would only hold memory."""
-
-    def inspect(
-        self, artifact: Path, *, name: str, inputs: pa.Schema | None, outputs: list[str], trusted: bool, timeout: float
-    ) -> tuple[str, Signature]:
-        try:
-            return super().inspect(
-                artifact, name=name, inputs=inputs, outputs=outputs, trusted=trusted, timeout=timeout
-            )
-        finally:
-            self.close()
+    return ChildRunner(plan if with_app else None, settings=settings, name=stage)

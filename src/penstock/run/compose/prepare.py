@@ -1,19 +1,20 @@
-"""What must be there before an app runs: its topics, and a first version of each model that it brings along."""
+"""What must be there before an app runs: its topics, and the models that it brings along."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ...batch import SYSTEM, TopicSpec, Write
 from ...clock import Clock
-from ...declare.plan import ModelSpec, Plan
-from ...errors import CannotStart
+from ...declare.parts import OnChange
+from ...declare.plan import Plan
 from ...log.interface import Log
 from ...models.artifacts import Artifacts
-from ...models.messages import Register, to_rows
+from ...models.messages import to_rows
 from ...models.registry import Registry
+from ...notices import notices
 from ...stages.failures.dead import DEAD_TOPIC
+from .bundled import commands
 
 SYSTEM_TOPIC = TopicSpec(SYSTEM, partitions=1)  # never expires: the registry is what it says
 
@@ -25,8 +26,10 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
     yield from plan.topics
 
 
-def prepare(plan: Plan, log: Log, artifacts: Artifacts, clock: Clock) -> None:
+def prepare(plan: Plan, log: Log, artifacts: Artifacts, clock: Clock, *, on_change: OnChange = "keep") -> None:
     """Make the topics, and ask for the models that have no version yet; the registry's owner answers later.
+
+    ``on_change`` is for models whose file has changed, and that do not say themselves what becomes of it.
 
     Raises ``SchemaChanged`` and ``PartitionsChanged`` for topics that are there and differ too much, and
     ``CannotStart`` for an artifact that cannot be read.
@@ -36,32 +39,8 @@ def prepare(plan: Plan, log: Log, artifacts: Artifacts, clock: Clock) -> None:
     registry = Registry(log.reader(None, [SYSTEM], "prepare"), clock)
     try:
         registry.refresh()
-        seeds = [_seed(m, artifacts, clock) for m in plan.models if m.artifact and not registry.versions(m.name)]
+        asked = list(commands(plan, registry, artifacts, clock, notices(), on_change))
     finally:
         registry.close()
-    if seeds:
-        log.append([Write(SYSTEM, 0, to_rows(seeds))])
-
-
-def _seed(model: ModelSpec, artifacts: Artifacts, clock: Clock) -> Register:
-    assert model.artifact is not None
-    try:
-        digest = artifacts.put(Path(model.artifact))
-    except OSError as error:
-        raise CannotStart(f"{model.place}: the artifact {model.artifact} cannot be read: {error.strerror}") from None
-    return Register(
-        # Another id at each start: an answer given before, such as that a library is missing, may not hold any more.
-        id=f"seed/{model.name}/{digest}/{clock.now()}",
-        name=model.name,
-        digest=digest,
-        outputs=model.outputs,
-        inputs=model.inputs,
-        alias=model.alias,
-        trust=f"sha256:{digest}" if model.trust is None and is_own_code(Path(model.artifact)) else model.trust,
-        only_if_none=True,
-    )
-
-
-def is_own_code(artifact: Path) -> bool:
-    """Python source that the app's file names is the app's own code, as a module that it imports would be."""
-    return artifact.suffix == ".py"
+    if asked:
+        log.append([Write(SYSTEM, 0, to_rows(asked))])

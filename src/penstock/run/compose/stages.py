@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 
-from ...batch import DEAD, SYSTEM, TopicSpec
+from ...batch import DEAD, SYSTEM, TopicSpec, Write
 from ...clock import Clock
 from ...declare.plan import FunctionSpec, Plan, ScoreSpec
 from ...log.interface import Log, Start
 from ...models.artifacts import Artifacts
+from ...models.messages import Register, to_rows
 from ...models.registry import Registry
 from ...runner.interface import Runner
 from ...settings import Settings
 from ...stages.emit import Emitter
 from ...stages.handles import Desk
+from ...stages.inspection import Inspections
 from ...stages.interface import Stage
 from ...stages.pump import Pump
 from ...stages.redrive import Redrive
@@ -88,9 +90,13 @@ class Composition:
     # -- stages ---------------------------------------------------------------
 
     def _registrar(self) -> Line:
-        runner = self.make_runner(GROUP, False)
-        stage = Registrar(self.plan, self.registry, self.artifacts, runner, self.clock)
-        return self._line(stage, runner.close, lambda: None, lambda: COMMANDS)
+        inspections = Inspections(lambda: self.make_runner(GROUP, False), self._again, self.background)
+        stage = Registrar(self.plan, self.registry, self.artifacts, inspections, self.clock, self.settings.runner_start)
+        warm = warming.Unanswered(self.registry, self._again)
+        return self._line(stage, inspections.close, warm, lambda: COMMANDS)
+
+    def _again(self, command: Register) -> None:
+        self.log.append([Write(SYSTEM, 0, to_rows([command]))])
 
     def _function(self, spec: FunctionSpec) -> Line:
         runner = self.make_runner(spec.name, True)

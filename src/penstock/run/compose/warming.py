@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from ...clock import Clock
 from ...declare.plan import ModelSpec
-from ...errors import TaskFailed
+from ...errors import PenstockError, TaskFailed
 from ...models.interface import ModelVersion
+from ...models.messages import Register
 from ...models.packing import zeros
 from ...models.registry import Registry
 from ...notices import notices
@@ -72,6 +73,23 @@ class Function:
             trace = error.traceback if isinstance(error, TaskFailed) else ""
             mend = "what it asks for cannot be made: mend that; it is tried again"
             return Missing("failed", str(error), place_of(trace) or self.place, mend)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Registrations whose artifact was being looked at by a process that ended: asked again, by their ids."""
+
+    registry: Registry
+    again: Callable[[Register], None]
+
+    def __call__(self) -> Missing | None:
+        try:
+            self.registry.refresh()
+            for command in self.registry.unanswered():
+                self.again(command)
+        except PenstockError as error:
+            return Missing("failed", f"the registry cannot be read: {error}", mend="it is tried again")
         return None
 
 

@@ -14,6 +14,7 @@ from ...batch import Indices
 from ...errors import InvalidEvent, Reject, ResultMisshapen, Unavailable
 from ...schema.objects import from_objects
 from ..interface import Applied, RowFailure, SetAlias
+from ..logs import handling
 from ..raised import row_failed
 from .answers import repeated
 from .callee import Callee
@@ -35,10 +36,15 @@ class _Handled:
 
 
 class PerEvent:
-    """Calls a function event by event. ``desk`` makes the handle for one event, ``inject`` the other arguments."""
+    """Calls a function event by event. ``desk`` makes the handle for one event, ``inject`` the other arguments.
 
-    def __init__(self, callee: Callee, desk: Callable[[], Desk], inject: Inject, at: At) -> None:
-        self._callee, self._desk, self._inject, self._at = callee, desk, inject, at
+    ``id_of`` tells the id of the event in a row, for what the function logs.
+    """
+
+    def __init__(
+        self, callee: Callee, desk: Callable[[], Desk], inject: Inject, at: At, id_of: Callable[[int], str]
+    ) -> None:
+        self._callee, self._desk, self._inject, self._at, self._id_of = callee, desk, inject, at, id_of
 
     def call(self, events: Sequence[Any]) -> Applied:
         """Raises ``Unavailable`` when the function did."""
@@ -68,6 +74,7 @@ class PerEvent:
     def _one(self, row: int, event: Any) -> _Handled:
         self._at(row)
         desk = self._desk()
+        handling.set((self._id_of, row))
         try:
             outputs = _listed(self._callee.function(event, **self._inject(desk)))
         except Unavailable:
@@ -78,6 +85,7 @@ class PerEvent:
 
     async def _one_async(self, row: int, event: Any) -> _Handled:
         desk = self._desk()
+        handling.set((self._id_of, row))
         try:
             result = self._callee.function(event, **self._inject(desk))
             outputs = _listed(await result)

@@ -15,13 +15,14 @@ from ...declare.plan import Plan
 from ...declare.planning.functions import Asked
 from ...errors import NotFound, ResultMisshapen
 from ..interface import Applied, Services
+from ..logs import handling
 from ..raised import task_failed
 from ..scoring import Scoring
 from .callee import Callee, callees
 from .desk import Desk
 from .events import At, PerEvent, call_on_list
 from .frames import call_on_frame
-from .given import objects_of
+from .given import ids_of, objects_of
 from .resources import Resources
 
 
@@ -88,8 +89,11 @@ class Functions:
         if callee.spec.takes == "list":
             desk = new_desk()
             return call_on_list(callee, events, desk, self._injected(callee, desk), self._loop.run)
-        each = PerEvent(callee, new_desk, lambda desk: self._injected(callee, desk), at)
-        return self._loop.run(each.call_async(events)) if callee.spec.is_async else each.call(events)
+        each = PerEvent(callee, new_desk, lambda desk: self._injected(callee, desk), at, ids_of(callee, rows))
+        try:
+            return self._loop.run(each.call_async(events)) if callee.spec.is_async else each.call(events)
+        finally:
+            handling.set(None)
 
     def _injected(self, callee: Callee, desk: Desk) -> dict[str, object]:
         handles = {name: Models(desk) for name, kind in callee.types.items() if kind is Models}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,20 @@ def objects_of(callee: Callee, rows: pa.RecordBatch) -> Sequence[Any]:
     """One object a row, in order."""
     events = _events(callee.event, rows)
     return _enveloped(callee, rows, events) if callee.spec.takes == "envelope" else events
+
+
+def ids_of(callee: Callee, rows: pa.RecordBatch) -> Callable[[int], str]:
+    """Tells the id of the event in a row, or where it is, ``TOPIC/PARTITION/OFFSET``; empty where neither is known."""
+    names = rows.schema.names
+
+    def id_of(row: int) -> str:
+        if "_id" in names and (given := rows.column("_id")[row].as_py()):
+            return str(given)
+        if "_partition" not in names or "_offset" not in names:
+            return ""
+        return f"{callee.spec.source}/{rows.column('_partition')[row]}/{rows.column('_offset')[row]}"
+
+    return id_of
 
 
 def _events(kind: Any, rows: pa.RecordBatch) -> Sequence[Any]:

@@ -224,4 +224,5 @@ class Isolation(Generic[T]):
     def _alike(self) -> Sick:
         row, fault = next(iter(self.suspects.items()))
         tried = f"{len(self.suspects)} of {len(self._all)} rows" if len(self._all) > 1 else "the only row"
-        return Sick(f"{tried} tried, none passed; row {row}: {fault.error}: {fault.reason}")
+        reason = f"{tried} tried, none passed; row {row}: {fault.error}: {fault.reason}"
+        return Sick(reason, traceback=fault.traceback)

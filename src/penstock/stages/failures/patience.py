@@ -34,12 +34,14 @@ class Sick(PenstockError):
         unavailable: bool = False,
         retry_within: float | None = None,
         poison: Sequence[Failure] = (),
+        traceback: str = "",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.unavailable = unavailable
         self.retry_within = retry_within
         self.poison = poison
+        self.traceback = traceback  # of the user's code, where that raised
 
 
 class NotYet(Sick):
@@ -63,7 +65,7 @@ class Fault:
         """Raises ``Sick`` for what says itself that a dependency is away."""
         if isinstance(error, TaskFailed):
             if error.unavailable:
-                raise Sick(str(error), unavailable=True) from error
+                raise Sick(str(error), unavailable=True, traceback=error.traceback) from error
             return cls(error.error, error.reason, error.traceback, error.transient)
         if isinstance(error, RunnerDied):
             known = error.row is not None and error.row < len(rows)
@@ -138,7 +140,7 @@ class Patience:
                 del self._held[partition]
         # At least a moment: a head that is due and passed alone while the rest failed must not make a busy loop.
         within = max(min(map(self._left, self._held.values())), 0.1) if self._held else None
-        return Sick(sick.reason, retry_within=within, poison=poison)
+        return Sick(sick.reason, retry_within=within, poison=poison, traceback=sick.traceback)
 
     def _left(self, held: Held) -> float:
         """Seconds until a pass must judge this head: one that begins a moment before lasts as long as the last did."""
