@@ -67,6 +67,15 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What the check found that keeps nothing from running, and that a user must know of. ``place``: file:line."""
+
+    message: str
+    mend: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     app: str
     target: str  # what to import again in the runner: /abs/app.py:variable
@@ -75,6 +84,7 @@ class Plan:
     functions: tuple[FunctionSpec, ...] = ()
     scorers: tuple[ScoreSpec, ...] = ()
     models: tuple[ModelSpec, ...] = field(default=())
+    remarks: tuple[Remark, ...] = ()
 
     def topic(self, name: str) -> TopicSpec:
         return next(t for t in self.topics if t.name == name)

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from ..settings import Settings
 from ..telemetry import log_to_stderr, logger
 from .compose.backends import open_artifacts, open_log
 from .compose.prepare import is_own_code, prepare
+from .compose.remarks import remarks_on
 from .directory import DataDirectory
 from .process import die_with_parent, explained
 
@@ -90,9 +91,10 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
         Report(list(checked.resolved.findings)).raise_errors()
         directory, clock = DataDirectory(data), SystemClock()
         with closing(open_log(directory, clock, Settings.from_env(), url)) as events:
+            remarks = remarks_on(checked.resolved.plan, events)  # before its topics are as this version declares them
             prepare(checked.resolved.plan, events, _artifacts(directory, artifacts), clock)
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
-    plan.write_bytes(plan_to_bytes(checked.resolved.plan))
+    plan.write_bytes(plan_to_bytes(replace(checked.resolved.plan, remarks=remarks)))
 
 
 if __name__ == "__main__":

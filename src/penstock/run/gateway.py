@@ -32,6 +32,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     from ..gateway.server import serve
     from ..gateway.workers import Workers
     from ..models.registry import Registry
+    from ..notices import notices
     from ..settings import Settings
     from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log
@@ -39,6 +40,8 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
+    for remark in plan.remarks:
+        notices().tell(f"remark {remark.message}", remark.message, place=remark.place, mend=remark.mend)
     with explained(LogRefused):
         log = open_log(directory, clock, settings, url, slot)
     rooms = Rooms(
