@@ -154,6 +154,12 @@ class RunnerContract:
         assert applied.rows is not None
         assert applied.rows.to_pydict() == {"x": [1, 2], "double": [1002.0, 1004.0]}
 
+    def test_fields_that_a_later_version_added_are_not_given(self, runner: Runner) -> None:
+        rows = given(5, 6).append_column("later", pa.array([1.5, None]))
+        assert made(runner.apply("arrow", rows, timeout=LIMIT)) == [(0, 5), (1, 6)]
+        applied = runner.apply("columns", rows, timeout=LIMIT)
+        assert applied.rows is not None and applied.rows.column("x").to_pylist() == [3, 3]  # with _row
+
     def test_without_rows_the_code_is_not_asked(self, runner: Runner) -> None:
         for stage in ("one", "frame", "listed", "thinned"):
             applied = runner.apply(stage, pa.record_batch({}), timeout=LIMIT)

@@ -7,13 +7,14 @@ import pytest
 from penstock.batch import JSON_SCHEMA
 from penstock.errors import SchemaChanged
 from penstock.schema.decode import Decoder
-from penstock.schema.evolution import conform, fingerprint, fits
-from penstock.schema.rows import with_rules
+from penstock.schema.evolution import conform, evolved, fingerprint, fits, left_out
+from penstock.schema.rows import rules_of, with_rules
 from penstock.schema.types import schema_of
 
 from .flights import GOOD, Flight
 
 N = pa.field("n", pa.int64(), nullable=False)
+OPTIONAL = pa.field("more", pa.float64())
 SCHEMA = schema_of(Flight)
 DECODER = Decoder(SCHEMA)
 ROWS = DECODER.columns(DECODER.convert([GOOD, GOOD | {"flight": 2, "tailnum": "N1"}]))
@@ -28,10 +29,28 @@ def test_optional_fields_may_be_added_and_rules_loosened() -> None:
     fits(SCHEMA, SCHEMA)
 
 
+def test_a_version_from_before_a_field_was_added_fits_and_the_field_stays() -> None:
+    inner = pa.field("inner", pa.struct([N, OPTIONAL]))
+    before, after = (
+        pa.schema([with_rules(N, {"default": 1})]),
+        pa.schema([inner, with_rules(N, {"default": 2}), OPTIONAL]),
+    )
+    fits(after, before)
+    back = evolved(after, before)
+    assert back.names == ["inner", "n", "more"] and left_out(after, before) == ["inner", "more"]
+    assert rules_of(back.field("n")) == {"default": 1}  # what the version that runs says
+    assert evolved(back, after).equals(after, check_metadata=True)
+    assert evolved(before, after) is after
+    other = pa.schema([N, pa.field("other", pa.string())])
+    assert evolved(after, other).names == ["inner", "n", "more", "other"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
         ([N], [N.with_name("m")], "'n' was removed"),
+        ([N, OPTIONAL], [OPTIONAL], "'n' was removed"),
+        ([N, OPTIONAL], [N, OPTIONAL.with_type(pa.string())], "'more' changed"),
         ([N], [N, N.with_name("m")], "'m' was added without a default"),
         ([N], [N.with_type(pa.float64())], "'n' changed from int64"),
         ([N], [N.with_nullable(True)], "'n' changed"),

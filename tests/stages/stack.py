@@ -30,12 +30,20 @@ PATIENCE = 30.0  # seconds that any single thing may take
 
 
 class Stack:
-    def __init__(self, folder: Path, text: str, *, inline: bool = False, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        text: str,
+        *,
+        inline: bool = False,
+        settings: Settings | None = None,
+        data: Path | None = None,
+    ) -> None:
         (folder / "app.py").write_text(text)
         resolved = check(str(folder / "app.py"), os.environ).resolved
         Report(list(resolved.findings)).raise_errors()
         self.plan, self.settings, clock = resolved.plan, settings or Settings(), SystemClock()
-        self.log = EmbeddedLog(folder / "data", settings=self.settings)
+        self.log = EmbeddedLog(data or folder / "data", settings=self.settings)
         artifacts = Artifacts(folder / "artifacts")
         prepare(self.plan, self.log, artifacts, clock)
 

@@ -317,3 +317,48 @@ def test_a_time_beyond_the_calendar_fails_its_row_where_it_is_made(tmp_path: Pat
     assert (dead["stage"], dead["data"]) == ("make", '{"id":2,"ts":1704067200000}')
     assert dead["reason"] == "field 'at': outside the years 1 to 9999"
     assert b"2024-01-01T00:00:00Z" in readable
+
+
+# -- roll-backs ---------------------------------------------------------------
+
+BEFORE = """
+from dataclasses import dataclass
+import polars as pl
+import penstock as ps
+
+app = ps.App("versions")
+
+@dataclass
+class Payment:
+    id: int
+    amount: float
+
+@dataclass
+class Seen:
+    id: int
+    columns: int
+
+payments = app.topic("payments", Payment, partitions=1)
+seen = app.topic("seen", Seen, partitions=1)
+
+@app.on(payments, to=seen)
+def look(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select("id", columns=pl.lit(rows.width, pl.Int64).repeat_by(1).explode())
+"""
+AFTER = BEFORE.replace("    amount: float", "    amount: float\n    country: str | None = None").replace(
+    "    columns: int", "    columns: int\n    tags: list[str] | None = None"
+)
+
+
+def test_the_version_before_runs_again_after_fields_were_added(tmp_path: Path) -> None:
+    for version, text in enumerate((BEFORE, AFTER, BEFORE, AFTER)):
+        folder = tmp_path / f"{version}"  # this process imports a file once
+        folder.mkdir()
+        with stack(folder, text, inline=True, data=tmp_path / "data") as built:
+            more = {"country": ["NL"]} if text is AFTER else {}
+            built.publish("payments", {"id": [version], "amount": [1.0], **more})
+            seen = built.wait_for("seen", version + 1)
+            rows = built.rows("payments")
+    assert [(row["id"], row["columns"]) for row in seen] == [(0, 3), (1, 4), (2, 3), (3, 4)]  # _row is one
+    assert [row["country"] for row in rows] == [None, "NL", None, "NL"]
+    assert [row["tags"] for row in seen] == [None] * 4

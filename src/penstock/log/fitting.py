@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from ..batch import ENVELOPE, TopicSpec, joined
 from ..errors import DeclarationError, PartitionsChanged, SchemaChanged
-from ..schema.evolution import conform, fits, may_lack
+from ..schema.evolution import conform, evolved, fits, may_lack
 
 PARTITION_LIMIT = 4_096  # of one topic; a topic asking for more has mistaken a partition for a key
 
@@ -33,7 +34,7 @@ def check_spec(spec: TopicSpec) -> None:
 
 
 def grown(old: TopicSpec, new: TopicSpec, *, grow: bool) -> TopicSpec:
-    """The topic after ``new`` was declared over ``old``.
+    """The topic after ``new`` was declared over ``old``; fields that ``new`` leaves out stay.
 
     Raises ``SchemaChanged`` naming the field, and ``PartitionsChanged`` for another number of partitions, unless it is
     a growth that was asked for.
@@ -52,7 +53,7 @@ def grown(old: TopicSpec, new: TopicSpec, *, grow: bool) -> TopicSpec:
             f"topic '{name}' has {old.partitions} partitions, not {new.partitions}; growing moves keys to other "
             "partitions, so it must be asked for"
         )
-    return new
+    return replace(new, schema=evolved(old.schema, new.schema))
 
 
 class RowChecks:

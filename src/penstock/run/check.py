@@ -36,6 +36,7 @@ from ..telemetry import log_to_stderr, logger
 from .compose.backends import open_artifacts, open_log
 from .compose.bundled import is_own_code
 from .compose.prepare import prepare
+from .compose.remarks import remarks_on
 from .directory import DataDirectory
 from .process import die_with_parent, explained, write_notices
 
@@ -92,6 +93,11 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
         Report(list(checked.resolved.findings)).raise_errors()
         directory, clock, settings = DataDirectory(data), SystemClock(), Settings.from_env()
         with closing(open_log(directory, clock, settings, url)) as events:
+            # Before its topics are as this version declares them.
+            for found in remarks_on(checked.resolved.plan, events):
+                notices().tell(
+                    f"start/{found.place}/{found.message}", found.message, place=found.place, mend=found.mend
+                )
             prepare(
                 checked.resolved.plan,
                 events,

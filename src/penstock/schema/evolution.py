@@ -32,21 +32,40 @@ def fingerprint(schema: pa.Schema) -> str:
 
 
 def fits(old: pa.Schema, new: pa.Schema) -> None:
-    """May a topic of type ``old`` become ``new``?
+    """May ``new`` be declared over a topic of type ``old``?
 
-    Fields that may be missing or null may be added anywhere, defaults may change, and rules may be loosened, so that
-    every stored row is still of the new type. Raises ``SchemaChanged`` naming the field for anything else.
+    Fields that may be missing or null may be added anywhere and left out, defaults may change, and rules may be
+    loosened, so that every stored row is still of the new type. Raises ``SchemaChanged`` naming the field for anything
+    else.
     """
     if is_json(old) != is_json(new):
         raise SchemaChanged("a topic cannot change between typed and JSON: use another topic")
     for field in old:
         index = new.get_field_index(field.name)
-        if index < 0:
+        if index >= 0:
+            _same(field, new.field(index), field.name)
+        elif not may_lack(field):
             raise SchemaChanged(f"field '{field.name}' was removed: keep it, or use another topic")
-        _same(field, new.field(index), field.name)
     for field in new:
         if field.name not in old.names and not may_lack(field):
             raise SchemaChanged(f"field '{field.name}' was added without a default: stored rows lack it, give it one")
+
+
+def evolved(old: pa.Schema, new: pa.Schema) -> pa.Schema:
+    """The topic's type once ``new``, which ``fits``, was declared over ``old``: fields that it leaves out stay.
+
+    So the version of an app from before a field was added still runs, beside those that know it or in their place.
+    """
+    if not (unknown := left_out(old, new)):
+        return new
+    kept = [field if field.name in unknown else new.field(field.name) for field in old]
+    added = [field for field in new if field.name not in old.names]
+    return pa.schema([*kept, *added], metadata=new.metadata)
+
+
+def left_out(old: pa.Schema, new: pa.Schema) -> list[str]:
+    """The fields of ``old`` that ``new`` does not know."""
+    return [name for name in old.names if name not in new.names]
 
 
 def may_lack(field: pa.Field) -> bool:

@@ -532,6 +532,25 @@ class LogContract:
         assert rows.schema.names == ["more", "n"]
         assert rows.to_pylist() == [{"more": None, "n": 1}, {"more": "x", "n": 2}, {"more": None, "n": 3}]
 
+    def test_the_version_from_before_fields_were_added_still_runs(self, log: Log, twin: Log) -> None:
+        inner = pa.field("inner", pa.struct([pa.field("a", pa.int64(), nullable=False), pa.field("b", pa.string())]))
+        later = TopicSpec("t", pa.schema([pa.field("more", pa.string()), *NUMBERS, inner]), 1)
+        log.create(numbers())
+        log.create(later)
+        row = {"n": 1, "more": "x", "inner": {"a": 1, "b": None}}
+        log.append([Write("t", 0, pa.RecordBatch.from_pylist([row], schema=later.schema))])
+        twin.create(numbers())  # rolled back: what it does not know stays
+        twin.append([write([2])])
+        log.create(later)
+        log.append([Write("t", 0, pa.RecordBatch.from_pylist([row | {"n": 3}], schema=later.schema))])
+        for end in (log, twin):
+            (batch,) = drain(end.reader(None, ["t"], "m"))
+            nothing = {"n": 2, "more": None, "inner": None}
+            assert data_columns(batch.rows).to_pylist() == [row, nothing, row | {"n": 3}]
+        for changed in (pa.int64(), pa.list_(pa.string())):
+            with pytest.raises(SchemaChanged, match="'more' changed"):
+                twin.create(TopicSpec("t", pa.schema([pa.field("more", changed), *NUMBERS]), 1))
+
     def test_an_added_default_stands_where_older_rows_and_older_writers_have_nothing(self, log: Log, twin: Log) -> None:
         log.create(numbers())
         log.append([write([1])])

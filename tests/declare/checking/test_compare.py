@@ -43,6 +43,13 @@ def test_a_type_may_only_gain_optional_fields() -> None:
     assert "'a' changed" in message
 
 
+def test_a_version_from_before_a_field_was_added_may_run() -> None:
+    gained = replace(TOPIC, schema=pa.schema([*SCHEMA, pa.field("b", pa.string()), pa.field("c", pa.string())]))
+    assert found(PLAN, Deployed((gained,))) == [
+        ("warning", "topic 't' has b, c, which this version of the app does not know")
+    ]
+
+
 def test_another_key_and_a_lost_topic_are_said() -> None:
     deployed = Deployed((TOPIC, TopicSpec("gone")))
     (key, gone) = found(replace(PLAN, topics=(replace(TOPIC, key=None),)), deployed)

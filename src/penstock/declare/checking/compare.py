@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from ...batch import TopicSpec
 from ...errors import SchemaChanged
-from ...schema.evolution import fits
+from ...schema.evolution import fits, left_out
+from ...schema.rows import is_json
 from ..plan import FunctionSpec, Plan, ScoreSpec
 from ..planning.findings import Finding, Report
 
@@ -57,20 +58,58 @@ def _compare_topic(before: TopicSpec, now: TopicSpec, plan: Plan, report: Report
         fits(before.schema, now.schema)
     except SchemaChanged as error:
         report.error(place, str(error), "only optional fields may be added to a deployed type")
+    else:
+        _tell_unknown_fields(before, now, plan, report)
 
 
-def _compare_stages(plan: Plan, groups: Mapping[str, Sequence[str]], report: Report) -> None:
-    stages: Sequence[FunctionSpec | ScoreSpec] = [*plan.functions, *plan.scorers]
-    names = {stage.name for stage in stages}
-    new = [stage for stage in stages if stage.name not in groups]
-    for group, topics in groups.items():
-        if group in names or group.startswith("penstock."):
-            continue
+def unknown_fields(plan: Plan, topics: Sequence[TopicSpec]) -> list[Finding]:
+    """The fields of deployed topics that the plan does not know: a later version of the app has added them."""
+    report = Report()
+    planned = {topic.name: topic for topic in plan.topics}
+    for before in topics:
+        if before.name in planned:
+            _tell_unknown_fields(before, planned[before.name], plan, report)
+    return report.findings
+
+
+def _tell_unknown_fields(before: TopicSpec, now: TopicSpec, plan: Plan, report: Report) -> None:
+    if is_json(before.schema) or is_json(now.schema) or not (unknown := left_out(before.schema, now.schema)):
+        return
+    message = f"topic '{now.name}' has {', '.join(unknown)}, which this version of the app does not know"
+    mend = "they stay, and have their default or null in what this version writes"
+    report.warning(f"{plan.target} topic '{now.name}'", message, mend)
+
+
+def renamed_stages(plan: Plan, groups: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """New stages that may be deployed ones under another name, and would read everything again."""
+    report = Report()
+    new = [stage for stage in _stages(plan) if stage.name not in groups]
+    for group, topics in _unknown_groups(plan, groups).items():
         heirs = [stage for stage in new if stage.source in topics]
-        message = f"stage '{group}' is deployed, reading {', '.join(topics)}, and the app has none of that name"
         if heirs:
             heir = heirs[0]
             mend = f"if {heir.name} is it under a new name, write name='{group}': else it starts at the {heir.start}"
-            report.warning(heir.place, message, mend)
-        else:
-            report.warning(plan.target, message, "its position stays; delete the group once nothing needs it")
+            report.warning(heir.place, _gone(group, topics), mend)
+    return report.findings
+
+
+def _compare_stages(plan: Plan, groups: Mapping[str, Sequence[str]], report: Report) -> None:
+    renamed = renamed_stages(plan, groups)
+    report.findings += renamed
+    for group, topics in _unknown_groups(plan, groups).items():
+        if _gone(group, topics) not in {finding.message for finding in renamed}:
+            mend = "its position stays; delete the group once nothing needs it"
+            report.warning(plan.target, _gone(group, topics), mend)
+
+
+def _stages(plan: Plan) -> Sequence[FunctionSpec | ScoreSpec]:
+    return [*plan.functions, *plan.scorers]
+
+
+def _unknown_groups(plan: Plan, groups: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    names = {stage.name for stage in _stages(plan)}
+    return {g: topics for g, topics in groups.items() if g not in names and not g.startswith("penstock.")}
+
+
+def _gone(group: str, topics: Sequence[str]) -> str:
+    return f"stage '{group}' is deployed, reading {', '.join(topics)}, and the app has none of that name"

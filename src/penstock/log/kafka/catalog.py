@@ -137,7 +137,7 @@ class Catalog:
             known = self._declared.get(topic.name)
             there = self._partitions.get(self.name(topic.name))
             if known is not None:
-                grown(known, topic, grow=grow)
+                topic = grown(known, topic, grow=grow)
                 if known.encoding != topic.encoding:
                     raise SchemaChanged(
                         f"topic '{topic.name}' has records of {known.encoding}, not of {topic.encoding}, "

@@ -126,8 +126,8 @@ class Catalog:
 def declare(db: apsw.Connection, state: State, known: TopicEntry | None, spec: TopicSpec, *, grow: bool) -> bool:
     """Write a topic, new or changed; ``False`` when it already was as declared."""
     if known is not None:
-        merged = grown(known.spec, spec, grow=grow)
-        if merged == known.spec and merged.schema.equals(known.spec.schema, check_metadata=True):
+        spec = grown(known.spec, spec, grow=grow)
+        if spec == known.spec and spec.schema.equals(known.spec.schema, check_metadata=True):
             return False
     limits = msgspec.json.encode(_Limits(spec.key, spec.retain_us, spec.retain_bytes, spec.dedupe_us, spec.encoding))
     schema = store_schema(db, spec.schema)
