@@ -130,7 +130,7 @@ ROUTES: tuple[Route, ...] = (
         MODELS,
         "POST",
         "/models/{model}/versions",
-        "Register an artifact as the next version: ONNX, LightGBM text, skops. 400 says why it was refused.",
+        "Register an artifact as the next version: ONNX, LightGBM text, XGBoost, skops. 400 says why it was refused.",
         models.register,
         query=REGISTER,
         body=ARTIFACT,

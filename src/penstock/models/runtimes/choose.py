@@ -18,7 +18,7 @@ from ..artifacts import verify
 from ..interface import Model, ModelVersion, Runtime, Signature
 from ..packing import zeros
 from ..signature import Intake, check_answer, fits
-from . import lightgbm, onnx, python, sklearn, xgboost
+from . import lightgbm, onnx, python, recipes, sklearn, xgboost
 
 HEAD = 4_096  # bytes that a runtime is shown to claim an artifact
 Factory = Callable[[bool], Runtime]
@@ -90,10 +90,7 @@ class Checked:
 
 
 def claim(artifact: Path, name: str, trusted: bool) -> Runtime:
-    with artifact.open("rb") as file:
-        head = file.read(HEAD)
-    if not head:
-        raise ModelRefused(f"{name} is empty")
+    head = _head(artifact, name)
     for factory in BUILT_IN.values():
         if (runtime := factory(trusted)).claims(head, name):
             return runtime
@@ -103,7 +100,23 @@ def claim(artifact: Path, name: str, trusted: bool) -> Runtime:
         if runtime.claims(head, name):
             return runtime  # type: ignore[no-any-return]  # what an entry point gives is the plug-in's promise
     known = ", ".join([*BUILT_IN, *plugged.names])
-    raise ModelRefused(f"{name} is no model of a library known here ({known}): it begins with {head[:8]!r}")
+    recipe = recipes.recipe_for(head) or f"it begins with {head[:8]!r}; {recipes.PAGE} has a recipe for each library"
+    raise ModelRefused(f"{name} is no model of a library known here ({known}): {recipe}")
+
+
+def _head(artifact: Path, name: str) -> bytes:
+    try:
+        with artifact.open("rb") as file:
+            head = file.read(HEAD)
+    except IsADirectoryError:
+        raise ModelRefused(
+            f"{name} is a directory; a version is one file: see {recipes.page(recipes.REFUSED)}"
+        ) from None
+    except OSError as error:
+        raise ModelRefused(f"{name} cannot be read: {error.strerror}") from error
+    if not head:
+        raise ModelRefused(f"{name} is empty")
+    return head
 
 
 def serialise(model: object) -> tuple[bytes | Path, str | None]:
@@ -135,5 +148,6 @@ def _need_trust(runtime: Runtime, name: str, trusted: bool) -> None:
     if runtime.trust == "code" and not trusted:
         raise ModelRefused(
             f"{name} is a {runtime.name} file: loading it runs its code. If you know where it comes from, trust this "
-            "very file with trust='sha256:…' (the SHA-256 of its bytes), or export the model to ONNX or skops"
+            "very file with trust='sha256:…' (the SHA-256 of its bytes), or export the model to ONNX or skops: see "
+            f"{recipes.page(recipes.PYTHON if runtime.name == 'python' else recipes.PICKLE)}"
         )

@@ -70,8 +70,8 @@ class OnnxRuntime:
     trust: Literal["data", "code"] = "data"
 
     def claims(self, head: bytes, name: str) -> bool:
-        # A ModelProto begins with its version, field 1, in one byte.
-        return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 0x40 and head[2] in FIRST_TAGS
+        # A ModelProto begins with its version, field 1, in one byte; those of 2017 were 1 and 2, as TensorFlow's are.
+        return len(head) > 2 and head[0] == 0x08 and 2 < head[1] < 0x40 and head[2] in FIRST_TAGS
 
     def inspect(self, artifact: Path, *, inputs: pa.Schema | None, outputs: list[str]) -> Signature:
         refuse_external_data(artifact)

@@ -23,6 +23,7 @@ from ..casts import castable
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of
 from ..trial import ROWS, require_rowwise, rows_to_try
+from . import recipes
 from .categories import Categories
 from .columns import Part, Pick, choose_outputs, described, name_inputs, pick, vector, width
 from .estimators import boosted, seen_values
@@ -225,9 +226,8 @@ def _skops_bytes(artifact: Path) -> bytes:
     if size > LIMIT:
         raise ModelRefused(f"a zip archive of {size} bytes when unpacked; {LIMIT} are allowed")
     if "schema.json" not in names:
-        raise ModelRefused(
-            "a zip archive without the schema.json of skops: it is no scikit-learn model that skops wrote"
-        )
+        recipe = recipes.recipe_for_zip(data) or "it is no scikit-learn model that skops wrote"
+        raise ModelRefused(f"a zip archive without the schema.json of skops: {recipe}")
     return data
 
 
