@@ -1,8 +1,8 @@
 """Import the user's file and see whether it could run.
 
-As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS``, this is the supervisor's child that does
-so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But for
-the runners no other process executes the user's code.
+As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS MODE``, this is the supervisor's child that
+does so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But
+for the runners no other process executes the user's code.
 """
 
 from __future__ import annotations
@@ -84,13 +84,14 @@ def _artifacts(directory: DataDirectory, url: str) -> Artifacts:
     return artifacts
 
 
-def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "") -> None:
+def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "", mode: str = "run") -> None:
     with explained(PenstockError):
         checked = check(target, os.environ)
         Report(list(checked.resolved.findings)).raise_errors()
         directory, clock = DataDirectory(data), SystemClock()
         with closing(open_log(directory, clock, Settings.from_env(), url)) as events:
-            prepare(checked.resolved.plan, events, _artifacts(directory, artifacts), clock)
+            remake = events if mode == "dev" else None
+            prepare(checked.resolved.plan, events, _artifacts(directory, artifacts), clock, remake=remake)
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
     plan.write_bytes(plan_to_bytes(checked.resolved.plan))
 

@@ -12,7 +12,7 @@ from ...clock import Clock
 from ...declare.plan import Plan
 from ...errors import CannotStart
 from ...log.embedded import EmbeddedLog
-from ...log.interface import Frontier, Inspect, Log
+from ...log.interface import Alter, Frontier, Inspect, Log
 from ...models.artifacts import Artifacts
 from ...models.interface import Signature
 from ...models.shared import SharedArtifacts
@@ -30,8 +30,8 @@ ELSEWHERE = (
 )
 
 
-class AppLog(Log, Inspect, Frontier, Protocol):
-    """What an app stands on: a log that an operator can look into."""
+class AppLog(Log, Inspect, Frontier, Alter, Protocol):
+    """What an app stands on: a log that an operator can look into, and change."""
 
 
 def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: str = "", slot: str = "") -> AppLog:

@@ -8,12 +8,15 @@ from pathlib import Path
 from ...batch import SYSTEM, TopicSpec, Write
 from ...clock import Clock
 from ...declare.plan import ModelSpec, Plan
-from ...errors import CannotStart
-from ...log.interface import Log
+from ...errors import CannotStart, SchemaChanged
+from ...log.interface import Alter, Log
 from ...models.artifacts import Artifacts
 from ...models.messages import Register, to_rows
 from ...models.registry import Registry
 from ...stages.failures.dead import DEAD_TOPIC
+from ...telemetry import logger
+
+log = logger(__name__)
 
 SYSTEM_TOPIC = TopicSpec(SYSTEM, partitions=1)  # never expires: the registry is what it says
 
@@ -25,22 +28,38 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
     yield from plan.topics
 
 
-def prepare(plan: Plan, log: Log, artifacts: Artifacts, clock: Clock) -> None:
+def prepare(plan: Plan, events: Log, artifacts: Artifacts, clock: Clock, *, remake: Alter | None = None) -> None:
     """Make the topics, and ask for the models that have no version yet; the registry's owner answers later.
 
+    ``remake``: the log, where topics without a type lose their events when what feeds them makes other columns.
     Raises ``SchemaChanged`` and ``PartitionsChanged`` for topics that are there and differ too much, and
     ``CannotStart`` for an artifact that cannot be read.
     """
     for topic in all_topics(plan):
-        log.create(topic)
-    registry = Registry(log.reader(None, [SYSTEM], "prepare"), clock)
+        _make(topic, events, remake if topic.name in plan.untyped else None)
+    registry = Registry(events.reader(None, [SYSTEM], "prepare"), clock)
     try:
         registry.refresh()
         seeds = [_seed(m, artifacts, clock) for m in plan.models if m.artifact and not registry.versions(m.name)]
     finally:
         registry.close()
     if seeds:
-        log.append([Write(SYSTEM, 0, to_rows(seeds))])
+        events.append([Write(SYSTEM, 0, to_rows(seeds))])
+
+
+def _make(topic: TopicSpec, events: Log, remake: Alter | None) -> None:
+    try:
+        events.create(topic)
+    except SchemaChanged as error:
+        if remake is None:
+            raise
+        remake.reset(topic)
+        log.warning(
+            "a topic without a type has new columns and begins anew, without its events; "
+            "stages go on with what comes, and `penstock run` would refuse this",
+            topic=topic.name,
+            changed=str(error),
+        )
 
 
 def _seed(model: ModelSpec, artifacts: Artifacts, clock: Clock) -> Register:
