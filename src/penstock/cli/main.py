@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import CannotStart, DeclarationError, LogUnusable, PenstockError
-from . import dead, demo, events, migrate, models, repair, scale, serve, topics
+from . import backup, dead, demo, events, migrate, models, repair, scale, serve, topics
 
 COULD_NOT_START = (CannotStart, DeclarationError, LogUnusable)
 
@@ -57,6 +57,7 @@ app.command()(serve.run)
 app.command()(serve.dev)
 app.command()(serve.check)
 app.command()(repair.repair)
+app.command()(backup.backup)
 app.command()(migrate.migrate)
 app.command()(demo.demo)
 app.command()(demo.bench)
