@@ -198,3 +198,22 @@ def test_check_against_what_runs(server: Server, tmp_path: Path) -> None:
     other.write_text(path.read_text().replace("partitions=2", 'partitions=2, encoding="json"'))
     assert "its records are json" in cli.invoke(app, ["check", str(other), "--against", server.url]).output
     assert cli.invoke(app, ["check", str(path), "--against", str(tmp_path)]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"), [("g.svg", "<svg"), ("g.mmd", "flowchart LR"), ("g.dot", "digraph"), ("g.json", "{")]
+)
+def test_the_graph_is_drawn_as_the_files_name_says(server: Server, tmp_path: Path, name: str, begins: str) -> None:
+    done = cli.invoke(app, ["check", str(server.data.parent / "app.py"), "--out", str(tmp_path / name)])
+    assert done.exit_code == 0, done.output
+    drawn = (tmp_path / name).read_text()
+    assert drawn.startswith(begins) and "prepare" in drawn and "readings" in drawn
+    if name == "g.json":
+        assert ["topic readings", "stage prepare"] in json.loads(drawn)["edges"]
+
+
+@pytest.mark.parametrize("name", ["g.png", "g", "none/g.svg"])
+def test_what_cannot_be_drawn_is_refused_and_nothing_is_written(server: Server, tmp_path: Path, name: str) -> None:
+    done = cli.invoke(app, ["check", str(server.data.parent / "app.py"), "--out", str(tmp_path / name)])
+    assert done.exit_code == 2 and "--out" in done.stderr and not (tmp_path / name).exists()
+    assert "Traceback" not in done.output

@@ -39,3 +39,26 @@ def test_edits(tmp_path: Path) -> None:
             client.publish("readings", pl.DataFrame({"n": [3], "x": [3.0]}))
             wait_for(lambda: client.read("doubles").height == 3)
             assert sorted(client.read("doubles")["y"].to_list()) == [2.0, 4.0, 600.0]
+
+
+def test_a_topic_whose_columns_come_from_an_edited_function_begins_anew_with_a_word(tmp_path: Path) -> None:
+    app = write_app(tmp_path)
+    other = ('z=pl.col("x"))', 'z=pl.col("x"), w=pl.col("x")).drop("x")')
+    with Server(app, tmp_path / "data", "--port", "0", command="dev") as server, server.ready().client() as client:
+        client.publish("readings", pl.DataFrame({"n": [1], "x": [1.0]}))
+        wait_for(lambda: client.read("doubles").height == 1)
+        edit(app, other)
+        wait_for(lambda: sum(line.startswith("ready ") for line in server.said) >= 2)
+        assert "a topic without a type has new columns and begins anew" in server.errors
+        client.publish("readings", pl.DataFrame({"n": [2], "x": [2.0]}))
+        wait_for(lambda: client.read("doubles").height == 2)
+        assert client.read("features").columns[:3] == ["n", "z", "w"]
+        assert client.read("features")["n"].to_list() == [2]
+        assert client.read("readings").height == 2
+    edit(app, other[::-1])
+    refused = Server(app, tmp_path / "data")
+    try:
+        wait_for(lambda: refused.process.poll() is not None)
+        assert "field 'w' was removed" in refused.errors
+    finally:
+        refused.stop()

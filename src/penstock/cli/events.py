@@ -1,4 +1,4 @@
-"""`publish`, `tail`, `topics` and `groups`: the log from outside, through a running server."""
+"""`publish`, `tail` and `groups`: the log from outside, through a running server."""
 
 from __future__ import annotations
 
@@ -80,15 +80,6 @@ def tail(
         end = server.end(topic)
         before = server.last(topic, last, end)
         lines(islice(chain(before, server.tail(topic, start=end) if follow else ()), limit))
-
-
-def topics(url: Url = URL, as_json: Json = False) -> None:
-    """What topics there are."""
-    from ..client.connection import connect
-    from .show import rows
-
-    with connect(url) as server:
-        rows("topics", ["name", "partitions", "key", "events", "bytes"], server.topics(), as_json=as_json)
 
 
 def groups(url: Url = URL, as_json: Json = False) -> None:

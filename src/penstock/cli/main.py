@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import CannotStart, DeclarationError, LogUnusable, PenstockError
-from . import dead, demo, events, migrate, models, repair, scale, serve
+from . import backup, dead, demo, events, migrate, models, repair, scale, serve, topics
 
 COULD_NOT_START = (CannotStart, DeclarationError, LogUnusable)
 
@@ -57,13 +57,14 @@ app.command()(serve.run)
 app.command()(serve.dev)
 app.command()(serve.check)
 app.command()(repair.repair)
+app.command()(backup.backup)
 app.command()(migrate.migrate)
 app.command()(demo.demo)
 app.command()(demo.bench)
 app.command()(events.publish)
 app.command()(events.tail)
-app.command()(events.topics)
 app.command()(events.groups)
 app.command()(scale.scale_hint)
+app.add_typer(topics.app, name="topics")
 app.add_typer(models.app, name="models")
 app.add_typer(dead.app, name="dead")

@@ -15,7 +15,10 @@ Host = Annotated[str, typer.Option(help="The address to listen on; loopback only
 Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")]
 Workers = Annotated[int, typer.Option(help="Worker processes; 0: one a core.", min=0)]
 Against = Annotated[str | None, typer.Option(help="Compare with what is there: http://HOST:PORT or a data directory.")]
-Out = Annotated[Path | None, typer.Option(help="Draw the graph into this .svg file.", dir_okay=False)]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Draw the graph into this file: .svg, .mmd (Mermaid), .dot, .json or .txt.", dir_okay=False),
+]
 Log = Annotated[
     str | None,
     typer.Option(
@@ -69,8 +72,9 @@ def check(app: Target, against: Against = None, out: Out = None) -> None:
 
     Exit code 1 with findings that would keep it from running.
     """
+    from ..declare.checking.drawing import drawn
     from ..declare.checking.graph import as_text
-    from ..declare.checking.svg import as_svg
+    from ..errors import CannotStart
     from ..run.check import check as look
     from .against import findings
 
@@ -80,7 +84,10 @@ def check(app: Target, against: Against = None, out: Out = None) -> None:
     for finding in found:
         print(f"{finding.severity}: {finding}", file=sys.stderr)
     if out is not None:
-        out.write_text(as_svg(resolved.plan))
+        try:
+            out.write_text(drawn(resolved.plan, out.name), encoding="utf-8")
+        except OSError as error:
+            raise CannotStart(f"--out {out} cannot be written: {error.strerror or error}") from None
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(1)
 

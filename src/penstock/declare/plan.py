@@ -77,6 +77,7 @@ class Plan:
     functions: tuple[FunctionSpec, ...] = ()
     scorers: tuple[ScoreSpec, ...] = ()
     models: tuple[ModelSpec, ...] = field(default=())
+    untyped: tuple[str, ...] = ()  # topics whose columns come from what feeds them
 
     def topic(self, name: str) -> TopicSpec:
         return next(t for t in self.topics if t.name == name)

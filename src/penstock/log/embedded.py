@@ -27,7 +27,7 @@ from .sqlite.store.transaction import translated
 
 
 class EmbeddedLog:
-    """Implements ``Log``, ``Inspect`` and ``Frontier``. Safe to use from several threads and processes at once.
+    """Implements ``Log``, ``Inspect``, ``Frontier`` and ``Alter``. Safe for several threads and processes at once.
 
     The first reader makes this process a member: it then has a thread that beats its heart, wakes its readers and
     notices dead neighbours. Raises ``LogUnusable`` or ``LogFull`` for a directory that will not do; after a failed
@@ -119,6 +119,17 @@ class EmbeddedLog:
         with self._looking() as db:
             self._engine.refresh(db, read_state(db))
             return states.positions(db, self._engine.catalog, groups)
+
+    # -- Alter ----------------------------------------------------------------
+
+    def reset(self, topic: TopicSpec) -> None:
+        check_spec(topic)
+        self._engine.reset(topic)
+        self._wakeups.announce(None)
+
+    def delete(self, topic: str) -> None:
+        self._engine.delete(topic)
+        self._wakeups.announce(None)
 
     @contextmanager
     def _looking(self) -> Iterator[apsw.Connection]:

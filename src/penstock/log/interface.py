@@ -131,6 +131,23 @@ class Inspect(Protocol):
     def groups(self) -> Sequence[GroupState]: ...
 
 
+class Alter(Protocol):
+    """What cannot be undone. Nobody may be reading or writing the topic but for a reset, which processes that go on
+    survive: what they append in the old type is refused, and readers go on behind what is gone."""
+
+    def reset(self, topic: TopicSpec) -> None:
+        """All events of the topic are gone, and it is as declared here, whatever it was; groups go on with what comes.
+
+        Positions are not used again: ids that came of them stay the only ones. Raises ``NotFound``, and
+        ``PartitionsChanged`` for fewer partitions.
+        """
+        ...
+
+    def delete(self, topic: str) -> None:
+        """The topic is gone, with its events and the groups' positions in it. Raises ``NotFound``."""
+        ...
+
+
 class Frontier(Protocol):
     """How far topics and groups have come: of ``Inspect`` what is asked many times a second, so it costs little."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..batch import Span, TopicSpec, Write
 from ..clock import Clock, SystemClock
+from ..errors import PartitionsChanged
 from ..settings import Settings
 from .fitting import check_spec, empty, grown
 from .in_memory.reader import MemoryReader
@@ -15,7 +16,7 @@ from .reading.holding import Place
 
 
 class MemoryLog:
-    """Implements ``Log``, ``Inspect`` and ``Frontier``. Safe to use from several threads.
+    """Implements ``Log``, ``Inspect``, ``Frontier`` and ``Alter``. Safe to use from several threads.
 
     With a ``ManualClock`` a read returns at once instead of waiting: only the test moves time. A member that made no
     call for ``settings.member_timeout`` counts as dead when another wants its partitions. ``gap`` leaves that many
@@ -111,6 +112,36 @@ class MemoryLog:
                 for p in self._store.topic(topic).partitions
                 if name in self._store.groups and self._store.groups[name].through.get(p.place, -1) >= 0
             }
+
+    # -- Alter ----------------------------------------------------------------
+
+    def reset(self, topic: TopicSpec) -> None:
+        check_spec(topic)
+        store = self._store
+        with store.changed:
+            known = store.topic(topic.name)
+            count = len(known.partitions)
+            if topic.partitions < count:
+                raise PartitionsChanged(f"topic '{topic.name}' has {count} partitions, and a reset keeps them")
+            for partition in known.partitions:
+                partition.entries.clear()
+                partition.expired = partition.end
+                for group in store.groups.values():
+                    if partition.place in group.through:
+                        group.through[partition.place] = partition.end - 1
+            known.spec = topic
+            known.partitions += [Partition((topic.name, i)) for i in range(count, topic.partitions)]
+            store.changed.notify_all()
+
+    def delete(self, topic: str) -> None:
+        with self._store.changed:
+            gone = {partition.place for partition in self._store.topic(topic).partitions}
+            del self._store.topics[topic]
+            for group in self._store.groups.values():
+                for place in gone:
+                    group.through.pop(place, None)
+                    group.leases.pop(place, None)
+            self._store.changed.notify_all()
 
     def _state(self, name: str, group: Group, place: Place) -> GroupState:
         partition = self._store.partition(place)

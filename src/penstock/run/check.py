@@ -1,8 +1,8 @@
 """Import the user's file and see whether it could run.
 
-As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS``, this is the supervisor's child that does
-so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But for
-the runners no other process executes the user's code.
+As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS MODE``, this is the supervisor's child that
+does so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But
+for the runners no other process executes the user's code.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
                 _artifacts(directory, artifacts, settings.artifact_limit),
                 clock,
                 on_change="promote" if in_dev() else "keep",
+                remake=events if in_dev() else None,
             )
     write_notices(plan, notices().by_key())
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))

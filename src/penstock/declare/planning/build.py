@@ -72,6 +72,7 @@ def resolve(
         tuple(_function(part, shapes.get(part)) for part in parts.functions),
         tuple(_scorer(part) for part in parts.scorers),
         tuple(_model(model, app, environ, report) for model in parts.models),
+        untyped=tuple(topic.name for topic in schemas if topic.type is None),
     )
     return Resolved(plan, tuple(report.findings))
 

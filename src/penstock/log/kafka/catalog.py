@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    OFFSET_END,
     Consumer,
     IsolationLevel,
     KafkaError,
@@ -44,6 +45,7 @@ from .records.interface import Outgoing
 
 RECEIVED = 10_000  # records taken at once
 DECLARATION = "penstock-topic"  # the header of a record that declares one
+FIRST, ANEW, GONE = b"1", b"anew", b"gone"  # its value: what comes before it counts, or does not, or the topic is gone
 
 
 Which = Literal["earliest", "latest"] | int
@@ -156,6 +158,31 @@ class Catalog:
             if known is None or encoded(known) != encoded(topic):
                 self._declare(topic)
 
+    def reset(self, topic: TopicSpec) -> None:
+        """See ``Alter``. The records go and the offsets go on, so no position is used twice."""
+        check_limits(topic, self.name(topic.name), self._address.limits)
+        check_form(topic)
+        with self._mutex:
+            self.refresh()
+            known = self.topic(topic.name)
+            if topic.partitions < known.partitions or topic.encoding != known.encoding:
+                raise PartitionsChanged(
+                    f"topic '{topic.name}' keeps its {known.partitions} partitions and its records of {known.encoding}"
+                )
+            ends = [TopicPartition(self.name(topic.name), p, OFFSET_END) for p in range(known.partitions)]
+            ask(f"remove the events of topic '{topic.name}'", lambda: self._admin.delete_records(ends))
+            self._adjust(topic, known.partitions, known)
+            self._say(topic, ANEW)
+
+    def delete(self, name: str) -> None:
+        """See ``Alter``."""
+        with self._mutex:
+            self.refresh()
+            known = self.topic(name)
+            if not self.is_gone(name):
+                ask(f"delete topic '{name}'", lambda: self._admin.delete_topics([self.name(name)]))
+            self._say(known, GONE)
+
     def offsets(
         self, places: Iterable[Place], which: Which, isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
     ) -> dict[Place, int]:
@@ -244,11 +271,14 @@ class Catalog:
     # -- declarations ---------------------------------------------------------
 
     def _declare(self, topic: TopicSpec) -> None:
-        record = Outgoing(encoded(topic), 1, [(DECLARATION, b"1")], topic.name.encode())
-        self._appender.send(Record(self.name(SYSTEM), 0, record))
-        self.refresh()
+        self._say(topic, FIRST)
         first = self._declared[topic.name]  # another process may have been quicker: then this one has to fit its own
         grown(first, replace(topic, partitions=max(topic.partitions, first.partitions)), grow=True)
+
+    def _say(self, topic: TopicSpec, kind: bytes) -> None:
+        record = Outgoing(encoded(topic), 1, [(DECLARATION, kind)], topic.name.encode())
+        self._appender.send(Record(self.name(SYSTEM), 0, record))
+        self.refresh()
 
     def _fold(self) -> None:
         end = self.end(SYSTEM, 0)
@@ -276,11 +306,15 @@ class Catalog:
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
             raise translated(error, "read the declarations of the topics")
         self._next = message.offset() + (error is None)
-        if error is None and any(name == DECLARATION for name, _ in message.headers() or ()):
-            self._apply(decoded(message.value()))
+        kind = dict(message.headers() or ()).get(DECLARATION) if error is None else None
+        if kind is not None:
+            self._apply(decoded(message.value()), kind)
 
-    def _apply(self, topic: TopicSpec) -> None:
-        known = self._declared.get(topic.name)
+    def _apply(self, topic: TopicSpec, kind: bytes) -> None:
+        if kind == GONE:
+            self._declared.pop(topic.name, None)
+            return
+        known = None if kind == ANEW else self._declared.get(topic.name)
         try:
             self._declared[topic.name] = topic if known is None else grown(known, topic, grow=True)
         except (SchemaChanged, PartitionsChanged):

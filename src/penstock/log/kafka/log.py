@@ -29,7 +29,9 @@ log = logger(__name__)
 
 
 class KafkaLog:
-    """Implements ``Log``, ``Inspect`` and ``Frontier``. Safe for several threads; another process opens its own.
+    """Implements ``Log``, ``Inspect``, ``Frontier`` and ``Alter``. Safe for several threads.
+
+    Another process opens its own.
 
     What is appended as one record is sent by itself; anything more is a transaction, so all of it is stored or none.
     A cluster without transactions stores each record by itself, and some may be stored when an append fails.
@@ -139,6 +141,17 @@ class KafkaLog:
     def positions(self, groups: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str, int], int]:
         self._check_open()
         return self._states.positions(groups)
+
+    # -- Alter ----------------------------------------------------------------
+
+    def reset(self, topic: TopicSpec) -> None:
+        self._check_open()
+        check_spec(topic)
+        self.catalog.reset(topic)
+
+    def delete(self, topic: str) -> None:
+        self._check_open()
+        self.catalog.delete(topic)
 
     # -- appending ------------------------------------------------------------
 

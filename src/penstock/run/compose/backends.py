@@ -10,7 +10,7 @@ from ...clock import Clock
 from ...declare.plan import Plan
 from ...errors import CannotStart, install
 from ...log.embedded import EmbeddedLog
-from ...log.interface import Frontier, Inspect, Log
+from ...log.interface import Alter, Frontier, Inspect, Log
 from ...models.artifacts import LIMIT, Artifacts
 from ...models.shared import SharedArtifacts
 from ...objects.folder import Folder
@@ -26,8 +26,8 @@ ELSEWHERE = (
 )
 
 
-class AppLog(Log, Inspect, Frontier, Protocol):
-    """What an app stands on: a log that an operator can look into."""
+class AppLog(Log, Inspect, Frontier, Alter, Protocol):
+    """What an app stands on: a log that an operator can look into, and change."""
 
 
 def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: str = "", slot: str = "") -> AppLog:

@@ -8,13 +8,17 @@ from ...batch import SYSTEM, TopicSpec, Write
 from ...clock import Clock
 from ...declare.parts import OnChange
 from ...declare.plan import Plan
-from ...log.interface import Log
+from ...errors import SchemaChanged
+from ...log.interface import Alter, Log
 from ...models.artifacts import Artifacts
 from ...models.messages import to_rows
 from ...models.registry import Registry
 from ...notices import notices
 from ...stages.failures.dead import DEAD_TOPIC
+from ...telemetry import logger
 from .bundled import commands
+
+log = logger(__name__)
 
 SYSTEM_TOPIC = TopicSpec(SYSTEM, partitions=1)  # never expires: the registry is what it says
 
@@ -26,21 +30,45 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
     yield from plan.topics
 
 
-def prepare(plan: Plan, log: Log, artifacts: Artifacts, clock: Clock, *, on_change: OnChange = "keep") -> None:
+def prepare(
+    plan: Plan,
+    events: Log,
+    artifacts: Artifacts,
+    clock: Clock,
+    *,
+    on_change: OnChange = "keep",
+    remake: Alter | None = None,
+) -> None:
     """Make the topics, and ask for the models that have no version yet; the registry's owner answers later.
 
-    ``on_change`` is for models whose file has changed, and that do not say themselves what becomes of it.
+    ``on_change`` is for models whose file has changed, and that do not say themselves what becomes of it. ``remake``:
+    the log, where topics without a type lose their events when what feeds them makes other columns.
 
     Raises ``SchemaChanged`` and ``PartitionsChanged`` for topics that are there and differ too much, and
     ``CannotStart`` for an artifact that cannot be read.
     """
     for topic in all_topics(plan):
-        log.create(topic)
-    registry = Registry(log.reader(None, [SYSTEM], "prepare"), clock)
+        _make(topic, events, remake if topic.name in plan.untyped else None)
+    registry = Registry(events.reader(None, [SYSTEM], "prepare"), clock)
     try:
         registry.refresh()
         asked = list(commands(plan, registry, artifacts, clock, notices(), on_change))
     finally:
         registry.close()
     if asked:
-        log.append([Write(SYSTEM, 0, to_rows(asked))])
+        events.append([Write(SYSTEM, 0, to_rows(asked))])
+
+
+def _make(topic: TopicSpec, events: Log, remake: Alter | None) -> None:
+    try:
+        events.create(topic)
+    except SchemaChanged as error:
+        if remake is None:
+            raise
+        remake.reset(topic)
+        log.warning(
+            "a topic without a type has new columns and begins anew, without its events; "
+            "stages go on with what comes, and `penstock run` would refuse this",
+            topic=topic.name,
+            changed=str(error),
+        )

@@ -15,7 +15,7 @@ from ....batch import TopicSpec
 from ....errors import Corrupt, LogUnusable, NotFound
 from ...fitting import as_declared, grown
 from ...reading.holding import Place
-from .tables import REPAIR, PartitionRow, State, sealed, write_state
+from .tables import REPAIR, PartitionRow, State, key, sealed, write_state
 
 _COLUMNS = "tp, topic, number, first, next, time, bytes, seq, crc"
 
@@ -62,6 +62,15 @@ class Catalog:
             changed = [self._load(db, row) for row in rows]
             self._topology = max(self._topology, state.topology)
             return changed
+
+    def forget(self, name: str) -> None:
+        """It was removed."""
+        with self._mutex:
+            entry = self.topics.pop(name)
+            self.names.pop(entry.id)
+            for tp in entry.tps:
+                self.places.pop(tp, None)
+            self._latest.pop(name, None)
 
     def topic(self, name: str) -> TopicEntry:
         if name not in self.topics:
@@ -123,9 +132,17 @@ class Catalog:
         return entry
 
 
-def declare(db: apsw.Connection, state: State, known: TopicEntry | None, spec: TopicSpec, *, grow: bool) -> bool:
-    """Write a topic, new or changed; ``False`` when it already was as declared."""
-    if known is not None:
+def declare(
+    db: apsw.Connection,
+    state: State,
+    known: TopicEntry | None,
+    spec: TopicSpec,
+    *,
+    grow: bool,
+    anew: bool = False,
+) -> bool:
+    """Write a topic, new or changed; ``False`` when it already was as declared. ``anew``: no row of it is left."""
+    if known is not None and not anew:
         spec = grown(known.spec, spec, grow=grow)
         if spec == known.spec and spec.schema.equals(known.spec.schema, check_metadata=True):
             return False
@@ -144,6 +161,32 @@ def declare(db: apsw.Connection, state: State, known: TopicEntry | None, spec: T
         db, replace_state(state, seq=state.seq + 1, generation=state.generation + 1, topology=state.topology + 1)
     )
     return True
+
+
+def clear(db: apsw.Connection, catalog: Catalog, state: State, known: TopicEntry) -> None:
+    """Remove the topic's rows as retention does, and take every group to its end: positions are never used again."""
+    for tp in known.tps:
+        row = partition_row(db, catalog, tp)
+        db.execute("DELETE FROM batch WHERE id >= ? AND id < ?", (key(tp, 0), key(tp + 1, 0)))
+        write_partition(db, row._replace(first=row.next, bytes=0, seq=state.seq + 1))
+        for (group,) in db.execute("SELECT grp FROM position WHERE tp = ?", (tp,)).fetchall():
+            through = row.next - 1
+            db.execute(
+                "UPDATE position SET through = ?, crc = ? WHERE grp = ? AND tp = ?",
+                (through, sealed(group, tp, through), group, tp),
+            )
+
+
+def remove(db: apsw.Connection, state: State, known: TopicEntry) -> None:
+    """Remove the topic and all that is kept of it."""
+    for tp in known.tps:
+        db.execute("DELETE FROM batch WHERE id >= ? AND id < ?", (key(tp, 0), key(tp + 1, 0)))
+        for table in ("position", "lease", "partition"):
+            db.execute(f"DELETE FROM {table} WHERE tp = ?", (tp,))
+    db.execute("DELETE FROM topic WHERE id = ?", (known.id,))
+    write_state(
+        db, replace_state(state, seq=state.seq + 1, generation=state.generation + 1, topology=state.topology + 1)
+    )
 
 
 def replace_state(state: State, **changes: int) -> State:

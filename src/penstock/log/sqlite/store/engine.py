@@ -9,13 +9,13 @@ import apsw
 
 from ....batch import Span, TopicSpec, Write
 from ....clock import Clock
-from ....errors import DiskFailed, LogUnusable
+from ....errors import DiskFailed, LogUnusable, PartitionsChanged
 from ...fitting import RowChecks
 from ...neighbours.directory import sync_folder
 from ...steady import SteadyTime
 from . import tables
 from .appending import Appender, Prepared
-from .catalog import Catalog, declare, store_schema
+from .catalog import Catalog, clear, declare, remove, store_schema
 from .expiring import Expirer
 from .stored import encode_origin
 from .tables import FILE, REPAIR, connect, read_state, write_state
@@ -57,6 +57,24 @@ class Engine:
         with self.writer.transaction() as db:
             self._current(db)
         return made
+
+    def reset(self, spec: TopicSpec) -> None:
+        """See ``Alter``."""
+        with self.writer.transaction() as db:
+            state = self._current(db)
+            known = self.catalog.topic(spec.name)
+            if spec.partitions < len(known.tps):
+                raise PartitionsChanged(f"topic '{spec.name}' has {len(known.tps)} partitions, and a reset keeps them")
+            clear(db, self.catalog, state, known)
+            declare(db, state, known, spec, grow=True, anew=True)
+        with self.writer.transaction() as db:
+            self._current(db)
+
+    def delete(self, topic: str) -> None:
+        """See ``Alter``."""
+        with self.writer.transaction() as db:
+            remove(db, self._current(db), self.catalog.topic(topic))
+        self.catalog.forget(topic)
 
     def append(self, writes: Sequence[Write]) -> tuple[list[Span], set[int]]:
         """The spans, and the topics that have something new."""
