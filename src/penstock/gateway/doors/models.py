@@ -20,10 +20,12 @@ from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest, Disconnected
+from ..wire.body import BOM
 from .health import statuses
 
 PATIENCE = 30.0  # seconds that a command may take: whoever owns the registry loads the model once
 SMALL = 64 << 10  # bytes of a JSON body here
+SMALL_TIME = 10.0  # seconds for it to arrive
 UPLOAD_TIME = 600.0  # seconds for an artifact to arrive
 
 T = TypeVar("T")
@@ -156,12 +158,16 @@ async def _upload(rooms: Rooms, request: Request) -> str:
 
 async def _json(request: Request, kind: type[T]) -> T:
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > SMALL:
-            raise BadRequest(f"the body is over {SMALL} bytes")
     try:
-        return msgspec.json.decode(body, type=kind)
+        async with asyncio.timeout(SMALL_TIME):
+            async for part in request.stream():
+                body += part
+                if len(body) > SMALL:
+                    raise BadRequest(f"the body is over {SMALL} bytes")
+    except TimeoutError:
+        raise BadRequest(f"the body did not arrive within {SMALL_TIME:g} s") from None
+    try:
+        return msgspec.json.decode(body.removeprefix(BOM), type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidEvent(str(error)) from None
 

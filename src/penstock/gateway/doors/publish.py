@@ -26,7 +26,7 @@ from ..wait.follow import Waiter
 from ..wait.tails import Followers
 from ..wire.answers import BadRequest, Disconnected, problem
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
-from ..wire.body import LARGE, Room, beside, read_body
+from ..wire.body import BOM, LARGE, Room, beside, read_body
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -129,8 +129,12 @@ def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits
 
 
 def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
-    """By content type. Raises ``UnsupportedMediaType``, ``InvalidEvent``, ``TooLarge``."""
+    """By content type; a byte-order mark is passed over.
+
+    Raises ``UnsupportedMediaType``, ``InvalidEvent``, ``TooLarge``.
+    """
     given = headers.get(b"content-type", b"")
+    body = body.removeprefix(BOM)  # no Arrow stream begins like that
     if given == b"application/json" and cloudevents.mode("", headers) is None:
         return Incoming(intake.decoder.decode(body))
     kind = media_type(given)
