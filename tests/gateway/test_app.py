@@ -136,3 +136,24 @@ def test_a_fault_of_ours_leaks_nothing(house: Any, monkeypatch: Any) -> None:
             assert "secret" not in answer.text and "Traceback" not in answer.text
 
     run(house, work)
+
+
+def test_allow_names_every_method_of_the_path(house: Any) -> None:
+    async def work(h: Any) -> None:
+        for path in {route.path for route in routes.ROUTES}:
+            methods = {route.method for route in routes.ROUTES if route.path == path}
+            said = await h.http.request("DELETE", re.sub(r"{\w+}", "x", path))
+            assert said.status_code == 405, path
+            allowed = set(said.headers["allow"].split(", "))
+            assert methods <= allowed <= methods | {"HEAD"}, f"Allow of {path} leaves out a method"
+
+    run(house, work)
+
+
+def test_a_slash_too_many_leads_nowhere_else(house: Any) -> None:
+    async def work(h: Any) -> None:
+        for path in ("/topics/", "/models/", "/readyz/"):
+            said = await h.http.get(path)
+            assert (said.status_code, said.headers.get("location")) == (404, None)
+
+    run(house, work)

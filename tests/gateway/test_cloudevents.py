@@ -224,3 +224,16 @@ def test_any_request_is_rows_or_an_error_of_ours(body: bytes, given_headers: Hea
             except PenstockError:
                 continue
             assert all(len(values) == len(rows) for values in envelope.values())
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "text/plain; charset=utf-8", 'application/json;a="x; \\"y"', "a/b+json ;", "image/*"]
+)
+def test_a_type_that_is_one(kind: str) -> None:
+    cloudevents.check({"id": "1", "source": "/s", "specversion": "1.0", "type": "t", "datacontenttype": kind}, 0)
+
+
+@pytest.mark.parametrize("kind", ["xyz", "/json", "application/", "a/b/c", "a b/c", "a/b; x", "a/b; =x", "a/b, c/d"])
+def test_a_type_that_is_none(kind: str) -> None:
+    with pytest.raises(InvalidEvent, match="datacontenttype"):
+        cloudevents.check({"id": "1", "source": "/s", "specversion": "1.0", "type": "t", "datacontenttype": kind}, 0)

@@ -1,15 +1,21 @@
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock import tokens
+from penstock.clock import SystemClock
 from penstock.errors import LogUnusable
+from penstock.run.compose.backends import open_log
 from penstock.run.directory import DataDirectory
+from penstock.settings import Settings
 
 HOLD = """
 import sys
@@ -79,6 +85,27 @@ def test_a_lock_that_children_inherit_is_caught(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "open", inheritable)
     with pytest.raises(AssertionError, match="a child holds"):
         test_the_lock_is_not_inherited(tmp_path)
+
+
+def test_it_is_its_owners_alone(tmp_path: Path) -> None:
+    fresh, before, other = tmp_path / "a" / "fresh", tmp_path / "before", tmp_path / "other"
+    for folder, within in ((before, "log.db"), (other, "a file of the user's")):
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / within).touch()
+    for folder, mode in ((fresh, 0o700), (before, 0o700), (other, 0o755)):
+        directory = DataDirectory(folder)
+        directory.claim()
+        directory.release()
+        assert stat.S_IMODE(folder.stat().st_mode) == mode, f"{folder} has the wrong mode"
+        assert stat.S_IMODE(directory.run.stat().st_mode) == 0o700
+        assert tokens.read(directory.token) == directory.secret
+
+
+def test_the_logs_files_are_its_owners_alone(tmp_path: Path) -> None:
+    with closing(open_log(DataDirectory(tmp_path), SystemClock(), Settings())):
+        found = [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    assert found == [], "others may read files of the log"
 
 
 def test_what_an_earlier_run_left_is_swept(tmp_path: Path) -> None:

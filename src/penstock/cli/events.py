@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..client.bodies import Rows
     from ..client.connection import Client
 
+BOM = b"\xef\xbb\xbf"  # UTF-8's byte-order mark, which some programs write before text
 LINES = 5_000  # of NDJSON, in one request
 
 File = Annotated[
@@ -162,14 +163,14 @@ def _json(text: bytes) -> Rows:
     """One event or an array of them, each on a line of its own."""
     import msgspec
 
-    compact = msgspec.json.format(text, indent=-1)
+    compact = msgspec.json.format(text.removeprefix(BOM), indent=-1)
     return msgspec.json.decode(compact if compact[:1] == b"[" else b"[" + compact + b"]", type=list[msgspec.Raw])
 
 
 def _ndjson(text: bytes) -> Rows:
     import msgspec
 
-    return [msgspec.Raw(line) for line in text.splitlines() if line.strip()]
+    return [msgspec.Raw(line) for line in text.removeprefix(BOM).splitlines() if line.strip()]
 
 
 def _arrow(path: Path) -> Rows:

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
+from starlette.routing import compile_path
 
 from ..declare.plan import Plan
 from ..errors import PenstockError
@@ -25,6 +26,7 @@ from .wire.answers import Disconnected, error_body, problem
 from .wire.asgi import Receive, Scope, Send, answer
 
 PREFIX, SUFFIX = "/topics/", "/events"
+PATTERNS = [(route, compile_path(route.path)[0]) for route in ROUTES]
 
 
 class Gateway:
@@ -36,6 +38,7 @@ class Gateway:
         self._followers = Followers(rooms)
         self._publish = Publish(rooms, self._followers)
         self._rest = Starlette(routes=[*(_routed(r, rooms) for r in ROUTES if r.handler), *_pages(rooms.plan)])
+        self._rest.router.redirect_slashes = False  # it names an address that a proxy's clients cannot reach
         self._rest.add_exception_handler(HTTPException, _unrouted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,5 +106,14 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
     message = f"{request.method} {request.url.path[:200]}: {error.detail}; /docs lists what there is"
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["allow"] = ", ".join(_allowed(request.url.path))
     body = error_body({"code": code, "message": message}, request.scope["path"])
-    return Response(body, error.status_code, dict(error.headers or {}), media_type="application/json")
+    return Response(body, error.status_code, headers, media_type="application/json")
+
+
+def _allowed(path: str) -> list[str]:
+    """Every method of a path (RFC 9110 §10.2.1): those of one path are several doors."""
+    methods = {route.method for route, pattern in PATTERNS if pattern.match(path)} or {"GET"}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

@@ -75,7 +75,11 @@ SELECTION = (
     ),
 )
 REGISTER = (
-    ("trust", "sha256:HEX of an artifact that may execute code when it is loaded"),
+    (
+        "trust",
+        "sha256:HEX of an artifact that may execute code when it is loaded; with the header Authorization: Bearer and "
+        "the secret in run/token of the data directory",
+    ),
     ("dataset_id", "what it was trained on"),
     ("metrics", "a JSON object of numbers"),
     ("outputs", "names of the output columns, with commas, for a model that the app does not declare"),

@@ -1,6 +1,6 @@
 """Import the user's file and see whether it could run.
 
-As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS MODE``, this is the supervisor's child that
+As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS``, this is the supervisor's child that
 does so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But
 for the runners no other process executes the user's code.
 """

@@ -45,6 +45,7 @@ class DataDirectory:
         Raises ``LogUnusable``: another supervisor has it (named by its process id), or it cannot be written to.
         """
         try:
+            self._make_private()
             for folder in (self.status, self.metrics):
                 folder.mkdir(parents=True, exist_ok=True)
             self.sockets.mkdir(mode=0o700, exist_ok=True)
@@ -80,6 +81,15 @@ class DataDirectory:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _make_private(self) -> None:
+        """Its owner's alone, when it is made and when it was ours before; a folder with other things stays as it is."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ours = (self.root / "log.db").exists() or self.run.exists() or not any(self.root.iterdir())
+        if ours and self.root.stat().st_mode & tokens.OTHERS:
+            self.root.chmod(0o700)
+        self.run.mkdir(mode=0o700, exist_ok=True)
+        self.run.chmod(0o700)
 
     def _unusable(self, error: OSError) -> LogUnusable:
         where = f" ({error.filename})" if error.filename else ""

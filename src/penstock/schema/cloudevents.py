@@ -38,6 +38,9 @@ _FORBIDDEN = re.compile(
     + "]"
 )
 _URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")  # RFC 3986, appendix A: its characters
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_PARAMETER = rf'{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*")'
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*(?:{_PARAMETER})?)*[ \t]*")  # RFC 9110 §8.3.1
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:.")
 
 
@@ -203,6 +206,7 @@ _RULES = {
     "specversion": lambda v: None if v == "1.0" else "not 1.0, the version that is read",
     "source": lambda v: None if _URI.fullmatch(v) else "not a URI reference",
     "dataschema": lambda v: None if _URI.fullmatch(v) and _SCHEME.match(v) else "not an absolute URI",
+    "datacontenttype": lambda v: None if _MEDIA_TYPE.fullmatch(v) else "not a media type, such as application/json",
     "time": _time_fault,
 }
 _TEXTS = {*_REQUIRED, "subject", "time", "dataschema", "datacontenttype", "partitionkey"}

@@ -42,6 +42,13 @@ BODIES = {
     "charset": ({"content-type": "application/json; charset=UTF-8"}, json.dumps(EVENT).encode(), 1),
     "ndjson": ({"content-type": "application/x-ndjson"}, b"\n".join([json.dumps(EVENT).encode()] * 3), 3),
     "jsonl": ({"content-type": "application/jsonl"}, json.dumps(EVENT).encode() + b"\n", 1),
+    "x-gzip": (JSON | {"content-encoding": "x-gzip"}, gzip.compress(json.dumps(EVENT).encode()), 1),
+    "byte-order mark": (JSON, b"\xef\xbb\xbf" + json.dumps(EVENT).encode(), 1),
+    "byte-order mark before lines": (
+        {"content-type": "application/x-ndjson"},
+        b"\xef\xbb\xbf" + json.dumps(EVENT).encode() + b"\n" + json.dumps(EVENT).encode(),
+        2,
+    ),
     "gzip": (JSON | {"content-encoding": "gzip"}, gzip.compress(json.dumps([EVENT] * 9).encode()), 9),
     "zstd": (JSON | {"content-encoding": "zstd"}, zstandard.compress(json.dumps([EVENT] * 9).encode()), 9),
     "empty array": (JSON, b"[]", 0),

@@ -21,12 +21,14 @@ from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest, Disconnected
+from ..wire.body import BOM
 from ..wire.parameters import duration
 from .health import statuses
 
 LOOK = 0.05  # seconds between two looks at what scorers score with
 PATIENCE = 15.0  # seconds that a command may take, beside the time in which the model is loaded once
 SMALL = 64 << 10  # bytes of a JSON body here
+SMALL_TIME = 10.0  # seconds for it to arrive
 UPLOAD_TIME = 600.0  # seconds for an artifact to arrive
 
 T = TypeVar("T")
@@ -247,14 +249,18 @@ def _too_large(size: int, limit: int) -> TooLarge:
 async def _json(request: Request, kind: type[T], *, absent: T | None = None) -> T:
     """``absent``: what no body at all stands for."""
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > SMALL:
-            raise BadRequest(f"the body is over {SMALL} bytes")
+    try:
+        async with asyncio.timeout(SMALL_TIME):
+            async for part in request.stream():
+                body += part
+                if len(body) > SMALL:
+                    raise BadRequest(f"the body is over {SMALL} bytes")
+    except TimeoutError:
+        raise BadRequest(f"the body did not arrive within {SMALL_TIME:g} s") from None
     if not body and absent is not None:
         return absent
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body.removeprefix(BOM), type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidEvent(str(error)) from None
 

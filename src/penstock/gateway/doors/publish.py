@@ -28,7 +28,7 @@ from ..wait.follow import Waiter
 from ..wait.tails import Followers
 from ..wire.answers import BadRequest, Disconnected, problem
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
-from ..wire.body import Room, beside, breathe, is_large, read_body
+from ..wire.body import BOM, Room, beside, breathe, is_large, read_body
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -71,6 +71,7 @@ class Publish:
         with ExitStack() as waiting:
             with Room(self._ingest) as room:
                 body = await read_body(receive, headers, room, self._settings)
+                body = body.removeprefix(BOM)  # no Arrow stream begins like that
                 if is_large(body):
                     incoming = await beside(self._threads, incoming_in_pieces, intake, headers, body, self._settings)
                 else:

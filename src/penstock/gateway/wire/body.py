@@ -20,6 +20,9 @@ from ...stages.ingest.group_commit import Ingest
 from .answers import BadRequest, Disconnected
 from .asgi import Receive
 
+BOM = b"\xef\xbb\xbf"
+"""UTF-8's byte-order mark, which some programs write before JSON; it may be passed over (RFC 8259 §8.1)."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -54,6 +57,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Room
     if (announced := headers.get(b"content-length")) is not None and int(announced) > limit:
         raise TooLarge(f"the body has {int(announced)} bytes, and the limit is {limit}: send several smaller requests")
     encoding = headers.get(b"content-encoding", b"identity").strip().lower().decode("latin-1")
+    encoding = "gzip" if encoding == "x-gzip" else encoding  # RFC 9110 §8.4.1.3
     if encoding not in ("identity", "gzip", "zstd"):
         raise UnsupportedMediaType(f"content encoding '{encoding}' is not one of gzip, zstd")
     message = await receive()

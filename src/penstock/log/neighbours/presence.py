@@ -61,7 +61,7 @@ class Presence:
         # locked before it has its name: an unlocked file of that name is a dead process
         hidden = self._folder / f".{self.name}"
         try:
-            descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             hidden.rename(self._folder / self.name)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -36,7 +37,11 @@ def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: st
     ``slot``: of a child of the supervisor, who starts the next one in it only when the one before is dead.
     """
     if not url:
-        return EmbeddedLog(directory.root, clock=clock, settings=settings)
+        before = os.umask(0o077)  # SQLite has no say of its own in the mode of its files
+        try:
+            return EmbeddedLog(directory.root, clock=clock, settings=settings)
+        finally:
+            os.umask(before)
     try:
         from ...log.kafka.address import Address
         from ...log.kafka.log import KafkaLog
