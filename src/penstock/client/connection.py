@@ -97,11 +97,10 @@ class Client:
             params = {"offset": at, "limit": str(PAGE if left is None else min(PAGE, left))}
             answer = self._sender.send("GET", f"/topics/{topic}/events", headers={"accept": ARROW}, params=params)
             table = pa.ipc.open_stream(answer.content).read_all()
-            at = answer.headers[NEXT]
-            if not table.num_rows and tables:
-                break
-            tables.append(table)
-            if not table.num_rows:
+            before, at = at, answer.headers[NEXT]
+            if table.num_rows or not tables:
+                tables.append(table)
+            if not table.num_rows and at == before:  # a page may be shorter than its limit, or hold nothing readable
                 break
             left = None if left is None else left - table.num_rows
         if not tables:
@@ -117,10 +116,10 @@ class Client:
         while True:
             params = {"offset": at, "limit": str(PAGE), "wait": "10s" if follow else "0"}
             answer = self._sender.send("GET", f"/topics/{topic}/events", headers={"accept": NDJSON}, params=params)
-            at = answer.headers[NEXT]
+            before, at = at, answer.headers[NEXT]
             lines = answer.content.splitlines()
             yield from map(msgspec.json.decode, lines)
-            if not lines and not follow:
+            if not lines and at == before and not follow:
                 return
 
     def schema(self, topic: str) -> pa.Schema:

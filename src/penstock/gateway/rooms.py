@@ -19,8 +19,11 @@ from ..models.artifacts import Artifacts
 from ..models.registry import Registry
 from ..settings import Settings
 from ..stages.ingest.group_commit import Ingest
+from .wait.arrivals import Arrivals
+from .wire.pages import Shelf
 
 READERS = 32  # threads that read the log for requests; beyond them requests wait their turn
+ANSWERS_BYTES = 64 << 20  # of what is read of topics, over all readers: being made, or not yet taken by them
 
 Ask = Callable[[str, pa.RecordBatch], Awaitable[tuple[pa.RecordBatch, str]]]
 """Have a worker score rows with the named model: its outputs, and the ``name/version`` that made them."""
@@ -47,6 +50,12 @@ class Rooms:
     """Of large bodies one is read at a time: what one may take in memory is then taken once."""
     health: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "health"))
     """Whether the gateway works is asked of it when others keep all its readers busy, and then most of all."""
+
+    arrivals: Arrivals = field(init=False)
+    shelf: Shelf = field(default_factory=lambda: Shelf(ANSWERS_BYTES))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arrivals", Arrivals(self.log, self.threads))
 
     def close(self) -> None:
         for threads in (self.threads, self.decoding, self.health):

@@ -22,6 +22,7 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
         _head_bytes = 0
         _in_head = True
         _head_timer: asyncio.TimerHandle | None = None
+        _write_timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -32,7 +33,22 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._head_arrived()
+            self._written()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            """The client takes nothing, and what is written for it waits here."""
+            super().pause_writing()
+            self._write_timer = self.loop.call_later(settings.write_timeout, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._written()
+            super().resume_writing()
+
+        def _written(self) -> None:
+            if self._write_timer is not None:
+                self._write_timer.cancel()
+                self._write_timer = None
 
         def data_received(self, data: bytes) -> None:
             if self.transport.is_closing():
