@@ -29,6 +29,7 @@ class Settings:
     connection_limit: int = 2_048  # connections served at once
     header_timeout: float = 10.0  # seconds for the head of a request to arrive
     body_timeout: float = 60.0  # seconds for its body to arrive
+    write_timeout: float = 20.0  # seconds for a client to take 64 KiB of an answer
     wait_limit: float = 30.0  # seconds that ?wait= may ask for
 
     # the stages

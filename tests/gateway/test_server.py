@@ -139,6 +139,21 @@ def test_slow_heads_and_bodies_are_cut_off_while_others_are_served(server: Runni
             assert answer(wire)[9:12] in (b"408", b"400")
 
 
+def test_who_does_not_read_is_cut_off_and_holds_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, Settings(write_timeout=0.3)) as served:
+        text = b'{"flight": 1, "tail": "%b"}' % (b"x" * 900_000)
+        for _ in range(8):
+            said = served.ask(HEAD + b"content-length: %d\r\n\r\n" % len(text) + text)
+            assert said.startswith(b"HTTP/1.1 200")
+        with ExitStack() as connections:
+            for _ in range(20):  # together more than all answers may hold
+                wire = connections.enter_context(served.connect())
+                wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                wire.sendall(b"GET /topics/flights/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            said = served.ask(b"GET /topics/flights/events?limit=1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert said.startswith(b"HTTP/1.1 200"), "it waits behind those who do not read"
+
+
 def test_a_head_that_trickles_is_late_all_the_same(server: Running) -> None:
     began = time.monotonic()
     with server.connect() as wire:

@@ -123,11 +123,10 @@ class Client:
             params = {"offset": at, "limit": str(PAGE if left is None else min(PAGE, left))}
             answer = self._sender.send("GET", door("topics", topic, "events"), headers={"accept": ARROW}, params=params)
             table = pa.ipc.open_stream(answer.content).read_all()
-            at = answer.headers[NEXT]
-            if not table.num_rows and tables:
-                break
-            tables.append(table)
-            if not table.num_rows:
+            before, at = at, answer.headers[NEXT]
+            if table.num_rows or not tables:
+                tables.append(table)
+            if not table.num_rows and at == before:  # a page may be shorter than its limit, or hold nothing readable
                 break
             left = None if left is None else left - table.num_rows
         if not tables:
@@ -160,11 +159,13 @@ class Client:
         at = str(first)
         while True:
             params = {"partition": str(partition), "offset": at, "limit": str(PAGE)}
-            answer = self._sender.send("GET", f"/topics/{topic}/events", headers={"accept": NDJSON}, params=params)
-            lines, at = answer.content.splitlines(), answer.headers[NEXT]
-            if not lines:
+            answer = self._sender.send(
+                "GET", door("topics", topic, "events"), headers={"accept": NDJSON}, params=params
+            )
+            before, at = at, answer.headers[NEXT]
+            yield from map(msgspec.json.decode, answer.content.splitlines())
+            if at == before:
                 return
-            yield from map(msgspec.json.decode, lines)
 
     def tail(self, topic: str, *, follow: bool = True, start: int | str | None = None) -> Iterator[dict[str, Any]]:
         """Events one by one, as the JSON door gives them: ``{"partition", "offset", "time", "data", …}``.
@@ -181,10 +182,10 @@ class Client:
             answer = self._sender.send(
                 "GET", door("topics", topic, "events"), headers={"accept": NDJSON}, params=params
             )
-            at = answer.headers[NEXT]
+            before, at = at, answer.headers[NEXT]
             lines = answer.content.splitlines()
             yield from map(msgspec.json.decode, lines)
-            if not lines and not follow:
+            if not lines and at == before and not follow:
                 return
 
     def schema(self, topic: str) -> pa.Schema:

@@ -65,6 +65,7 @@ class Gateway:
     def hurry(self) -> None:
         """The time to drain runs out: who waits for what becomes of events is answered with what there is."""
         self._followers.hurry()
+        self._rooms.arrivals.hurry()
 
     async def close(self) -> None:
         """After the last request: answer what is pending, then let go of the readers."""

@@ -20,8 +20,11 @@ from ..models.artifacts import Artifacts
 from ..models.registry import Registry
 from ..settings import Settings
 from ..stages.ingest.group_commit import Ingest
+from .wait.arrivals import Arrivals
+from .wire.pages import Shelf
 
 READERS = 32  # threads that read the log for requests; beyond them requests wait their turn
+ANSWERS_BYTES = 64 << 20  # of what is read of topics, over all readers: being made, or not yet taken by them
 
 Ask = Callable[[str, pa.RecordBatch], Awaitable[tuple[pa.RecordBatch, str]]]
 """Have a worker score rows with the named model: its outputs, and the ``name/version`` that made them."""
@@ -50,6 +53,11 @@ class Rooms:
     """Whether the gateway works is asked of it when others keep all its readers busy, and then most of all."""
 
     letters: Lock = field(default_factory=Lock)  # held by whoever looks after the dead letters
+    arrivals: Arrivals = field(init=False)
+    shelf: Shelf = field(default_factory=lambda: Shelf(ANSWERS_BYTES))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arrivals", Arrivals(self.log, self.threads))
 
     def close(self) -> None:
         for threads in (self.threads, self.decoding, self.health):

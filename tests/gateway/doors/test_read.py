@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pyarrow as pa
 import pytest
+
+from penstock.gateway.doors import read as door
+from penstock.gateway.rooms import READERS
 
 JSON = {"content-type": "application/json"}
 FLIGHTS = "/topics/flights/events"
@@ -104,5 +108,75 @@ def test_unknown_topic_and_format(house: Any) -> None:
         answer = await h.http.get("/topics/flight/events")
         assert answer.status_code == 404 and "'flights'" in answer.json()["error"]["message"]
         assert (await h.http.get(FLIGHTS, headers={"accept": "text/csv"})).status_code == 415
+
+    run(house, work)
+
+
+# -- what answers take ----------------------------------------------------------
+
+LARGE = "x" * 900_000
+
+
+async def publish_large(h: Any, count: int) -> None:
+    for n in range(count):
+        body = json.dumps({"flight": n, "tail": LARGE}).encode()
+        assert (await h.http.post("/topics/flights/events", content=body, headers=JSON)).status_code == 200
+
+
+def test_an_answer_ends_early_and_says_where_to_go_on(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await publish_large(h, 30)
+        at, seen, answers = "0", [], 0
+        while rows := (answer := await h.http.get(f"{FLIGHTS}?limit=10000&offset={at}")).json():
+            assert len(answer.content) < 16 << 20, "it is as large as all of them"
+            seen += [row["data"]["flight"] for row in rows]
+            at, answers = answer.headers["penstock-next"], answers + 1
+        assert sorted(seen) == list(range(30)) and answers > 1
+
+    run(house, work)
+
+
+def test_the_paging_test_notices_an_answer_without_bounds(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "PAGE_BYTES", 1 << 40)
+    monkeypatch.setattr(door, "FIRST", 10_000)
+    with pytest.raises(AssertionError, match="as large as all of them"):
+        test_an_answer_ends_early_and_says_where_to_go_on(house)
+
+
+def test_who_waits_for_events_takes_no_thread_of_others(house: Any) -> None:
+    async def work(h: Any) -> None:
+        waiting = [asyncio.create_task(h.http.get(f"{FLIGHTS}?wait=20s")) for _ in range(100)]
+        await asyncio.sleep(0.2)
+        for path in ("/readyz", "/topics", f"{FLIGHTS}?limit=1", "/metrics"):
+            answer = await asyncio.wait_for(h.http.get(path), 2)
+            assert answer.status_code in (200, 503)
+        await publish(h, 1)
+        for answer in await asyncio.wait_for(asyncio.gather(*waiting), 5):
+            assert len(answer.json()) == 1
+
+    run(house, work)
+
+
+def test_health_is_told_while_all_readers_are_busy(house: Any) -> None:
+    async def work(h: Any) -> None:
+        over = threading.Event()
+        for _ in range(READERS):
+            h.rooms.threads.submit(over.wait, 30)
+        try:
+            for path in ("/readyz", "/metrics", "/healthz"):
+                assert (await asyncio.wait_for(h.http.get(path), 2)).status_code in (200, 503)
+        finally:
+            over.set()
+
+    run(house, work)
+
+
+def test_who_waits_is_answered_when_the_gateway_ends(house: Any) -> None:
+    async def work(h: Any) -> None:
+        waiting = asyncio.create_task(h.http.get(f"{FLIGHTS}?wait=20s"))
+        await asyncio.sleep(0.05)
+        h.gateway.hurry()
+        assert (await asyncio.wait_for(waiting, 2)).json() == []
+        assert (await asyncio.wait_for(h.http.get(f"{FLIGHTS}?wait=20s"), 2)).json() == []
 
     run(house, work)

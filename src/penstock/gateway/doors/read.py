@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import pyarrow as pa
 from starlette.requests import Request
@@ -15,9 +17,9 @@ from ...errors import Corrupt, LogError, UnsupportedMediaType
 from ...log.interface import Reader, Seek
 from ...schema.encode import to_json, to_ndjson
 from ...stages.emit import with_columns
-from ..drain import drained
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest
+from ..wire.pages import Page
 from ..wire.parameters import INT64_MAX, duration, whole
 
 JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
@@ -25,6 +27,10 @@ NEXT = "penstock-next"
 """``PARTITION:OFFSET,…``: where to go on, as the next request's ``offset``. No event need be at just that offset."""
 
 LIMIT, MOST = 100, 10_000
+PAGE_BYTES = 4 << 20  # of columns in one answer, about: it ends before its limit then, and says where to go on
+MAKING_BYTES = 4 * PAGE_BYTES  # that making one may take
+FIRST = 8  # events read before it is known how large they are
+AT_ONCE = 1_000  # events written as JSON in one go, which keeps all other threads waiting
 PARAMETERS = {"partition", "offset", "limit", "wait"}
 
 
@@ -39,7 +45,30 @@ async def read(request: Request, rooms: Rooms) -> Response:
     limit = whole(given.get("limit", str(LIMIT)), "limit", 0, MOST)
     wait = duration(given.get("wait", "0"), "wait", rooms.settings.wait_limit)
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(rooms.threads, _read, rooms, spec, offsets, limit, wait, kind)
+    until = loop.time() + wait
+    beyond: Mapping[int, int] = offsets
+    while True:
+        if (left := until - loop.time()) > 0 and limit:
+            await rooms.arrivals.beyond(topic, beyond, left)
+        with ExitStack() as stack:
+            held = stack.enter_context(await rooms.shelf.hold(MAKING_BYTES))
+            page = await loop.run_in_executor(rooms.threads, _read, rooms, spec, offsets, limit, kind)
+            if page.events or until <= loop.time() or not limit or rooms.arrivals.hurried:
+                held.keep(len(page.body))
+                stack.pop_all()  # given back when it is sent
+                return Page(page.body, held, kind, {NEXT: page.next})
+        # Not every position has an event: only what comes behind those just looked at can be one.
+        beyond = {partition: max(at, page.ends.get(partition, 0)) for partition, at in offsets.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer's body, how many events it has, what follows it, and where the partitions ended before it was made."""
+
+    body: bytes
+    events: int
+    next: str
+    ends: Mapping[int, int]
 
 
 def found(rooms: Rooms, topic: str) -> TopicSpec:
@@ -74,20 +103,20 @@ def accepted(header: str) -> str:
     raise UnsupportedMediaType(f"accept: there are {JSON}, {NDJSON} and {ARROW}")
 
 
-def _read(rooms: Rooms, topic: TopicSpec, offsets: dict[int, int], limit: int, wait: float, kind: str) -> Response:
+def _read(rooms: Rooms, topic: TopicSpec, offsets: dict[int, int], limit: int, kind: str) -> Found:
     there = rooms.log.ends(topic.name)
     reader = rooms.log.reader(None, [topic.name], "door")
     try:
         for partition in range(topic.partitions):
             _place(reader, topic.name, partition, offsets.get(partition))
-        batches = _batches(reader, there, limit, wait)
+        batches = _batches(reader, there, limit)
     finally:
         reader.close()
     after = dict(offsets)
     for batch in batches:
         after[batch.partition] = batch.through + 1  # "at or after" what follows, whether or not anything is there
-    headers = {NEXT: ",".join(f"{p}:{o}" for p, o in sorted(after.items()))}
-    return Response(_encoded(batches, kind, topic, rooms.plan.app), media_type=kind, headers=headers)
+    following = ",".join(f"{p}:{o}" for p, o in sorted(after.items()))
+    return Found(_encoded(batches, kind, topic, rooms.plan.app), sum(map(len, batches)), following, there)
 
 
 def _place(reader: Reader, topic: str, partition: int, offset: int | None) -> None:
@@ -100,20 +129,44 @@ def _place(reader: Reader, topic: str, partition: int, offset: int | None) -> No
         reader.seek(Seek(topic, partition, "pause"))
 
 
-def _batches(reader: Reader, there: Mapping[int, int], limit: int, wait: float) -> list[Batch]:
+def _batches(reader: Reader, there: Mapping[int, int], limit: int) -> list[Batch]:
     found: list[Batch] = []
     try:
-        for batches in drained(reader, there, wait, at_once=MOST, limit=limit):
-            found += batches
+        found.extend(_page(reader, there, limit))  # up to where it raises
     except Corrupt:
         if not found:  # what lies before the damage is still given out, the damage itself is never passed over
             raise
     return sorted(found, key=lambda b: b.partition)
 
 
+def _page(reader: Reader, there: Mapping[int, int], limit: int) -> Iterator[Batch]:
+    """What lies before ``there``, up to ``limit`` events or about ``PAGE_BYTES``: how large events are is learnt from
+    the first few, and no more are read at once than have room."""
+    rows = size = 0
+    step = FIRST
+    while rows < limit and (batches := reader.read(min(step, limit - rows), 0.0)):
+        share = (PAGE_BYTES - size) // len(batches)
+        kept = [_cut(batch, share) for batch in batches]
+        yield from kept
+        rows += sum(map(len, kept))
+        size += sum(batch.rows.nbytes for batch in kept)
+        full = size >= PAGE_BYTES or sum(map(len, kept)) < sum(map(len, batches))
+        if full or all(batch.through >= there.get(batch.partition, 0) for batch in batches):
+            return
+        step = max(1, min(step * 8, (PAGE_BYTES - size) * max(rows, 1) // max(size, 1)))
+
+
+def _cut(batch: Batch, size: int) -> Batch:
+    """Its first rows, about so many bytes of them, and one at least."""
+    if batch.rows.nbytes <= size:
+        return batch
+    return batch.slice(0, max(1, len(batch) * size // batch.rows.nbytes))
+
+
 def _encoded(batches: list[Batch], kind: str, topic: TopicSpec, app: str) -> bytes:
     if kind == ARROW:
         return _arrow(batches, topic)
+    batches = [batch.slice(at, at + AT_ONCE) for batch in batches for at in range(0, len(batch), AT_ONCE)]
     if kind == NDJSON:
         return b"".join(to_ndjson(b, topic, app) for b in batches)
     return b"[" + b",".join(to_json(b, topic, app)[1:-1] for b in batches if len(b)) + b"]"

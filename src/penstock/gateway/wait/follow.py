@@ -18,8 +18,11 @@ import pyarrow as pa
 
 from ...batch import Batch, Indices, column
 from ...declare.plan import Plan
+from ...partition import group
 from ...schema.encode import to_dicts
 from ...stages.ingest.intake import Receipt
+
+NOWHERE = 2**31 - 1  # the partition of a parent that a row does not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,12 @@ class Known:
     positions: dict[int, Indices] = field(default_factory=dict)
     roots: dict[int, Indices] = field(default_factory=dict)
     with_child: dict[tuple[str, int], Indices] = field(default_factory=dict)  # (stage, partition): positions
+    _childless: dict[str, dict[int, int]] = field(default_factory=dict)  # stage: partition: last position
+    _changed: dict[str, set[int]] = field(default_factory=dict)  # stage: partitions
 
     def add(self, partition: int, positions: Indices, roots: Indices) -> None:
+        for changed in self._changed.values():
+            changed.add(partition)
         all_ = np.concatenate([self.positions.get(partition, positions[:0]), positions])
         order = np.argsort(all_, kind="stable")
         self.positions[partition] = all_[order]
@@ -73,15 +80,22 @@ class Known:
         """Which rows have their parent here, and those parents' rows in the request."""
         rows: list[Indices] = []
         roots: list[Indices] = []
-        for partition, here in self.positions.items():
-            at = np.searchsorted(here, parents).clip(max=len(here) - 1)
-            found = np.flatnonzero((partitions == partition) & (here[at] == parents))
+        for partition, some in group(
+            partitions.astype(np.int32)
+        ):  # never over all that are known: there may be as many of them
+            here = self.positions.get(partition)
+            if here is None:
+                continue
+            at = np.searchsorted(here, parents[some]).clip(max=len(here) - 1)
+            hits = here[at] == parents[some]
+            found = some[hits]
             if len(found):
                 rows.append(found)
-                roots.append(self.roots[partition][at[found]])
+                roots.append(self.roots[partition][at[hits]])
                 key = (stage, partition)
                 before = self.with_child.get(key, parents[:0])
                 self.with_child[key] = np.union1d(before, parents[found])
+                self._changed.get(stage, set()).add(partition)
         if not rows:
             return parents[:0], parents[:0]
         return np.concatenate(rows), np.concatenate(roots)
@@ -90,13 +104,18 @@ class Known:
         """A mask: which of these are not known yet."""
         return ~np.isin(positions, self.positions.get(partition, positions[:0]))
 
-    def childless(self, stage: str) -> dict[int, int]:
-        """The last position of each partition that has no child of that stage yet."""
-        left: dict[int, int] = {}
-        for partition, here in self.positions.items():
-            without = here[~np.isin(here, self.with_child.get((stage, partition), here[:0]))]
-            if len(without):
+    def childless(self, stage: str) -> Mapping[int, int]:
+        """The last position of each partition that has no child of that stage yet: looked for anew in those only of
+        which something was learnt since."""
+        left = self._childless.setdefault(stage, {})
+        for partition in self._changed.setdefault(stage, set(self.positions)):
+            here = self.positions[partition]
+            having = self.with_child.get((stage, partition), here[:0])
+            if len(without := here[~np.isin(here, having)]):
                 left[partition] = int(without[-1])
+            else:
+                left.pop(partition, None)
+        self._changed[stage].clear()
         return left
 
 
@@ -167,8 +186,7 @@ class Waiter:
 
     def _start(self, receipt: Receipt) -> None:
         source = self._known[self._tail.source] = Known()
-        for partition in np.unique(receipt.partitions).tolist():
-            rows = np.flatnonzero(receipt.partitions == partition)
+        for partition, rows in group(receipt.partitions):
             source.add(partition, receipt.positions[rows], rows)
         for hop in self._tail.hops:
             self._known.setdefault(hop.target, Known())

@@ -36,6 +36,7 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
         _open = 0  # requests whose head was whole and that are not answered
         _offered = False  # the head at hand offers an upgrade
         _timer: asyncio.TimerHandle | None = None  # for the rest of a head or of a body
+        _write_timer: asyncio.TimerHandle | None = None  # for the client to take what is written
         _since = 0.0  # the loop's time when it began to wait for the client, or its body last made progress
         _heard = 0.0  # the loop's time when anything came last
         _moved = 0  # bytes of a body since ``_since``
@@ -57,6 +58,7 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             waiting.pop(self, None)
             self._cancel_timer()
+            self._written()
             super().connection_lost(exc)
 
         def eof_received(self) -> bool:  # type: ignore[override]
@@ -65,6 +67,20 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
                 return False
             self.cycle.keep_alive = False
             return True
+
+        def pause_writing(self) -> None:
+            """The client takes nothing, and what is written for it waits here."""
+            super().pause_writing()
+            self._write_timer = self.loop.call_later(settings.write_timeout, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._written()
+            super().resume_writing()
+
+        def _written(self) -> None:
+            if self._write_timer is not None:
+                self._write_timer.cancel()
+                self._write_timer = None
 
         def data_received(self, data: bytes) -> None:
             if self._discard is not None:

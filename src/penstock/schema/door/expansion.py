@@ -53,7 +53,7 @@ def _of_indices(column: pa.DictionaryArray, each: Sizes) -> Sizes:
     if isinstance(each, int):
         return each
     there = column.indices.is_valid().to_numpy(zero_copy_only=False)
-    found = np.full(len(column), SLOT_BYTES)
+    found = np.full(len(column), SLOT_BYTES, np.int64)
     found[there] = each[column.indices.filter(pa.array(there)).to_numpy()]
     return found
 
@@ -61,7 +61,7 @@ def _of_indices(column: pa.DictionaryArray, each: Sizes) -> Sizes:
 def _of_lists(column: pa.Array, each: Sizes, cap: int) -> Sizes:
     kind = column.type
     if pa.types.is_fixed_size_list(kind) and (isinstance(each, int) or kind.list_size == 0):
-        return int(min(SLOT_BYTES + kind.list_size * (each if isinstance(each, int) else 0), cap))
+        return min(SLOT_BYTES + int(kind.list_size) * (each if isinstance(each, int) else 0), cap)
     starts, ends = _bounds(column)
     if isinstance(each, int):
         return _capped(SLOT_BYTES + each * np.minimum(ends - starts, cap), cap)
