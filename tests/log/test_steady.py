@@ -2,7 +2,8 @@ import pytest
 
 from penstock.clock import ManualClock
 from penstock.log import steady as module
-from penstock.log.steady import BELIEVE_AFTER, SteadyTime
+from penstock.log.steady import BELIEVE_AFTER, SteadyTime, append_time, believable
+from penstock.notices import notices
 from penstock.testing.log_contract import JUMPS
 
 HOUR = 3_600_000_000
@@ -15,7 +16,7 @@ def test_a_jump_is_not_believed_at_once_in_the_dangerous_direction(jump: float) 
     for step in (jump, -2 * jump):
         clock.jump(step)
         assert steady.expiry() == min(before, clock.now())
-        assert steady.stamp() == max(before, clock.now())
+        assert steady.stamp() == before
 
 
 def test_a_jump_that_lasts_is_a_correction() -> None:
@@ -25,6 +26,32 @@ def test_a_jump_that_lasts_is_a_correction() -> None:
     steady.expiry()
     clock.advance(BELIEVE_AFTER)
     assert steady.expiry() == steady.stamp() == 25 * HOUR
+
+
+def test_a_clock_that_is_set_is_told_until_it_is_right_again() -> None:
+    clock = ManualClock()
+    steady = SteadyTime(clock)
+    clock.jump(86_400)
+    steady.stamp()
+    (told,) = [notice.reason for notice in notices().standing() if "clock" in notice.reason]
+    assert "+86,400 s" in told
+    clock.jump(-86_400)
+    steady.stamp()
+    assert not [notice for notice in notices().standing() if "clock" in notice.reason]
+
+
+def test_an_append_time_does_not_go_back_but_for_one_that_was_far_ahead() -> None:
+    assert append_time(100, 90) == 100
+    assert append_time(100, 110) == 110
+    assert append_time(HOUR, 90) == 90
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [([1, 2, 3], [1, 2, 3]), ([1, 99, 98, 4], [1, 4, 4, 4]), ([99, 98], [99, 98]), ([], []), ([99, 4, 99], [4, 4, 99])],
+)
+def test_times_ahead_are_at_most_those_of_what_came_after(times: list[int], found: list[int]) -> None:
+    assert list(believable(times, 10)) == found
 
 
 def test_time_passing_is_followed() -> None:

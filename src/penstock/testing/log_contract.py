@@ -725,6 +725,19 @@ class LogContract:
         timed.append([write([99])])
         assert values(drain(timed.reader("g", ["t"], "m"), commit=True)) == [99]
 
+    def test_a_clock_that_was_ahead_for_a_moment_leaves_no_mark(self, timed: Log, clock: ManualClock) -> None:
+        timed.create(numbers(retain_us=60_000_000))
+        before = clock.now()
+        clock.jump(10 * 365 * 86_400)
+        timed.append([write([1])])
+        clock.jump(-10 * 365 * 86_400)
+        timed.append([write([2])])
+        batches = drain(timed.reader(None, ["t"], "m"))
+        assert all(before <= t <= clock.now() for batch in batches for t in batch.appended.tolist())
+        clock.advance(120)
+        timed.append([write([3])])
+        assert values(drain(timed.reader(None, ["t"], "m"))) == [3], "retention removes nothing any more"
+
     @pytest.mark.parametrize("jump", JUMPS)
     def test_a_jump_of_the_wall_clock_expires_nothing_early(self, timed: Log, clock: ManualClock, jump: float) -> None:
         timed.create(numbers(retain_us=3_600_000_000))

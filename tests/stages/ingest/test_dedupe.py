@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import TopicSpec
-from penstock.clock import SystemClock
+from penstock.clock import ManualClock, SystemClock
 from penstock.errors import Corrupt
 from penstock.log.embedded import EmbeddedLog
+from penstock.log.steady import SteadyTime
 from penstock.settings import Settings
 from penstock.stages.ingest import dedupe
 from penstock.stages.ingest.group_commit import Ingest
@@ -64,3 +65,39 @@ def test_the_mutant_that_stops_at_damage_is_found(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(dedupe, "_pass_over", stops)
     with pytest.raises(Corrupt):
         asyncio.run(asyncio.wait_for(a_damaged_partition_costs_no_other(tmp_path), 30))
+
+
+def test_a_window_remembers_no_more_than_its_limit_and_says_so() -> None:
+    window = dedupe.Window(600_000_000, most=80)
+    for n in range(79):
+        window.remember((None, str(n)), (0, n), 1)
+    assert not window.short and window.find((None, "0")) == (0, 0)
+    for n in range(79, 1_000):
+        window.remember((None, str(n)), (0, n), 1)
+        assert len(window) <= 80
+    assert window.short and window.find((None, "0")) is None
+    assert all(window.find((None, str(n))) == (0, n) for n in range(940, 1_000))
+
+
+async def a_repeat_beside_a_clock_that_is_set(directory: Path) -> None:
+    clock = ManualClock()
+    log = EmbeddedLog(directory, clock=clock)
+    log.create(ONCE)
+    try:
+        ingest = Ingest(log, [ONCE], Settings(), clock, lambda: None)
+        first = await store(ingest, HERE, ["1"])
+        clock.jump(1_300)  # beyond the window and its bucket
+        assert await store(ingest, HERE, ["1"]) == first, "a repeat came in"
+        await ingest.close()
+    finally:
+        log.close()
+
+
+def test_a_clock_that_is_set_lets_no_repeat_in(tmp_path: Path) -> None:
+    asyncio.run(asyncio.wait_for(a_repeat_beside_a_clock_that_is_set(tmp_path), 30))
+
+
+def test_mutant_that_forgets_by_the_wall_clock_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SteadyTime, "expiry", lambda self: self._clock.now())
+    with pytest.raises(AssertionError, match="a repeat came in"):
+        test_a_clock_that_is_set_lets_no_repeat_in(tmp_path)

@@ -6,6 +6,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from ..interface import Advance
 from ..reading.assignment import moves
 from ..reading.holding import Place
 from ..reading.seeking import check_advance
-from ..steady import SteadyTime
+from ..steady import SteadyTime, append_time, believable
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +172,16 @@ class Store:
         return Span(write.topic, write.partition, first, first + count - 1, count)
 
     def _now(self) -> int:
-        self._last_stamp = max(self._last_stamp, self.steady.stamp())
+        self._last_stamp = append_time(self._last_stamp, self.steady.stamp())
         return self._last_stamp
 
     def _expire(self, topic: Topic) -> None:
         spec = topic.spec
-        if spec.retain_us is not None:
-            horizon = self.steady.expiry() - spec.retain_us
+        if (retain_us := spec.retain_us) is not None:
+            now = self.steady.expiry()
             for partition in topic.partitions:
-                while partition.entries and partition.entries[0].time < horizon:
+                times = believable((entry.time for entry in partition.entries), now)
+                for _ in range(sum(1 for _ in takewhile(lambda time: time < now - retain_us, times))):
                     self._remove_first(partition)
         if spec.retain_bytes is None:
             return

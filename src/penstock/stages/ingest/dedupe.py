@@ -23,13 +23,17 @@ Place = tuple[int, int]  # partition and position
 
 BUCKETS = 8  # a pair is remembered for the window and at most an eighth more
 READ_ROWS = 10_000
+MOST = 1_000_000  # pairs that a topic remembers, at about 390 bytes each
 
 _log = logger(__name__)
 
 
 class Window:
-    def __init__(self, window_us: int) -> None:
-        self._width = max(1, window_us // BUCKETS)
+    """``short``: pairs were forgotten before their time, since there were more than ``most``."""
+
+    def __init__(self, window_us: int, most: int = MOST) -> None:
+        self.short = False
+        self._width, self._most, self._full = max(1, window_us // BUCKETS), most, max(1, most // BUCKETS)
         self._buckets: deque[tuple[int, dict[Pair, Place]]] = deque()  # newest first
 
     def find(self, pair: Pair) -> Place | None:
@@ -41,9 +45,15 @@ class Window:
     def remember(self, pair: Pair, place: Place, at: int) -> None:
         """``at``: microseconds since the epoch. Time that goes back counts as the newest bucket's."""
         number = at // self._width
-        if not self._buckets or self._buckets[0][0] < number:
-            self._buckets.appendleft((number, {}))
+        if not self._buckets or self._buckets[0][0] < number or len(self._buckets[0][1]) >= self._full:
+            self._make_room()
+            self._buckets.appendleft((max(number, self._buckets[0][0] if self._buckets else number), {}))
         self._buckets[0][1].setdefault(pair, place)
+
+    def _make_room(self) -> None:
+        while self._buckets and len(self) + self._full > self._most:
+            self._buckets.pop()
+            self.short = True
 
     def forget(self, now: int) -> None:
         while self._buckets and self._buckets[-1][0] < now // self._width - BUCKETS:

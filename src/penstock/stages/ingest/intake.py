@@ -15,13 +15,15 @@ from ...batch import ENVELOPE, Indices, Positions, Span, TopicSpec, Write
 from ...clock import Clock
 from ...errors import RowsTooLarge, TooLarge
 from ...log.interface import Log
+from ...log.steady import SteadyTime
+from ...notices import notices
 from ...partition import assign, group, key_text
 from ...schema.decode import Decoder
 from ...settings import Settings
 from ...telemetry import metrics
 from ..emit import with_columns
 from ..interface import together
-from .dedupe import Pair, Place, Window, pairs, restore
+from .dedupe import MOST, Pair, Place, Window, pairs, restore
 
 Rows: TypeAlias = Sequence[Any] | pa.RecordBatch  # what ``Decoder.decode`` made, or columns
 Envelope: TypeAlias = Mapping[str, Sequence[Any]]  # envelope columns by name, as long as the rows
@@ -91,6 +93,7 @@ class Intake:
         self.decoder = Decoder(spec.schema, depth_limit=settings.depth_limit, event_limit=settings.event_limit)
         self._turn = 0
         self._events, self._bytes = (m.labels(spec.name) for m in (metrics().ingest_events, metrics().ingest_bytes))
+        self._steady = SteadyTime(clock)  # an id is not forgotten early for a clock that is set
         self._window: Window | None = None
         if spec.dedupe_us is not None:
             self._window = Window(spec.dedupe_us)
@@ -141,7 +144,7 @@ class Intake:
         repeats: dict[int, Place | int] = {}
         fresh: dict[Pair, int] = {}
         if self._window is not None:
-            self._window.forget(now)
+            self._window.forget(self._steady.expiry())
             repeats, fresh = known(self._window, pairs(rows))
             if repeats:
                 kept = np.setdiff1d(kept, np.fromiter(repeats, np.int64), assume_unique=True)
@@ -197,8 +200,7 @@ class Intake:
             place = (partitions[first], positions[first]) if isinstance(first, int) else first
             partitions[row], positions[row] = place
         if self._window is not None:
-            for pair, row in piece.fresh.items():
-                self._window.remember(pair, (int(partitions[row]), int(positions[row])), now)
+            self._remember(self._window, piece, partitions, positions)
         self._events.inc(piece.stored)
         self._bytes.inc(sum(request.size for request in piece.requests))
         again = np.sort(np.fromiter(piece.repeats, np.int64))
@@ -209,6 +211,18 @@ class Intake:
                 repeated = len(again) > 0 and bool(np.diff(again.searchsorted((start, stop)))[0])
                 request.done.set_result(Receipt(partitions[start:stop], positions[start:stop], repeated))
             start = stop
+
+    def _remember(self, window: Window, piece: Piece, partitions: Partitions, positions: Positions) -> None:
+        at = self._steady.expiry()
+        for pair, row in piece.fresh.items():
+            window.remember(pair, (int(partitions[row]), int(positions[row])), at)
+        if window.short:
+            notices().tell(
+                f"dedupe {self.spec.name}",
+                f"topic '{self.spec.name}' has had more than {MOST:,} ids within its dedupe= window, and no more are "
+                "remembered: repeats of older ones are stored again",
+                mend="make the window shorter",
+            )
 
 
 def runs(requests: list[Request]) -> list[list[Request]]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ....batch import Span, Write
 from ....errors import LogError
+from ...steady import append_time
 from .catalog import Catalog, partition_row, write_partition
 from .stored import checksum
 from .tables import POSITION_LIMIT, PartitionRow, State, key
@@ -33,7 +34,7 @@ class Appender:
         self._db = db
         self._catalog = catalog
         self._seq = state.seq + 1
-        self.time = max(state.time, now)  # append time never goes back
+        self.time = append_time(state.time, now)
         self._rows: dict[int, PartitionRow] = {}
 
     @property

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from itertools import accumulate
 
 import apsw
 
+from ...steady import believable
 from .catalog import Catalog, TopicEntry, partition_row, write_partition
 from .tables import MASK, PartitionRow, State, key
 
@@ -55,7 +57,7 @@ class Expirer:
         if topic.spec.retain_us is not None:
             for tp in topic.tps:
                 row = partition_row(db, self._catalog, tp)
-                gone, oldest = self._cut(db, state, row, now - topic.spec.retain_us, budget - removed)
+                gone, oldest = self._cut(db, state, row, now, topic.spec.retain_us, budget - removed)
                 removed += gone
                 if oldest is not None:
                     again = min(again, oldest + topic.spec.retain_us + 1)
@@ -65,14 +67,15 @@ class Expirer:
         return removed
 
     def _cut(
-        self, db: apsw.Connection, state: State, row: PartitionRow, horizon: int, budget: int
+        self, db: apsw.Connection, state: State, row: PartitionRow, now: int, retain_us: int, budget: int
     ) -> tuple[int, int | None]:
-        """Remove batches older than ``horizon``: how many, and the time of the oldest left."""
+        """Remove batches older than ``retain_us``: how many, and the time of the oldest left."""
         gone: list[tuple[int, int, int, int]] = []
         oldest = None
-        for head in db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), budget + 1)):
-            if head[2] >= horizon or len(gone) == budget:
-                oldest = head[2]
+        heads = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), budget + 1)).fetchall()
+        for head, time in zip(heads, believable((head[2] for head in heads), now), strict=True):
+            if time >= now - retain_us or len(gone) == budget:
+                oldest = min(time, now)
                 break
             gone.append(head)
         self._remove(db, state, row, gone)
@@ -84,11 +87,11 @@ class Expirer:
         excess = sum(row.bytes for row in rows.values()) - limit
         if excess <= 0 or budget <= 0:
             return 0
-        heads = [
-            (head[2], head[0], head)
-            for row in rows.values()
-            for head in db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), budget + 1))
-        ]
+        heads = []
+        for row in rows.values():
+            found = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), budget + 1)).fetchall()
+            times = accumulate((head[2] for head in found), max)  # a partition goes from its first, whatever the clock
+            heads += [(time, head[0], head) for time, head in zip(times, found, strict=True)]
         heads.sort()
         gone: dict[int, list[tuple[int, int, int, int]]] = {}
         removed = 0
