@@ -114,6 +114,16 @@ def do_without_pandas() -> None:
     sys.meta_path.insert(0, _WithoutPandas())
 
 
+def make_before_the_first_event() -> None:
+    """Metrics, and what numpy imports at the first ``unique``: else the first event waits for both."""
+    import numpy as np
+
+    from ..telemetry import metrics
+
+    metrics()
+    np.unique(np.zeros(1))
+
+
 class _WithoutPandas(MetaPathFinder):
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         if fullname == "pandas":

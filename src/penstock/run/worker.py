@@ -12,7 +12,15 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from .directory import DataDirectory
-from .process import HEARTBEAT, Process, StageStatus, do_without_pandas, explained, last_said
+from .process import (
+    HEARTBEAT,
+    Process,
+    StageStatus,
+    do_without_pandas,
+    explained,
+    last_said,
+    make_before_the_first_event,
+)
 
 if TYPE_CHECKING:
     from .compose.stages import Composition, Line
@@ -55,7 +63,6 @@ def work(process: Process, composition: Composition) -> None:
     A stage that ends by itself has met what must end the process, such as a failed fsync: nothing is cleaned up then,
     for nothing may be written any more, and the supervisor starts another.
     """
-    from ..telemetry import metrics
     from .compose.warming import keep_warm
 
     gc.freeze()  # plan, libraries and the log's clients stay
@@ -66,7 +73,7 @@ def work(process: Process, composition: Composition) -> None:
     threads.append(Thread(target=keep_warm, args=(composition.models, process.stop), name="warm"))
     for thread in threads:
         thread.start()
-    metrics()  # made while the stages are being made ready: the first event would wait for it
+    make_before_the_first_event()
     saying = {line.name: _status(line) for line in composition.lines}
     process.report(saying)
     while not process.stop.wait(SOON if any(said.starting for said in saying.values()) else HEARTBEAT):
