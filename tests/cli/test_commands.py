@@ -122,6 +122,12 @@ def test_models(server: Server, tmp_path: Path) -> None:
     assert run(server, "models", "alias", "double", "champion", "1", "--expected", "2").exit_code == 0
     assert "champion → 1" in run(server, "models", "list").stdout
     assert "mae=1.5" in run(server, "models", "versions", "double").stdout
+    back = run(server, "models", "rollback", "double", "--wait", "20")
+    assert back.stdout == "double@champion is version 2 again; it was version 1\n", back.output
+    assert "champion" in run(server, "models", "versions", "double").stdout
+    assert run(server, "models", "promote", "double", "1", "--wait", "20").exit_code == 0
+    none = run(server, "models", "rollback", "double", "--alias", "canary")
+    assert none.exit_code == 1 and "there is no alias 'canary'" in none.stderr
     assert run(server, "models", "promote", "double", "9").exit_code == 1
     assert run(server, "models", "register", "double", str(file), "--metric", "mae").exit_code == 2
 
