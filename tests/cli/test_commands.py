@@ -153,6 +153,12 @@ def test_models(server: Server, tmp_path: Path) -> None:
     assert "mae=1.5" in run(server, "models", "versions", "double").stdout
     exported = lines(run(server, "models", "versions", "double", "--json"))
     assert exported[1]["digest"] == trust.removeprefix("sha256:") and exported[1]["metrics"] == {"mae": 1.5}
+    back = run(server, "models", "rollback", "double", "--wait", "20")
+    assert back.stdout == "double@champion is version 2 again; it was version 1\n", back.output
+    assert "champion" in run(server, "models", "versions", "double").stdout
+    assert run(server, "models", "promote", "double", "1", "--wait", "20").exit_code == 0
+    none = run(server, "models", "rollback", "double", "--alias", "canary")
+    assert none.exit_code == 1 and "there is no alias 'canary'" in none.stderr
     assert run(server, "models", "promote", "double", "9").exit_code == 1
     assert run(server, "models", "register", "double", str(file), "--metric", "mae").exit_code == 2
 

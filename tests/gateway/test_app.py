@@ -38,6 +38,27 @@ def test_topics_and_groups(house: Any) -> None:
     run(house, work)
 
 
+def test_a_stage_on_its_way_is_a_reason_until_some_process_has_it_at_work(house: Any) -> None:
+    async def work(h: Any) -> None:
+        def say(worker: str, **stages: dict[str, object]) -> None:
+            (h.rooms.status / f"{worker}.json").write_text(json.dumps({"role": worker, "stages": stages}))
+
+        soon = {"ready": False, "starting": True, "reason": "it is being made ready"}
+        sick = {"ready": False, "reason": "the database is away"}
+        say("one", prepare={"ready": True}, score=soon)
+        say("two", prepare=soon, score=soon)
+        answer = await h.http.get("/readyz")
+        assert answer.status_code == 503
+        assert {(r["process"], r["stage"]) for r in answer.json()["reasons"]} == {("one", "score"), ("two", "score")}
+        say("one", prepare={"ready": True}, score={"ready": True})
+        assert (await h.http.get("/readyz")).status_code == 200, "the second worker only adds to it"
+        say("two", prepare=sick, score=soon)
+        (why,) = (await h.http.get("/readyz")).json()["reasons"]
+        assert why == {"process": "two", "stage": "prepare", "reason": "the database is away"}
+
+    run(house, work)
+
+
 def test_readiness_says_why(house: Any) -> None:
     async def work(h: Any) -> None:
         answer = await h.http.get("/readyz")

@@ -93,6 +93,11 @@ class RunnerContract:
         assert made(applied) == [(0, 3), (2, 5)]
         assert applied.rows is not None and applied.rows.schema == PLAN.topic("target").schema
 
+    def test_one_that_is_started_before_its_first_call(self, runner: Runner) -> None:
+        runner.start()
+        runner.start()
+        assert made(runner.apply("one", given(3), timeout=LIMIT)) == [(0, 3)]
+
     def test_several_outputs_keep_their_parent(self, runner: Runner) -> None:
         assert made(runner.apply("several", given(2, 0, 1), timeout=LIMIT)) == [(0, 2), (0, 2), (2, 1)]
 

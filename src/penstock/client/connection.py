@@ -140,7 +140,7 @@ class Client:
         """
         found: list[dict[str, Any]] = []
         ends = dict(part.split(":") for part in (end or self.end(topic)).split(","))
-        for state in self._sender.get(f"/topics/{topic}")["partitions"]:
+        for state in self._sender.get(door("topics", topic))["partitions"]:
             found += self._before(topic, state, int(ends.get(str(state["partition"]), state["end"])), count)
         found.sort(key=lambda event: event["time"])  # stable: a partition's order stays where times are equal
         return found[-count:] if count else []

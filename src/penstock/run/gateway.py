@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..notices import notices
 from .descriptors import make_room
 from .directory import DataDirectory
-from .process import HEARTBEAT, Process, StageStatus, do_without_pandas, explained
+from .process import HEARTBEAT, Process, StageStatus, do_without_pandas, explained, make_before_the_first_event
 
 if TYPE_CHECKING:
     from ..gateway.rooms import Rooms
@@ -62,6 +62,8 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     gauges = Gauges(log, rooms.registry)
     # Two threads: brokers may take long to answer, and a process that says nothing is taken for a sick one.
     threads = [Thread(target=target, args=(process, gauges, rooms), name=target.__name__) for target in (report, gauge)]
+
+    make_before_the_first_event()
 
     def ready() -> None:
         for thread in threads:

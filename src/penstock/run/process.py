@@ -114,6 +114,16 @@ def do_without_pandas() -> None:
     sys.meta_path.insert(0, _WithoutPandas())
 
 
+def make_before_the_first_event() -> None:
+    """Metrics, and what numpy imports at the first ``unique``: else the first event waits for both."""
+    import numpy as np
+
+    from ..telemetry import metrics
+
+    metrics()
+    np.unique(np.zeros(1))
+
+
 class _WithoutPandas(MetaPathFinder):
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         if fullname == "pandas":
@@ -149,13 +159,18 @@ def status_file(directory: DataDirectory, name: str) -> Path:
     return directory.status / f"{name}.json"
 
 
-def reported(directory: DataDirectory, name: str, pid: int) -> dict[str, Any] | None:
-    """What this very process said last of itself; None: nothing since it started."""
+def last_said(directory: DataDirectory, name: str) -> dict[str, Any] | None:
+    """What a process of that name said last of itself, in this life or the one before; None: nothing."""
     try:
-        said = dict(json.loads(status_file(directory, name).read_text()))
+        return dict(json.loads(status_file(directory, name).read_text()))
     except (OSError, ValueError):
         return None
-    return said if said.get("pid") == pid else None
+
+
+def reported(directory: DataDirectory, name: str, pid: int) -> dict[str, Any] | None:
+    """What this very process said last of itself; None: nothing since it started."""
+    said = last_said(directory, name)
+    return said if said is not None and said.get("pid") == pid else None
 
 
 def reporting(directory: DataDirectory, name: str, pid: int) -> bool:
