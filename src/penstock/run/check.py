@@ -1,8 +1,8 @@
 """Import the user's file and see whether it could run.
 
-As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS``, this is the supervisor's child that does
-so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But for
-the runners no other process executes the user's code.
+As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS MODE``, this is the supervisor's child that
+does so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But
+for the runners no other process executes the user's code.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import pyarrow as pa
 
 from ..clock import SystemClock
 from ..declare.app import App
+from ..declare.checking.trial import try_functions
 from ..declare.codec import plan_to_bytes
 from ..declare.load import load, own_files
 from ..declare.parts import Model
+from ..declare.plan import Remark
 from ..declare.planning.build import Resolved, artifact_path, resolve
 from ..declare.planning.findings import Report
 from ..errors import PenstockError, StoreUnreachable
@@ -45,17 +47,25 @@ log = logger(__name__)
 class Checked:
     resolved: Resolved
     files: list[Path]  # the app's own first, then the modules beside it that it imported
+    remarks: tuple[Remark, ...] = ()  # of its functions, once they were tried; they are among the findings too
 
 
-def check(target: str, environ: Mapping[str, str] | None) -> Checked:
+def check(target: str, environ: Mapping[str, str] | None, *, try_out: bool = False) -> Checked:
     """Executes the user's file. Without ``environ`` what the app asks of the environment is not looked up.
+
+    ``try_out``: its batch functions are called with made-up events, and what depends on the batch is a finding.
 
     Raises ``DeclarationError`` for a file that cannot be imported; all else that is wrong is in the findings.
     """
     found = load(target)
     signatures = partial(signature_of, found.app)
     resolved = resolve(found.app, target=found.target, code=found.code, signatures=signatures, environ=environ)
-    return Checked(resolved, _files(found.target))
+    remarks: tuple[Remark, ...] = ()
+    if try_out and not Report(list(resolved.findings)).errors:
+        tried = try_functions(found.app, resolved.plan)
+        resolved = replace(resolved, findings=(*resolved.findings, *tried))
+        remarks = tuple(Remark(finding.message, finding.mend, finding.place) for finding in tried)
+    return Checked(resolved, _files(found.target), remarks)
 
 
 def signature_of(app: App, model: Model, offered: pa.Schema) -> Signature | None:
@@ -85,13 +95,14 @@ def _artifacts(directory: DataDirectory, url: str) -> Artifacts:
     return artifacts
 
 
-def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "") -> None:
+def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "", mode: str = "run") -> None:
     with explained(PenstockError):
-        checked = check(target, os.environ)
+        checked = check(target, os.environ, try_out=mode == "dev")
         Report(list(checked.resolved.findings)).raise_errors()
         directory, clock = DataDirectory(data), SystemClock()
         with closing(open_log(directory, clock, Settings.from_env(), url)) as events:
-            remarks = remarks_on(checked.resolved.plan, events)  # before its topics are as this version declares them
+            # Before its topics are as this version declares them.
+            remarks = checked.remarks + remarks_on(checked.resolved.plan, events)
             prepare(checked.resolved.plan, events, _artifacts(directory, artifacts), clock)
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
     plan.write_bytes(plan_to_bytes(replace(checked.resolved.plan, remarks=remarks)))
