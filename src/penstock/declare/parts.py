@@ -13,6 +13,7 @@ E = TypeVar("E")
 
 Start = Literal["earliest", "latest"]
 Encoding = Literal["arrow", "json"]
+Extra = Literal["ignore", "reject"]
 
 
 class Source(Generic[E]):
@@ -32,6 +33,7 @@ class Topic(Source[E]):
     dedupe_us: int | None = None
     encoding: Encoding = "arrow"
     place: str = ""
+    extra: Extra = "ignore"
 
 
 @dataclass(frozen=True, eq=False)

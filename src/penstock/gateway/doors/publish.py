@@ -144,7 +144,13 @@ def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Set
         return Incoming(intake.decoder.decode(body, "ndjson"))
     if kind == ARROW:
         return Incoming(
-            from_arrow(body, intake.spec.schema, row_limit=limits.batch_limit, size_limit=limits.body_limit)
+            from_arrow(
+                body,
+                intake.spec.schema,
+                row_limit=limits.batch_limit,
+                size_limit=limits.body_limit,
+                reject_unknown=intake.spec.extra == "reject",
+            )
         )
     raise UnsupportedMediaType(f"content type '{kind or 'none'}' is not one of {READS}")
 

@@ -13,17 +13,26 @@ from ...batch import joined
 from ...errors import InvalidEvent, TooLarge, UnsupportedMediaType
 from ..casts import BYTES, LISTS, TEXT, cast_column, relaxed
 from ..rows import default_scalar, is_json, rules_of
+from .faults import unknown_field
 from .values import check_rows
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2  # MessageHeader in Arrow's Message.fbs
 
 
-def from_arrow(body: bytes, schema: pa.Schema, *, row_limit: int = 50_000, size_limit: int = 1 << 25) -> pa.RecordBatch:
+def from_arrow(
+    body: bytes,
+    schema: pa.Schema,
+    *,
+    row_limit: int = 50_000,
+    size_limit: int = 1 << 25,
+    reject_unknown: bool = False,
+) -> pa.RecordBatch:
     """The rows of an IPC stream, brought to the topic's schema and checked as the JSON door checks.
 
-    Columns are found by name; one with a default may be missing, unknown ones are ignored, and types that hold the
-    same values are cast (see ``casts``). Columns that need no cast are views of the body.
+    Columns are found by name; one with a default may be missing, unknown ones are ignored unless
+    ``reject_unknown``, and types that hold the same values are cast (see ``casts``). Columns that need no cast are
+    views of the body.
 
     Raises ``InvalidEvent`` (no whole stream, another type, a value that breaks a rule), ``TooLarge`` (more rows, or
     more bytes once views and dictionaries are spelled out), ``UnsupportedMediaType`` (compressed buffers, whose size
@@ -32,7 +41,10 @@ def from_arrow(body: bytes, schema: pa.Schema, *, row_limit: int = 50_000, size_
     if is_json(schema):
         raise UnsupportedMediaType("this topic has no type, so it takes JSON and no Arrow")
     try:
-        return _checked(_read(body), schema, row_limit, size_limit)
+        batches = _read(body)
+        if reject_unknown:
+            _refuse_unknown(batches, schema)
+        return _checked(batches, schema, row_limit, size_limit)
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise InvalidEvent("not a sound Arrow stream: " + str(error).partition("\n")[0]) from None
 
@@ -54,6 +66,13 @@ def _checked(batches: list[pa.RecordBatch], schema: pa.Schema, row_limit: int, s
     check_rows(whole, schema)
     columns = [column.cast(field.type) for column, field in zip(whole.columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _refuse_unknown(batches: list[pa.RecordBatch], schema: pa.Schema) -> None:
+    for batch in batches[:1]:  # a stream has one schema
+        for name in batch.schema.names:
+            if name not in schema.names and not name.startswith("_"):
+                raise InvalidEvent(unknown_field(name, schema), field=name)
 
 
 def _is_declared(found: pa.Schema, schema: pa.Schema) -> bool:
