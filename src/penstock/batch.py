@@ -50,6 +50,7 @@ class TopicSpec:
     retain_bytes: int | None = None
     dedupe_us: int | None = None
     encoding: Literal["arrow", "json"] = "arrow"  # of records on Kafka: a batch each, or an event each
+    extra: Literal["ignore", "reject"] = field(default="ignore", compare=False)  # the doors' alone: no log keeps it
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ WRONG: list[tuple[str, Callable[[Any, Any], Any]]] = [
     ("partitions=0 must be at least 1", lambda app, a: app.topic("b", A, partitions=0)),
     ("partitions='4' must be an integer", lambda app, a: app.topic("b", A, partitions="4")),
     ("retain='week' is not a duration", lambda app, a: app.topic("b", A, retain="week")),
+    ("extra='count' must be 'ignore' or 'reject'", lambda app, a: app.topic("b", A, extra="count")),
+    ("extra='reject' needs a type", lambda app, a: app.topic("b", extra="reject")),
     ("encoding='avro' must be 'arrow' or 'json'", lambda app, a: app.topic("b", A, encoding="avro")),
     ("retain_bytes=-1", lambda app, a: app.topic("b", A, retain_bytes=-1)),
     ("key=3", lambda app, a: app.topic("b", A, key=3)),

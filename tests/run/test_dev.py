@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import httpx
 import polars as pl
 
 from .server import Server, wait_for, write_app
@@ -62,3 +63,29 @@ def test_a_topic_whose_columns_come_from_an_edited_function_begins_anew_with_a_w
         assert "field 'w' was removed" in refused.errors
     finally:
         refused.stop()
+
+
+def test_what_would_be_wrong_without_a_word_is_told(tmp_path: Path) -> None:
+    """A function whose answers depend on the batch, and a stage that would read everything again."""
+    app = write_app(tmp_path)
+    with Server(app, tmp_path / "data") as server:
+        with server.ready().client() as client:
+            client.publish("readings", pl.DataFrame({"n": [1], "x": [1.0]}))
+            wait_for(lambda: client.read("doubles").height == 1)
+        assert warnings(server) == []
+        server.stop()
+    edit(app, ("def prepare", "def smooth"), ('z=pl.col("x"))', 'z=pl.col("x").rolling_mean(3, min_samples=1))'))
+    with Server(app, tmp_path / "data", "--port", "0", command="dev") as server:
+        server.ready()
+        batch, renamed = wait_for(lambda: warnings(server))
+        assert batch["reason"].startswith("smooth answers a row differently in another batch: column 'z' of row")
+        assert (
+            renamed["mend"] == "if smooth is it under a new name, write name='prepare': else it starts at the earliest"
+        )
+        assert all("app.py:" in warning["place"] for warning in (batch, renamed))
+        assert "smooth answers a row differently" in server.errors
+        server.stop()
+
+
+def warnings(server: Server) -> list[dict[str, str]]:
+    return httpx.get(f"{server.url}/readyz").json()["warnings"]  # type: ignore[no-any-return]

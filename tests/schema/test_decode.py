@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from penstock.batch import JSON_SCHEMA
 from penstock.errors import InvalidEvent, TooLarge
 from penstock.schema import decode as module
 from penstock.schema.decode import Decoder
+from penstock.schema.rows import with_rules
 from penstock.schema.types import schema_of
 
 from .flights import GOOD, Flight
@@ -294,3 +296,35 @@ def test_many_rows_are_one_batch() -> None:
 def test_integers_beyond_64_bits_are_why_bounds_are_added() -> None:
     """The parser itself lets them through: without the bound they would break the whole group's columns."""
     assert msgspec.json.decode(b"9223372036854775808", type=int) == 2**63
+
+
+# -- fields that the type lacks -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "hint"),
+    [
+        (b'{"x": 1.0, "amuont": 2}', "amuont", "; did you mean 'amount'?"),
+        (b'{"x": 1.0, "inner": {"deep": 1, "depe": 2}}', "inner.depe", "; did you mean 'deep'?"),
+        (b'{"x": 1.0, "many": [{"deep": 1, "other": 2}]}', "many[0].other", ""),
+    ],
+)
+@pytest.mark.parametrize("form", ["[%b, %b]", "%b\n%b\n", "each"])
+def test_fields_that_the_type_lacks_are_refused_where_the_topic_says_so(
+    event: bytes, field: str, hint: str, form: str
+) -> None:
+    inner = pa.struct([pa.field("deep", pa.int64())])
+    schema = pa.schema([("x", pa.float64()), ("amount", pa.float64()), ("inner", inner), ("many", pa.list_(inner))])
+    schema = pa.schema([with_rules(each, {"default": None}) for each in schema])
+    good = b'{"x": 1.0}'
+
+    def decode(decoder: Decoder) -> Any:
+        if form == "each":
+            return decoder.decode_each([good, event])
+        return decoder.decode(form.encode() % (good, event), "ndjson" if "\n" in form else "json")
+
+    assert len(decode(Decoder(schema))) == 2
+    with pytest.raises(InvalidEvent) as caught:
+        decode(Decoder(schema, reject_unknown=True))
+    assert (caught.value.row, caught.value.field) == (1, field)
+    assert caught.value.reason == f"the topic's type has no such field{hint}"

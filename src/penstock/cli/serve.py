@@ -78,7 +78,7 @@ def check(app: Target, against: Against = None, out: Out = None) -> None:
     from ..run.check import check as look
     from .against import findings
 
-    resolved = look(app, None).resolved
+    resolved = look(app, None, try_out=True).resolved
     print(as_text(resolved.plan))
     found = [*resolved.findings, *(findings(resolved.plan, against) if against else ())]
     for finding in found:

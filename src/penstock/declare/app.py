@@ -7,7 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
 
 from .events import SystemEvent
-from .parts import Encoding, FunctionPart, Model, OnChange, Parts, ResourcePart, ScorePart, Source, Start, Topic
+from .parts import (
+    Encoding,
+    Extra,
+    FunctionPart,
+    Model,
+    OnChange,
+    Parts,
+    ResourcePart,
+    ScorePart,
+    Source,
+    Start,
+    Topic,
+)
 from .place import declaring_frame, declaring_place
 from .shapes import Sink, To
 from .values import Duration, Retry, at_least, checked_name, microseconds, refused, seconds
@@ -61,6 +73,7 @@ class App:
         retain_bytes: int | None = ...,
         dedupe: Duration | None = ...,
         encoding: Encoding = ...,
+        extra: Extra = ...,
     ) -> Topic[JSON]: ...
     @overload
     def topic(
@@ -74,6 +87,7 @@ class App:
         retain_bytes: int | None = ...,
         dedupe: Duration | None = ...,
         encoding: Encoding = ...,
+        extra: Extra = ...,
     ) -> Topic[E]: ...
     def topic(
         self,
@@ -86,6 +100,7 @@ class App:
         retain_bytes: int | None = None,
         dedupe: Duration | None = None,
         encoding: Encoding = "arrow",
+        extra: Extra = "ignore",
     ) -> Topic[Any]:
         """A durable stream of events.
 
@@ -93,6 +108,7 @@ class App:
         column whose equal values stay in order (None: the parent's key). ``retain`` and ``retain_bytes`` bound what
         is kept (None: for ever); ``dedupe`` drops a (source, id) published again within that time. ``encoding`` is that
         of records on Kafka: "json", one an event, where other clients write or read them; else "arrow", one a batch.
+        ``extra``: are published fields that the type lacks ignored, or refused with their event ("reject")?
         Raises ``DeclarationError``.
 
         >>> app.topic("clicks", partitions=8, retain="1d").name
@@ -110,6 +126,7 @@ class App:
             None if dedupe is None else microseconds(dedupe, "dedupe"),
             _encoding(encoding),
             declaring_place(),
+            _extra(extra, type),
         )
         self.parts.topics.append(topic)
         return topic
@@ -301,6 +318,14 @@ def _encoding(encoding: object) -> Encoding:
     if encoding == "arrow" or encoding == "json":
         return encoding
     raise refused(f"encoding={encoding!r} must be 'arrow' or 'json'")
+
+
+def _extra(extra: object, type: object) -> Extra:
+    if extra not in ("ignore", "reject"):
+        raise refused(f"extra={extra!r} must be 'ignore' or 'reject'")
+    if extra == "reject" and type is None:
+        raise refused("extra='reject' needs a type that says which fields there are; without one any JSON is taken")
+    return "reject" if extra == "reject" else "ignore"
 
 
 def _retry(retry: object) -> Retry:

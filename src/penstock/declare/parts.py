@@ -13,6 +13,7 @@ E = TypeVar("E")
 
 Start = Literal["earliest", "latest"]
 Encoding = Literal["arrow", "json"]
+Extra = Literal["ignore", "reject"]
 OnChange = Literal["register", "promote", "keep"]
 """What is done at start with a model's file that is not the version in service."""
 
@@ -35,6 +36,7 @@ class Topic(Source[E]):
     dedupe_us: int | None = None
     encoding: Encoding = "arrow"
     place: str = ""
+    extra: Extra = "ignore"
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from ..clock import SystemClock
 from ..declare.app import App
+from ..declare.checking.trial import try_functions
 from ..declare.codec import plan_to_bytes
 from ..declare.load import load, own_files
 from ..declare.parts import Model
 from ..declare.planning.build import Resolved, artifact_path, resolve
-from ..declare.planning.findings import Report
+from ..declare.planning.findings import Finding, Report
 from ..errors import PenstockError, StoreUnreachable
 from ..models.artifacts import Artifacts
 from ..models.interface import Signature
@@ -47,17 +48,24 @@ log = logger(__name__)
 class Checked:
     resolved: Resolved
     files: list[Path]  # the app's own first, then the modules beside it that it imported
+    tried: tuple[Finding, ...] = ()  # of its functions, once they were tried; they are among the findings too
 
 
-def check(target: str, environ: Mapping[str, str] | None) -> Checked:
+def check(target: str, environ: Mapping[str, str] | None, *, try_out: bool = False) -> Checked:
     """Executes the user's file. Without ``environ`` what the app asks of the environment is not looked up.
+
+    ``try_out``: its batch functions are called with made-up events, and what depends on the batch is a finding.
 
     Raises ``DeclarationError`` for a file that cannot be imported; all else that is wrong is in the findings.
     """
     found = load(target)
     signatures = partial(signature_of, found.app)
     resolved = resolve(found.app, target=found.target, code=found.code, signatures=signatures, environ=environ)
-    return Checked(resolved, _files(found.target))
+    tried: tuple[Finding, ...] = ()
+    if try_out and not Report(list(resolved.findings)).errors:
+        tried = tuple(try_functions(found.app, resolved.plan))
+        resolved = replace(resolved, findings=(*resolved.findings, *tried))
+    return Checked(resolved, _files(found.target), tried)
 
 
 def signature_of(app: App, model: Model, offered: pa.Schema) -> Signature | None:
@@ -89,12 +97,12 @@ def _artifacts(directory: DataDirectory, url: str, limit: int) -> Artifacts:
 
 def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "") -> None:
     with explained(PenstockError):
-        checked = check(target, os.environ)
+        checked = check(target, os.environ, try_out=in_dev())
         Report(list(checked.resolved.findings)).raise_errors()
         directory, clock, settings = DataDirectory(data), SystemClock(), Settings.from_env()
         with closing(open_log(directory, clock, settings, url)) as events:
             # Before its topics are as this version declares them.
-            for found in remarks_on(checked.resolved.plan, events):
+            for found in (*checked.tried, *remarks_on(checked.resolved.plan, events)):
                 notices().tell(
                     f"start/{found.place}/{found.message}", found.message, place=found.place, mend=found.mend
                 )

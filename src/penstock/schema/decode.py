@@ -2,8 +2,8 @@
 
 Made from an Arrow schema alone; see ``rows`` for how a type's rules travel. The rules of the door:
 
-- Unknown fields are ignored. Of a key that comes twice the last counts. An integer will do for a float; nothing else is
-  converted: ``"1400"``, ``1400.0`` and ``true`` are no integers.
+- Unknown fields are ignored, or refused where the topic says so. Of a key that comes twice the last counts. An integer
+  will do for a float; nothing else is converted: ``"1400"``, ``1400.0`` and ``true`` are no integers.
 - NaN, Infinity, numbers beyond a double, integers beyond 64 bits, bytes that are not UTF-8, lone surrogates, and
   nesting beyond the depth limit are refused.
 - An empty array, and NDJSON without lines, are accepted and hold no rows. ``row`` in an error counts events from 0;
@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from ..errors import InvalidEvent, TooLarge
 from .door.depth import exceeds, opened
-from .door.faults import explain, unfit
+from .door.faults import explain, unfit, with_hint
 from .door.numbers import unreadable
 from .door.pieces import WHOLE, Start, array_pieces, line_pieces
 from .door.values import check_rows
@@ -44,13 +44,23 @@ _NUMPY: dict[pa.DataType, Any] = {pa.int64(): np.int64, pa.float64(): np.float64
 class Decoder:
     """Reads events of one type. Compiled once, used for any number of bodies, from any thread."""
 
-    def __init__(self, schema: pa.Schema, *, depth_limit: int = DEPTH_LIMIT, event_limit: int | None = None) -> None:
-        """``event_limit``: bytes of one event. Raises ``TypeError`` for a column that has no JSON form."""
+    def __init__(
+        self,
+        schema: pa.Schema,
+        *,
+        depth_limit: int = DEPTH_LIMIT,
+        event_limit: int | None = None,
+        reject_unknown: bool = False,
+    ) -> None:
+        """``event_limit``: bytes of one event; ``reject_unknown``: fields that the type lacks are refused.
+
+        Raises ``TypeError`` for a column that has no JSON form.
+        """
         self.schema = schema
         self._depth_limit = depth_limit
         self._event_limit = event_limit
         self._is_json = is_json(schema)
-        kind: Any = msgspec.Raw if self._is_json else row_type("event", list(schema))
+        kind: Any = msgspec.Raw if self._is_json else row_type("event", list(schema), strict=reject_unknown)
         self._kind = list[kind]
         self._one = msgspec.json.Decoder(kind)
         self._many = msgspec.json.Decoder(self._kind)
@@ -66,7 +76,10 @@ class Decoder:
         Raises ``InvalidEvent`` naming row (of the piece), field and reason, and ``TooLarge`` for an event over the
         limit.
         """
-        rows = self._lines(body, start) if kind == "ndjson" else self._parsed(body, kind, start)
+        try:
+            rows = self._lines(body, start) if kind == "ndjson" else self._parsed(body, kind, start)
+        except InvalidEvent as error:
+            raise with_hint(error, self.schema) from None
         self._check_limits(body, kind, rows, start)
         if self._has_time and _near_the_ends_of_the_calendar(body):
             check_rows(self.columns(rows))

@@ -71,37 +71,41 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value, builtin_types=NATIVE)
 
 
-def row_type(name: str, fields: list[pa.Field]) -> type[msgspec.Struct]:
-    """A struct with one attribute a field, in order. Attributes are numbered, so any column name will do."""
-    attributes = [(f"f{i}", value_type(f), *_default(f)) for i, f in enumerate(fields)]
+def row_type(name: str, fields: list[pa.Field], *, strict: bool = False) -> type[msgspec.Struct]:
+    """A struct with one attribute a field, in order. Attributes are numbered, so any column name will do.
+
+    ``strict``: other fields are refused, else ignored.
+    """
+    attributes = [(f"f{i}", value_type(f, strict=strict), *_default(f)) for i, f in enumerate(fields)]
     names = {f"f{i}": f.name for i, f in enumerate(fields)}
     # Rows hold no cycles, and untracked they cost the collector nothing however many a request brings.
-    return msgspec.defstruct(name, attributes, rename=names, kw_only=True, gc=False)
+    return msgspec.defstruct(name, attributes, rename=names, kw_only=True, gc=False, forbid_unknown_fields=strict)
 
 
-def value_type(field: pa.Field) -> Any:
+def value_type(field: pa.Field, *, strict: bool = False) -> Any:
     """The type that msgspec checks a value of this field against. Raises ``TypeError`` for a column that has none."""
-    kind = _bare_type(field, rules_of(field))
+    kind = _bare_type(field, rules_of(field), strict)
     return kind | None if field.nullable else kind
 
 
-def _bare_type(field: pa.Field, rules: dict[str, Any]) -> Any:
+def _bare_type(field: pa.Field, rules: dict[str, Any], strict: bool) -> Any:
     if "enum" in rules:
         return Literal[tuple(rules["enum"])]
     kind = field.type
     limits = {name: rules[name] for name in (*BOUNDS, *LENGTHS) if name in rules}
     if kind == pa.int64():
         limits = _within_int64(limits)
-    return Annotated[_unlimited(kind), Meta(**limits)] if limits else _unlimited(kind)
+    plain_type = _unlimited(kind, strict)
+    return Annotated[plain_type, Meta(**limits)] if limits else plain_type
 
 
-def _unlimited(kind: pa.DataType) -> Any:
+def _unlimited(kind: pa.DataType, strict: bool) -> Any:
     if kind == pa.int64():
         return int
     if pa.types.is_list(kind):
-        return list[value_type(kind.value_field)]  # type: ignore[misc]  # a type made at run time
+        return list[value_type(kind.value_field, strict=strict)]  # type: ignore[misc]  # a type made at run time
     if pa.types.is_struct(kind):
-        return row_type("object", list(kind.fields))
+        return row_type("object", list(kind.fields), strict=strict)
     if kind in _PLAIN:
         return _PLAIN[kind]
     raise TypeError(f"no JSON form for a column of {kind}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
 from penstock.batch import JSON_SCHEMA, SYSTEM
+from penstock.declare.app import App
 from penstock.declare.codec import plan_from_bytes, plan_to_bytes
 from penstock.declare.load import load
 from penstock.declare.planning.build import Resolved, plan_of, resolve
@@ -333,3 +336,18 @@ def test_an_artifact_lies_beside_the_file(app_file: Callable[..., Path]) -> None
     assert plan_of(app).models[0].artifact is None
     with pytest.raises(DeclarationError, match="set FILE"):
         plan_of(app, environ={})
+
+
+@dataclass
+class Number:
+    n: int
+
+
+def test_a_column_that_arrow_has_no_type_for_is_named() -> None:
+    def wide(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(n=pl.lit(1).cast(pl.Int128))
+
+    app = App("wide")
+    app.on(app.topic("numbers", Number), to=app.topic("made"))(wide)
+    (finding,) = [str(f) for f in resolve(app).findings]
+    assert "the column 'n' is Int128, which no topic holds: cast it to pl.Int64" in finding

@@ -363,3 +363,11 @@ def test_a_struct_written_by_hand_is_checked_too() -> None:
     column = pa.array([leg, leg, leg], pa.struct([("origin", pa.string()), ("minutes", pa.int64())]))
     with pytest.raises(InvalidEvent, match=r"leg\.origin"):
         from_arrow(replaced("leg", column), SCHEMA)
+
+
+def test_columns_that_the_type_lacks_are_refused_where_the_topic_says_so() -> None:
+    body = stream(ROWS.append_column("carier", pa.array(["UA"] * 3)))
+    assert from_arrow(body, SCHEMA).equals(ROWS)
+    assert from_arrow(BODY, SCHEMA, reject_unknown=True).num_rows == 6
+    with pytest.raises(InvalidEvent, match=r"field 'carier': the topic's type has no such field; .* 'carrier'"):
+        from_arrow(body, SCHEMA, reject_unknown=True)

@@ -97,6 +97,7 @@ def _topic(topic: Topic[Any], schema: pa.Schema | None) -> TopicSpec:
         topic.retain_bytes,
         topic.dedupe_us,
         topic.encoding,
+        topic.extra,
     )
 
 

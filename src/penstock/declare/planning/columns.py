@@ -47,10 +47,22 @@ def called_with_no_rows(part: FunctionPart, shape: FunctionShape, source: pa.Sch
     except (Exception, SystemExit) as error:  # whatever the user's function raises
         raise DeclarationError(f"called with zero rows it raised {type(error).__name__}: {error}") from error
     if isinstance(answer, pl.DataFrame):
-        answer = answer.to_arrow()
+        answer = _as_table(answer)
     if not isinstance(answer, (pa.Table, pa.RecordBatch)):
         raise DeclarationError(f"called with zero rows it returned {type(answer).__name__}, not a frame")
     return pa.schema([f for f in answer.schema if f.name != "_row"])
+
+
+def _as_table(answer: pl.DataFrame) -> pa.Table:
+    """Raises ``DeclarationError`` naming a column that Arrow has no type for, such as Int128."""
+    for name, kind in answer.schema.items():
+        try:
+            answer.select(name).to_arrow()
+        except pa.ArrowException:
+            raise DeclarationError(
+                f"the column '{name}' is {kind}, which no topic holds: cast it to pl.Int64"
+            ) from None
+    return answer.to_arrow()
 
 
 def plain_columns(schema: pa.Schema) -> pa.Schema:

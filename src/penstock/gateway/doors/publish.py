@@ -183,7 +183,13 @@ def columns(kind: str, intake: Intake, body: bytes, limits: Settings) -> pa.Reco
     """Of a body that has them already. Raises what ``from_arrow`` raises."""
     if kind != ARROW:
         raise UnsupportedMediaType(f"content type '{kind or 'none'}' is not one of {READS}")
-    return from_arrow(body, intake.spec.schema, row_limit=limits.batch_limit, size_limit=limits.body_limit)
+    return from_arrow(
+        body,
+        intake.spec.schema,
+        row_limit=limits.batch_limit,
+        size_limit=limits.body_limit,
+        reject_unknown=intake.spec.extra == "reject",
+    )
 
 
 def media_type(given: bytes) -> str:

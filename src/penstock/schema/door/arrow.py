@@ -13,6 +13,7 @@ from ...errors import InvalidEvent, TooLarge, UnsupportedMediaType
 from ..casts import cast_column, castable, relaxed
 from ..rows import default_scalar, is_json, rules_of
 from .expansion import expanded
+from .faults import unknown_field
 from .values import check_rows
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"
@@ -23,11 +24,19 @@ BATCH_LIMIT = 1_024  # record batches of one request: each costs as much as many
 SCHEMA_LIMIT = 1 << 20  # bytes of the stream's schema
 
 
-def from_arrow(body: bytes, schema: pa.Schema, *, row_limit: int = 50_000, size_limit: int = 1 << 25) -> pa.RecordBatch:
+def from_arrow(
+    body: bytes,
+    schema: pa.Schema,
+    *,
+    row_limit: int = 50_000,
+    size_limit: int = 1 << 25,
+    reject_unknown: bool = False,
+) -> pa.RecordBatch:
     """The rows of an IPC stream, brought to the topic's schema and checked as the JSON door checks.
 
-    Columns are found by name; one with a default may be missing, unknown ones are not read, and types that hold the
-    same values are cast (see ``casts``). Columns that need no cast are views of the body.
+    Columns are found by name; one with a default may be missing, unknown ones are not read, and with ``reject_unknown``
+    refused, and types that hold the same values are cast (see ``casts``). Columns that need no cast are views of the
+    body.
 
     Raises ``InvalidEvent`` (no whole stream, another type, a value that breaks a rule), ``TooLarge`` (more rows or
     record batches, or more bytes once lists, views and dictionaries are spelled out), ``UnsupportedMediaType``
@@ -36,16 +45,16 @@ def from_arrow(body: bytes, schema: pa.Schema, *, row_limit: int = 50_000, size_
     if is_json(schema):
         raise UnsupportedMediaType("this topic has no type, so it takes JSON and no Arrow")
     try:
-        return _checked(body, schema, row_limit, size_limit)
+        return _checked(body, schema, row_limit, size_limit, reject_unknown)
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise InvalidEvent("not a sound Arrow stream: " + str(error).partition("\n")[0]) from None
 
 
-def _checked(body: bytes, schema: pa.Schema, row_limit: int, size_limit: int) -> pa.RecordBatch:
+def _checked(body: bytes, schema: pa.Schema, row_limit: int, size_limit: int, reject_unknown: bool) -> pa.RecordBatch:
     loose = pa.schema([f.with_type(relaxed(f.type)).with_nullable(True) for f in schema])
     found: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in _read(body, loose):
+    for batch in _read(body, loose, reject_unknown):
         if (rows := rows + batch.num_rows) > row_limit:
             raise TooLarge(f"{rows} events in one request; the limit is {row_limit}")
         batch.validate(full=True)
@@ -67,7 +76,7 @@ def _is_declared(found: pa.Schema, schema: pa.Schema) -> bool:
     return bool(found.names == schema.names and found.types == schema.types)
 
 
-def _read(body: bytes, loose: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _read(body: bytes, loose: pa.Schema, reject_unknown: bool) -> Iterator[pa.RecordBatch]:
     """The columns that the topic has, of each record batch. Their types are looked at before any of them is read."""
     if not body.endswith(_END):
         raise InvalidEvent("the Arrow stream is cut short: it lacks its end marker")
@@ -80,19 +89,21 @@ def _read(body: bytes, loose: pa.Schema) -> Iterator[pa.RecordBatch]:
         if _is_compressed(message):
             raise UnsupportedMediaType("compressed Arrow buffers: send them plain, or compress the whole body")
     with pa.ipc.open_stream(buffer) as stream:
-        known = _known(stream.schema, loose)
+        known = _known(stream.schema, loose, reject_unknown)
     options = pa.ipc.IpcReadOptions(included_fields=known or [0])
     with pa.ipc.open_stream(buffer, options=options) as stream:
         yield from stream
 
 
-def _known(found: pa.Schema, loose: pa.Schema) -> list[int]:
+def _known(found: pa.Schema, loose: pa.Schema, reject_unknown: bool) -> list[int]:
     """The places of the topic's columns. Raises ``InvalidEvent`` for a name that may not be, or another type."""
     for name, times in Counter(found.names).items():
         if name.startswith("_"):
             raise InvalidEvent("names that begin with '_' belong to the envelope", field=name)
         if times > 1:
             raise InvalidEvent("two columns of this name", field=name)
+        if reject_unknown and name not in loose.names:
+            raise InvalidEvent(unknown_field(name, loose), field=name)
     known = [place for place, field in enumerate(found) if field.name in loose.names]
     for place in known:
         field = found.field(place)

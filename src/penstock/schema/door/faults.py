@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from ...errors import InvalidEvent
+from ..rows import children
 
 _PATH = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 _ROW = re.compile(r"\[(\d+)\]")
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field '(.*)'", re.DOTALL)
 _BYTE = re.compile(r" ?\(byte (\d+)\)")
 _LONE_HIGH = re.compile(rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # the last one may have no end
@@ -48,6 +53,27 @@ def unfit(message: str, *, many: bool) -> InvalidEvent:
         reason, field = "missing, and it has no default", f"{field}.{missing[1]}"
     number = None if many else 0
     return InvalidEvent(reason.replace("`", "'"), row=int(row[1]) if row else number, field=field.lstrip(".") or None)
+
+
+def with_hint(error: InvalidEvent, schema: pa.Schema) -> InvalidEvent:
+    """The same error; of an unknown field with its own path, and the name that may have been meant."""
+    found = _UNKNOWN.fullmatch(error.reason)
+    if found is None:
+        return error
+    path = found[1] if error.field is None else f"{error.field}.{found[1]}"
+    return InvalidEvent(unknown_field(found[1], schema), row=error.row, field=path)
+
+
+def unknown_field(name: str, schema: pa.Schema) -> str:
+    """The reason, with the name of the type that is most like this one, at any depth."""
+    alike = get_close_matches(name, list(_names(schema)), 1)
+    return "the topic's type has no such field" + (f"; did you mean '{alike[0]}'?" if alike else "")
+
+
+def _names(fields: Iterable[pa.Field]) -> Iterator[str]:
+    for field in fields:
+        yield field.name
+        yield from _names(children(field))
 
 
 def _malformed(body: bytes, message: str, many: bool, before: int) -> InvalidEvent:

@@ -90,7 +90,12 @@ class Intake:
 
     def __init__(self, spec: TopicSpec, log: Log, settings: Settings, clock: Clock) -> None:
         self.spec = spec
-        self.decoder = Decoder(spec.schema, depth_limit=settings.depth_limit, event_limit=settings.event_limit)
+        self.decoder = Decoder(
+            spec.schema,
+            depth_limit=settings.depth_limit,
+            event_limit=settings.event_limit,
+            reject_unknown=spec.extra == "reject",
+        )
         self._turn = 0
         self._events, self._bytes = (m.labels(spec.name) for m in (metrics().ingest_events, metrics().ingest_bytes))
         self._steady = SteadyTime(clock)  # an id is not forgotten early for a clock that is set

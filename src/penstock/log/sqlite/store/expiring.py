@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from itertools import accumulate
+from typing import Any, TypeAlias
 
 import apsw
 
@@ -15,6 +16,8 @@ from .tables import MASK, PartitionRow, State, key
 TOPICS_A_COMMIT = 64
 BATCHES_A_COMMIT = 512
 LOOK_AGAIN_US = 60_000_000  # other processes append too, so no topic is forgotten for longer
+
+Head: TypeAlias = tuple[int, int, int, int]  # a batch's key, its events, its append time and its bytes
 
 _HEADS = (
     "SELECT id, count, time, length(meta) + length(payload) FROM batch WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
@@ -70,9 +73,9 @@ class Expirer:
         self, db: apsw.Connection, state: State, row: PartitionRow, now: int, retain_us: int, budget: int
     ) -> tuple[int, int | None]:
         """Remove batches older than ``retain_us``: how many, and the time of the oldest left."""
-        gone: list[tuple[int, int, int, int]] = []
+        gone: list[Head] = []
         oldest = None
-        heads = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), budget + 1)).fetchall()
+        heads = self._heads(db, row, budget + 1)
         for head, time in zip(heads, believable((head[2] for head in heads), now), strict=True):
             if time >= now - retain_us or len(gone) == budget:
                 oldest = min(time, now)
@@ -89,11 +92,11 @@ class Expirer:
             return 0
         heads = []
         for row in rows.values():
-            found = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), budget + 1)).fetchall()
+            found = self._heads(db, row, budget + 1)
             times = accumulate((head[2] for head in found), max)  # a partition goes from its first, whatever the clock
             heads += [(time, head[0], head) for time, head in zip(times, found, strict=True)]
         heads.sort()
-        gone: dict[int, list[tuple[int, int, int, int]]] = {}
+        gone: dict[int, list[Head]] = {}
         removed = 0
         for _, _, head in heads[: min(budget, len(heads) - 1)]:
             if excess <= 0:
@@ -106,7 +109,12 @@ class Expirer:
         return removed
 
     @staticmethod
-    def _remove(db: apsw.Connection, state: State, row: PartitionRow, gone: list[tuple[int, int, int, int]]) -> None:
+    def _heads(db: apsw.Connection, row: PartitionRow, most: int) -> list[Head]:
+        found: Any = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), most)).fetchall()
+        return [*found]
+
+    @staticmethod
+    def _remove(db: apsw.Connection, state: State, row: PartitionRow, gone: list[Head]) -> None:
         if not gone:
             return
         last = gone[-1]
