@@ -217,6 +217,13 @@ def test_a_number_of_answers_that_makes_no_sense(keep: Keep, answers: dict[str, 
         choose.inspect(keep(json.dumps(document).encode()), name="m", inputs=OFFER, outputs=["y"], trusted=False)
 
 
+def test_a_best_round_that_it_does_not_have(keep: Keep) -> None:
+    document = json.loads(raw(trained(), "json"))
+    document["learner"]["attributes"] = {"best_iteration": "9000", "scikit_learn": "{}"}
+    with pytest.raises(ModelRefused, match="the model failed on a trial of 5 rows"):
+        choose.inspect(keep(json.dumps(document).encode()), name="m", inputs=OFFER, outputs=["y"], trusted=False)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0), st.integers(0, 255), st.sampled_from(FORMATS))
 def test_a_changed_byte_is_read_or_refused(place: int, value: int, kind: str) -> None:

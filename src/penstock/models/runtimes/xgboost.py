@@ -115,7 +115,11 @@ class XgboostModel:
 
     def choose(self, rows: pa.RecordBatch, outputs: list[str]) -> None:
         """Settle which answers become columns. Raises ``ModelRefused``."""
-        answer = self._answer(rows)
+        try:
+            answer = self._answer(rows)
+        except ValueError as error:  # its own errors are such
+            first = str(error).strip().splitlines()[0][:300]
+            raise ModelRefused(f"the model failed on a trial of {rows.num_rows} rows: {first}") from error
         part = Part("prediction", width(answer, rows.num_rows), classes=probabilities(answer))
         self._picks = choose_outputs([part], outputs)
 
