@@ -61,12 +61,12 @@ def require_rowwise(model: Model, rows: pa.RecordBatch, *, must: bool = True) ->
             raise ModelRefused(f"the model failed on a trial of one row: {_first_line(failed)}")
         return
     places = sorted(alone)
-    same = not _differs(_asked(model, rows.slice(places[0], 1), 1), alone[places[0]])
+    single = pa.Table.from_batches([alone[place] for place in places]).combine_chunks().to_batches()[0]
+    same = not _differs(_asked(model, rows.slice(places[0], 1), 1), single.slice(0, 1))
     for count in COUNTS:
-        chosen = [places[(3 * n + count) % len(places)] for n in range(count)]
-        answer = _asked(model, rows.take(pa.array(chosen)), count)
-        wanted = pa.Table.from_batches([alone[place] for place in chosen]).combine_chunks().to_batches()[0]
-        if same and (where := _differs(answer, wanted)):
+        chosen = pa.array([(3 * n + count) % len(places) for n in range(count)])
+        answer = _asked(model, rows.take(pa.array(places).take(chosen)), count)
+        if same and (where := _differs(answer, single.take(chosen))):
             raise ModelRefused(
                 f"the model answers a row of {count} otherwise than the same row alone ({where}): "
                 "an answer must depend on its row alone"
@@ -110,30 +110,46 @@ def _require_count(answer: pa.RecordBatch, count: int) -> None:
 
 def _differs(answer: pa.RecordBatch, wanted: pa.RecordBatch) -> str:
     """Where, in words; empty: nowhere."""
-    for name, found, alone in zip(answer.schema.names, answer.columns, wanted.columns, strict=True):
-        if len(rows := np.flatnonzero(_unlike(found, alone))):
-            row = int(rows[0])
-            return f"'{name}' of row {row} is {found[row].as_py()!r:.60} among others, {alone[row].as_py()!r:.60} alone"
-    return ""
+    if (answer.schema.names, answer.schema.types) != (wanted.schema.names, wanted.schema.types):
+        return "its columns are others"
+    numbers = [n for n, kind in enumerate(wanted.schema.types) if pa.types.is_floating(kind)]
+    unlike = np.zeros((wanted.num_rows, wanted.num_columns), np.bool_)
+    if numbers:
+        unlike[:, numbers] = _far(_matrix(answer, numbers), _matrix(wanted, numbers))
+    for n in set(range(wanted.num_columns)) - set(numbers):
+        unlike[:, n] = _others(answer.column(n), wanted.column(n))
+    if not unlike.any():
+        return ""
+    row, n = (int(place) for place in np.argwhere(unlike)[0])
+    found, alone = (rows.column(n)[row].as_py() for rows in (answer, wanted))
+    return f"'{wanted.schema.names[n]}' of row {row} is {found!r:.60} among others, {alone!r:.60} alone"
 
 
-def _unlike(found: pa.Array, alone: pa.Array) -> Matrix:
-    if found.type != alone.type or not (pa.types.is_floating(found.type) or is_list(found.type)):
-        return np.array([a != b for a, b in zip(found.to_pylist(), alone.to_pylist(), strict=True)], np.bool_)
-    if is_list(found.type):
-        pairs = zip(found, alone, strict=True)
-        return np.array([a != b and _lists_unlike(a.values, b.values) for a, b in pairs], np.bool_)
-    left, right = (column.to_numpy(zero_copy_only=False) for column in (found, alone))
-    finite = np.abs(right[np.isfinite(right)])
-    scale = float(finite.max()) if len(finite) else 0.0
-    close: Matrix = np.isclose(left, right, rtol=CLOSE, atol=CLOSE * 1e-3 * scale, equal_nan=True)
-    return ~close
+def _matrix(rows: pa.RecordBatch, places: list[int]) -> Matrix:
+    return np.stack([rows.column(n).to_numpy(zero_copy_only=False) for n in places], axis=1)
+
+
+def _far(found: Matrix, alone: Matrix) -> Matrix:
+    """By column: an answer near zero may differ by as much as the others round."""
+    with np.errstate(invalid="ignore"):
+        scale = np.max(np.where(np.isfinite(alone), np.abs(alone), 0), axis=0)
+        close = np.abs(found - alone) <= CLOSE * np.abs(alone) + CLOSE * 1e-3 * scale
+    same: Matrix = close | (found == alone) | (np.isnan(found) & np.isnan(alone))
+    return ~same
+
+
+def _others(found: pa.Array, alone: pa.Array) -> Matrix:
+    lists = is_list(alone.type)
+    pairs = zip(found, alone, strict=True)
+    return np.array([a != b and not (lists and not _lists_unlike(a.values, b.values)) for a, b in pairs], np.bool_)
 
 
 def _lists_unlike(left: pa.Array | None, right: pa.Array | None) -> bool:
     if left is None or right is None or len(left) != len(right):
         return True
-    return bool(_unlike(left, right).any())
+    if not pa.types.is_floating(left.type) or left.null_count or right.null_count:
+        return not left.equals(right)
+    return bool(_far(*(np.asarray(values)[:, None] for values in (left, right))).any())
 
 
 def _first_line(error: Exception) -> str:

@@ -112,6 +112,8 @@ def test_the_refusal_is_tested(keep: Keep, tmp_path: Path, monkeypatch: pytest.M
         (b"\x08\x09\x3a\xff\xff\xff", "not a whole ONNX file|not a model that ONNX"),
         (b"\x08\x09\x12\x01x", "not a model that ONNX Runtime can load"),
         (b"tree\nversion=v4\n", "end of trees"),
+        (b"tree\nversion=v4\ntree_sizes=300 300\n\nTree=0\n\nend of trees\n", "tree 1 is not where the file says"),
+        (b"tree\nversion=v4\ntree_sizes=300\n\nTree=0\n\nend of trees\n", "its last tree does not end where"),
         (b"tree\nversion=v4\nnum_class=x\n\nend of trees\n", "not a model that LightGBM can load"),
         (zipped(a=b"1"), "without the schema.json"),
         (zipped(schema__json=b"{}"), "not a model that skops can load"),

@@ -149,3 +149,44 @@ def test_the_coding_is_tested(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> No
     rows = pa.RecordBatch.from_pydict({"month": MONTHS["month"].tolist(), "d": MONTHS["d"].tolist()})
     answer = LightgbmRuntime().load(artifact, signature).predict(rows)["y"].to_numpy()
     assert np.abs(answer - booster.predict(frame)).max() > 50
+
+
+# -- half a file, and worse ---------------------------------------------------
+
+
+@pytest.mark.parametrize("keep_share", [0.2, 0.5, 0.9])
+def test_a_file_whose_middle_is_gone_never_reaches_the_native_parser(
+    keep: Keep, booster: lightgbm.Booster, monkeypatch: pytest.MonkeyPatch, keep_share: float
+) -> None:
+    """It would end the process, and with it whoever only looked at the file."""
+    text = booster.model_to_string()
+    cut = text[: int(len(text) * keep_share)] + "\nend of trees\n"
+    monkeypatch.setattr(lightgbm, "Booster", lambda *given, **named: pytest.fail("it was parsed natively"))
+    with pytest.raises(ModelRefused, match=r"not a whole LightGBM model: tree .* is not where|last tree does not end"):
+        LightgbmRuntime().inspect(keep(cut.encode()), inputs=OFFER, outputs=["y"])
+
+
+def test_lines_that_end_as_on_windows_are_read(keep: Keep, booster: lightgbm.Booster) -> None:
+    artifact = keep(booster.model_to_string().replace("\n", "\r\n").encode())
+    signature = LightgbmRuntime().inspect(artifact, inputs=OFFER, outputs=["y"])
+    answer = LightgbmRuntime().load(artifact, signature).predict(pa.RecordBatch.from_arrays(list(X.T), list("abc")))
+    assert answer["y"].to_numpy() == pytest.approx(booster.predict(X))
+
+
+def test_more_classes_than_anybody_has(keep: Keep, booster: lightgbm.Booster) -> None:
+    text = booster.model_to_string().replace("num_class=1", "num_class=2000000000")
+    with pytest.raises(ModelRefused, match="says that it has 2000000000 classes; 100000 are the most"):
+        LightgbmRuntime().inspect(keep(text.encode()), inputs=OFFER, outputs=["y"])
+
+
+def test_more_trees_a_round_than_there_are(keep: Keep, booster: lightgbm.Booster) -> None:
+    text = booster.model_to_string().replace("num_tree_per_iteration=1", "num_tree_per_iteration=2000000000")
+    with pytest.raises(ModelRefused, match=r"says that it has 2000000000 trees a round|not a model that LightGBM"):
+        LightgbmRuntime().inspect(keep(text.encode()), inputs=OFFER, outputs=["y"])
+
+
+@pytest.mark.parametrize("lists", ["[[1,2]]", "[" * 100_000, '{"a":1}', "5", '["a"]', '[[1,"a"]]', "[[[1]]]"])
+def test_a_list_of_categories_that_is_none(keep: Keep, booster: lightgbm.Booster, lists: str) -> None:
+    text = booster.model_to_string().replace("pandas_categorical:null", "pandas_categorical:" + lists)
+    with pytest.raises(ModelRefused):
+        LightgbmRuntime().inspect(keep(text.encode()), inputs=OFFER, outputs=["y"])

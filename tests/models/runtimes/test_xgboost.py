@@ -209,6 +209,21 @@ def test_a_number_of_columns_that_makes_no_sense(keep: Keep, features: str) -> N
         choose.inspect(keep(json.dumps(document).encode()), name="m", inputs=OFFER, outputs=["y"], trusted=False)
 
 
+@pytest.mark.parametrize("answers", [{"num_class": "1000000000"}, {"num_target": "100001"}, {"num_class": "-5"}])
+def test_a_number_of_answers_that_makes_no_sense(keep: Keep, answers: dict[str, str]) -> None:
+    document = json.loads(raw(trained(), "json"))
+    document["learner"]["learner_model_param"] |= answers
+    with pytest.raises(ModelRefused, match="values a row; 100000 are the most"):
+        choose.inspect(keep(json.dumps(document).encode()), name="m", inputs=OFFER, outputs=["y"], trusted=False)
+
+
+def test_a_best_round_that_it_does_not_have(keep: Keep) -> None:
+    document = json.loads(raw(trained(), "json"))
+    document["learner"]["attributes"] = {"best_iteration": "9000", "scikit_learn": "{}"}
+    with pytest.raises(ModelRefused, match="the model failed on a trial of 5 rows"):
+        choose.inspect(keep(json.dumps(document).encode()), name="m", inputs=OFFER, outputs=["y"], trusted=False)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0), st.integers(0, 255), st.sampled_from(FORMATS))
 def test_a_changed_byte_is_read_or_refused(place: int, value: int, kind: str) -> None:

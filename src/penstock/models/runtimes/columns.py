@@ -15,6 +15,7 @@ from ..packing import Matrix
 from ..signature import is_declared, listed
 
 MEND = 'write the columns in the model\'s order: app.model(…, inputs=["…", …])'
+MOST_ANSWERS = 100_000  # values a row
 
 
 def name_inputs(offer: pa.Schema | None, named: Sequence[str], wanted: Sequence[pa.DataType]) -> pa.Schema:

@@ -18,10 +18,23 @@ from ..interface import Signature
 from ..packing import Packer, column_of
 from ..trial import require_rowwise, rows_to_try
 from .categories import Categories
-from .columns import Part, Pick, choose_outputs, described, name_inputs, pick, probabilities, vector, width
+from .columns import (
+    MOST_ANSWERS,
+    Part,
+    Pick,
+    choose_outputs,
+    described,
+    name_inputs,
+    pick,
+    probabilities,
+    vector,
+    width,
+)
 
 UNNAMED = re.compile(r"Column_\d+")
 CATEGORICAL = re.compile(r"^\[categorical_feature: ([\d,]*)\]", re.MULTILINE)
+SIZES = re.compile(rb"^tree_sizes=([\d ]+)$", re.MULTILINE)
+CLASSES = re.compile(rb"^num_class=(\d{1,18})$", re.MULTILINE)
 INFOS = re.compile(r"^feature_infos=(.*)$", re.MULTILINE)
 
 
@@ -78,14 +91,37 @@ def open_booster(artifact: Path) -> Any:
         import lightgbm
     except ImportError as error:
         raise ModelRefused(f"a LightGBM model needs: {install('lightgbm')}") from error
-    text = artifact.read_bytes()
-    if b"\nend of trees" not in text:
-        # The native parser is not to be tried with half a file.
-        raise ModelRefused("not a whole LightGBM model: its line 'end of trees' is missing")
+    text = artifact.read_bytes().replace(b"\r\n", b"\n")
+    _require_whole(text)
     try:
-        return lightgbm.Booster(model_str=text.decode())
-    except (lightgbm.basic.LightGBMError, ValueError) as error:
+        booster = lightgbm.Booster(model_str=text.decode())
+    except (lightgbm.basic.LightGBMError, ValueError, TypeError, RecursionError) as error:
         raise ModelRefused(f"not a model that LightGBM can load: {described(artifact, error)}") from error
+    if booster.num_model_per_iteration() > max(1, booster.num_trees()):
+        raise ModelRefused(
+            f"the LightGBM model says that it has {booster.num_model_per_iteration()} trees a round, and has "
+            f"{booster.num_trees()} in all"
+        )
+    return booster
+
+
+def _require_whole(text: bytes) -> None:
+    """The native parser is not to be tried with half a file: it ends the process."""
+    if b"\nend of trees" not in text:
+        raise ModelRefused("not a whole LightGBM model: its line 'end of trees' is missing")
+    if (classes := CLASSES.search(text)) is not None and int(classes.group(1)) > MOST_ANSWERS:
+        raise ModelRefused(
+            f"the LightGBM model says that it has {int(classes.group(1))} classes; {MOST_ANSWERS} are the most"
+        )
+    if (sizes := SIZES.search(text)) is None:
+        return
+    at = text.find(b"Tree=0\n")
+    for n, size in enumerate(map(int, sizes.group(1).split())):
+        if not text.startswith(b"Tree=%d\n" % n, at):
+            raise ModelRefused(f"not a whole LightGBM model: tree {n} is not where the file says that it begins")
+        at += size
+    if not text.startswith(b"end of trees", at):
+        raise ModelRefused("not a whole LightGBM model: its last tree does not end where the file says")
 
 
 def categories_of(booster: Any) -> Categories:
@@ -103,7 +139,7 @@ def categories_of(booster: Any) -> Categories:
     places = [int(place) for place in named.group(1).split(",") if place] if named else []
     try:
         values = [pa.array(each) for each in lists]
-    except pa.ArrowException as error:
+    except (pa.ArrowException, TypeError) as error:
         raise ModelRefused(f"the model's categories are of several types: {error}; {MEND_CATEGORIES}") from error
     columns = [features[place] for place in places if place < len(features)]
     belong = len(columns) == len(places) == len(values) and all(map(_within, columns, map(len, values)))

@@ -21,7 +21,18 @@ from ..packing import Matrix, Packer, column_of
 from ..trial import require_rowwise, rows_to_try
 from . import ubjson
 from .categories import Categories
-from .columns import Part, Pick, choose_outputs, described, name_inputs, pick, probabilities, vector, width
+from .columns import (
+    MOST_ANSWERS,
+    Part,
+    Pick,
+    choose_outputs,
+    described,
+    name_inputs,
+    pick,
+    probabilities,
+    vector,
+    width,
+)
 
 JSON = re.compile(rb'\s*\{\s*"(learner|version)"\s*:\s*[\[{]')
 UBJSON = re.compile(rb"\{(?:L\0{7}\x07|[iU]\x07)(learner|version)[\[{]")
@@ -33,6 +44,8 @@ WIDEST = 1_000_000  # columns
 
 class Shape(msgspec.Struct):
     num_feature: str = "0"
+    num_class: str = "0"
+    num_target: str = "1"
 
 
 class Named(msgspec.Struct):
@@ -102,7 +115,11 @@ class XgboostModel:
 
     def choose(self, rows: pa.RecordBatch, outputs: list[str]) -> None:
         """Settle which answers become columns. Raises ``ModelRefused``."""
-        answer = self._answer(rows)
+        try:
+            answer = self._answer(rows)
+        except ValueError as error:  # its own errors are such
+            first = str(error).strip().splitlines()[0][:300]
+            raise ModelRefused(f"the model failed on a trial of {rows.num_rows} rows: {first}") from error
         part = Part("prediction", width(answer, rows.num_rows), classes=probabilities(answer))
         self._picks = choose_outputs([part], outputs)
 
@@ -145,12 +162,17 @@ def read_document(data: bytes) -> Document:
             document = msgspec.convert(ubjson.read(data), Document)
         else:
             document = msgspec.json.decode(data, type=Document)
-        features = int(document.learner.learner_model_param.num_feature)
+        says = document.learner.learner_model_param
+        features, answers = int(says.num_feature), (int(says.num_class), int(says.num_target))
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         mend = "write it with booster.save_model('model.json')"
         raise ModelRefused(f"not a whole XGBoost model: {error}; {mend}") from error
     if not 0 < features <= WIDEST:
         raise ModelRefused(f"the XGBoost model says that it reads {features} columns; {WIDEST} are the most")
+    if not 0 <= min(answers) <= max(answers) <= MOST_ANSWERS:  # its library makes room for them before it looks
+        raise ModelRefused(
+            f"the XGBoost model says that it answers {max(answers)} values a row; {MOST_ANSWERS} are the most"
+        )
     return document
 
 
