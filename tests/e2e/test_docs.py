@@ -6,10 +6,19 @@ import html
 import json
 import re
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
+
+from penstock.batch import DEAD, Write
+from penstock.clock import SystemClock
+from penstock.run.compose.backends import open_log
+from penstock.run.directory import DataDirectory
+from penstock.settings import Settings
+from penstock.stages.failures.dead import DEAD_TOPIC
 
 from . import rig
 
@@ -59,9 +68,26 @@ def test_the_look_at_an_answer_notices_a_name_that_is_not_there() -> None:
     assert not within(shape({"positions": [{"offset": 0}]}), real)
 
 
+def bury(directory: Path) -> None:
+    """The dead letter that the examples speak of."""
+    said = {
+        "topic": "payments",
+        "partition": 0,
+        "offset": 7,
+        "stage": "prepare",
+        "error": "ValueError",
+        "reason": "bad",
+    }
+    said |= {"traceback": "", "attempts": 3, "id": "p7", "time": datetime.now(UTC), "data": "{}"}
+    log = open_log(DataDirectory(directory), SystemClock(), Settings(), rig.log_url(directory))
+    log.append([Write(DEAD, 0, pa.RecordBatch.from_pylist([said], schema=DEAD_TOPIC.schema))])
+    log.close()
+
+
 def test_every_example_works_as_it_is_written(tmp_path: Path) -> None:
     with rig.running(APP, tmp_path, workers=1) as running:
         assert rig.eventually(lambda: httpx.get(f"{running.url}/models/risk").json().get("scorers")), "nobody scores"
+        bury(tmp_path)
         doors = httpx.get(f"{running.url}/openapi.json", timeout=rig.PATIENCE).json()["paths"]
         tried = 0
         for path, methods in doors.items():

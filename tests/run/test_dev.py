@@ -52,7 +52,7 @@ def test_a_topic_whose_columns_come_from_an_edited_function_begins_anew_with_a_w
         wait_for(lambda: sum(line.startswith("ready ") for line in server.said) >= 2)
         assert "a topic without a type has new columns and begins anew" in server.errors
         client.publish("readings", pl.DataFrame({"n": [2], "x": [2.0]}))
-        wait_for(lambda: client.read("doubles").height == 2)
+        wait_for(lambda: client.read("features").height == 1)
         assert client.read("features").columns[:3] == ["n", "z", "w"]
         assert client.read("features")["n"].to_list() == [2]
         assert client.read("readings").height == 2

@@ -182,6 +182,22 @@ def test_while_a_dependency_is_away_they_wait_and_the_source_does_not(rig: Any, 
     assert not any("events put back wait" in notice.reason for notice in notices().standing())
 
 
+def test_what_another_member_owns_by_now_is_its_business(rig: Any, bad: Any) -> None:
+    bad.away = True
+    pump = pumped(rig, rig.transform(bad))
+    mark(rig)
+    pump.step(0.0)
+    assert any("events put back wait" in notice.reason for notice in notices().standing())
+    redrive = pump._redrive
+    assert redrive is not None
+    rig.clock.advance(1.0)
+    redrive.turn([])
+    assert any("events put back wait" in notice.reason for notice in notices().standing())
+    rig.clock.advance(redriving.LONGEST)
+    redrive.turn([])
+    assert not any("events put back wait" in notice.reason for notice in notices().standing())
+
+
 def test_when_none_passes_each_is_judged_before_long_and_the_source_goes_on(rig: Any, bad: Any) -> None:
     pump = pumped(rig, rig.transform(bad))
     mark(rig)

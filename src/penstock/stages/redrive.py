@@ -94,8 +94,8 @@ class Redrive:
         """Deal with what was read of ``penstock.dead``. Returns the events dealt with. Raises only what must end the
         process: events put back never hold those of the source."""
         try:
-            if self._held_since is not None and not batches and not self._waits():
-                self._reader.seek(Seek(DEAD, None, "resume"))
+            if self._held_since is not None and not batches:
+                self._look_again()
             done = sum([self._take(batch) for batch in batches])
             self._commit_passed(idle=not batches)
             return done
@@ -243,6 +243,14 @@ class Redrive:
 
     def _waits(self) -> bool:
         return self._held_since is not None and self._clock.monotonic() < self._until
+
+    def _look_again(self) -> None:
+        """What waited is read again; or it does not come back, because another member owns it by now."""
+        if self._waits():
+            return
+        if self._clock.monotonic() >= self._until + LONGEST:
+            self._over()
+        self._reader.seek(Seek(DEAD, None, "resume"))
 
     def _patience_is_over(self) -> bool:
         return self._held_since is not None and self._clock.monotonic() >= self._held_since + PATIENCE
