@@ -46,23 +46,31 @@ def outside(folder: Path) -> dict[str, str]:
     return kept | quiet | {"PYTHONPATH": libraries, "PATH": f"{base}{os.pathsep}{kept['PATH']}", "HOME": str(folder)}
 
 
-def run(page: Path, folder: Path) -> str:
+def run(page: Path, folder: Path, env: dict[str, str]) -> str:
     """What went wrong; empty: nothing did."""
     network = pages.alone()
     if network is None:
         if os.environ.get("CI"):
             pytest.fail("no network of its own can be made for the page")
         pytest.skip("no network of its own can be made for the page")
+    found = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))}
     done = subprocess.run(
         [*network, sys.executable, "-m", "tests.docs.pages", str(page), str(folder)],
-        env=outside(folder.parent) | {"PYTHONPATH": os.pathsep.join([str(ROOT), outside(folder)["PYTHONPATH"]])},
-        cwd=folder, capture_output=True, text=True, timeout=900,
+        env=env | found, cwd=folder, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     return done.stderr if done.returncode else ""
 
 
 def test_the_first_ten_minutes(checkout: Path) -> None:
-    assert run(ROOT / "docs" / "first-ten-minutes.md", checkout) == ""
+    assert run(ROOT / "docs" / "first-ten-minutes.md", checkout, outside(checkout.parent)) == ""
+
+
+@pytest.mark.parametrize("example", ["flights"])
+def test_an_example_runs_as_its_page_says(example: str, checkout: Path) -> None:
+    """With what is installed here."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK")}
+    env = kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"}
+    assert run(ROOT / "examples" / example / "README.md", checkout, env) == ""
 
 
 # -- the runner of pages ------------------------------------------------------
