@@ -29,7 +29,7 @@ from pathlib import Path
 import psutil
 
 PATIENCE = 60.0  # seconds for one command
-LASTING = ("penstock run", "penstock dev")
+LASTING = ("penstock run", "penstock dev", "python -u -m http.server")
 END = "--- the command ended with"
 FENCE = re.compile(r"^```(\w*)[ ]*([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -65,7 +65,7 @@ def test_the_first_ten_minutes(checkout: Path) -> None:
     assert run(ROOT / "docs" / "first-ten-minutes.md", checkout, outside(checkout.parent)) == ""
 
 
-@pytest.mark.parametrize("example", ["flights"])
+@pytest.mark.parametrize("example", ["flights", "fraud"])
 def test_an_example_runs_as_its_page_says(example: str, checkout: Path) -> None:
     """With what is installed here."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK")}
