@@ -65,6 +65,29 @@ def test_the_first_ten_minutes(checkout: Path) -> None:
     assert run(ROOT / "docs" / "first-ten-minutes.md", checkout, outside(checkout.parent)) == ""
 
 
+def as_page(readme: str) -> str:
+    """The README's commands for a terminal: those that install and run, and those from another terminal.
+
+    Its blocks are plain; what a line says after two spaces and ``#`` is a comment, and of ``penstock run`` what comes.
+    """
+    plain = [block for block in pages.blocks(readme) if not block.language]
+    install, again = (next(b for b in plain if b.lines[0].startswith(w)) for w in ("python3 -m venv", "curl -d"))
+    page = "```console\n"
+    for line in [*install.lines, *again.lines]:
+        command, _, said = line.partition("  # ")
+        if command.startswith("penstock run"):
+            page += f"```\n```console server\n$ . .venv/bin/activate\n$ {command.strip()}\n{said}\n```\n```console\n"
+        else:  # a line that begins with spaces goes on with the one before
+            page += f"{'' if line.startswith(' ') else '$ '}{command.rstrip()}\n"
+    return page + "```\n"
+
+
+def test_the_readme_runs_as_it_is_written(checkout: Path, tmp_path: Path) -> None:
+    page = tmp_path / "readme.md"
+    page.write_text(as_page((ROOT / "README.md").read_text()))
+    assert run(page, checkout, outside(checkout.parent)) == ""
+
+
 @pytest.mark.parametrize("example", ["flights", "fraud"])
 def test_an_example_runs_as_its_page_says(example: str, checkout: Path) -> None:
     """With what is installed here."""
