@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,16 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
     for command in ("run", "dev", "check", "publish", "tail", "topics", "groups", "models", "dead"):
         assert command in done.stdout
+
+
+def test_the_example_in_the_help_of_a_command_is_one_of_it() -> None:
+    """It parses: its options and arguments are there."""
+    told = {name: c.epilog for name, c in get_command(app).commands.items() if c.epilog}  # type: ignore[attr-defined]
+    assert {"run", "dev", "check", "publish", "tail", "topics", "groups"} <= set(told)
+    for name, text in told.items():
+        penstock, command, *words = shlex.split(text.removeprefix("Such as: "))
+        assert (penstock, command) == ("penstock", name)
+        get_command(app).commands[name].make_context(name, words)  # type: ignore[attr-defined]
 
 
 def commands(group: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
