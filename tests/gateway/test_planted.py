@@ -26,8 +26,6 @@ from .test_server import test_a_socket_that_others_reach_is_not_served as others
 from .test_server import test_ambiguous_framing_is_refused_and_the_connection_closed as framing_is_strict
 from .test_server import test_only_loopback_may_be_bound as only_loopback
 from .test_server import test_slow_heads_and_bodies_are_cut_off_while_others_are_served as the_slow_are_cut_off
-from .wire.test_protocol import LIMITS
-from .wire.test_protocol import test_a_body_over_the_limit_is_told_to_stock_clients as stock_clients_are_told
 from .wire.test_protocol import test_what_keeps_a_connection_for_nothing_gives_way as the_idle_give_way
 
 
@@ -120,9 +118,3 @@ def test_a_connection_that_nobody_gives_up_is_found(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(protocol, "GRACE_S", 60.0)
     with pytest.raises(AssertionError, match="idle connections shut the others out"):
         the_idle_give_way(tmp_path)
-
-
-def test_an_ending_that_waits_for_nobody_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "LINGER_S", 0.0)
-    with running(tmp_path, LIMITS) as served, pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
-        stock_clients_are_told(served, False)

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -144,12 +144,12 @@ def test_who_is_being_answered_does_not_give_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_over_the_limit_is_told_to_stock_clients(server: Running, chunked: bool) -> None:
     large = b" " * (3 << 20)
-    wire = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     body = iter([large[:1_000_000]] * 3) if chunked else large
-    wire.request("POST", "/topics/flights/events", body, {"content-type": "application/json"}, encode_chunked=chunked)
-    said = wire.getresponse()
-    assert said.status == 413 and b"limit" in said.read()
-    wire.close()
+    kind = {"content-type": "application/json"}
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as wire:
+        wire.request("POST", "/topics/flights/events", body, kind, encode_chunked=chunked)
+        said = wire.getresponse()
+        assert said.status == 413 and b"limit" in said.read()
     address = f"http://127.0.0.1:{server.port}/topics/flights/events"
     asked = urllib.request.Request(address, large, {"content-type": "application/json"})
     with pytest.raises(urllib.error.HTTPError, match="413"):
@@ -166,11 +166,10 @@ def test_a_body_over_the_limit_is_told_to_stock_clients(server: Running, chunked
     ],
 )
 def test_a_refusal_before_the_body_arrives(server: Running, path: str, more: dict[str, str], status: int) -> None:
-    wire = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    wire.request("POST", path, b" " * (3 << 20), {"content-type": "application/json"} | more)
-    said = wire.getresponse()
-    assert said.status == status and said.read()
-    wire.close()
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as wire:
+        wire.request("POST", path, b" " * (3 << 20), {"content-type": "application/json"} | more)
+        said = wire.getresponse()
+        assert said.status == status and said.read()
 
 
 def test_an_ending_has_an_end(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
