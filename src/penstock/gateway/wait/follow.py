@@ -80,9 +80,8 @@ class Known:
         """Which rows have their parent here, and those parents' rows in the request."""
         rows: list[Indices] = []
         roots: list[Indices] = []
-        for partition, some in group(
-            partitions.astype(np.int32)
-        ):  # never over all that are known: there may be as many of them
+        places = np.nan_to_num(partitions, nan=NOWHERE).astype(np.int32)
+        for partition, some in group(places):  # not over all that are known: of these there may be as many as batches
             here = self.positions.get(partition)
             if here is None:
                 continue

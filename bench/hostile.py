@@ -1,0 +1,156 @@
+"""What small bodies and greedy readers cost: the gateway's memory above idle, and a neighbour's p99 beside each.
+
+    python -m bench.hostile            # a table; about a minute and a half
+
+The neighbour publishes one event a request on four connections. Must: its p99 at most twice that of without, and the
+gateway at most 300 MiB above idle.
+"""
+
+import gzip
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from penstock.bench import load
+from penstock.bench.stack import Stack, role_of, stack
+
+SECONDS = 5.0  # of the neighbour, beside each body
+AT_ONCE = 4  # senders of each body
+MIB = 1 << 20
+APP = """
+from dataclasses import dataclass
+
+import penstock as ps
+
+app = ps.App("hostile")
+
+
+@dataclass
+class Reading:
+    n: int
+    values: list[float]
+
+
+notes = app.topic("notes")
+readings = app.topic("readings", Reading)
+large = app.topic("large")
+"""
+JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
+GZIP = {"content-encoding": "gzip"}
+
+
+def arrow(values: pa.Array) -> bytes:
+    batch = pa.RecordBatch.from_arrays([pa.array(np.arange(len(values))), values], ["n", "values"])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def packed(start: bytes, part: bytes, end: bytes) -> bytes:
+    return gzip.compress(start + part * (31 * MIB // len(part)) + end)
+
+
+def views() -> pa.Array:
+    rows = np.full(9_000, 2_000, np.int32)
+    return pa.ListViewArray.from_arrays(pa.array(rows * 0), pa.array(rows), pa.array(np.arange(2_000.0)))
+
+
+def coded() -> pa.Array:
+    codes = pa.array(np.zeros(40_000, np.int8))
+    return pa.DictionaryArray.from_arrays(codes, pa.array([list(np.arange(2_000.0))]))
+
+
+Attack = Callable[[httpx.Client], httpx.Response]
+
+
+def post(topic: str, body: bytes, kind: str = JSON, headers: dict[str, str] | None = None) -> Attack:
+    given = {"content-type": kind} | (headers or {})
+    return lambda client: client.post(f"/topics/{topic}/events", content=body, headers=given)
+
+
+ATTACKS: dict[str, Attack] = {
+    "32 KB of gzip: lists in a topic without a type": post("notes", packed(b"[", b"[],", b"[]]"), headers=GZIP),
+    "the same, one value more than once": post("notes", packed(b"[[", b"[],", b"[]]]"), headers=GZIP),
+    "lines of numbers": post("notes", packed(b"", b"1\n", b""), "application/x-ndjson", GZIP),
+    "CloudEvents without anything": post(
+        "notes", packed(b"[", b"{},", b"{}]"), "application/cloudevents-batch+json", GZIP
+    ),
+    "lists of nulls": post("readings", arrow(pa.FixedSizeListArray.from_arrays(pa.nulls(80_000_000), 2_000)), ARROW),
+    "views that overlap": post("readings", arrow(views()), ARROW),
+    "a dictionary of lists": post("readings", arrow(coded()), ARROW),
+    "ten thousand events of a mebibyte, read": lambda client: client.get("/topics/large/events?limit=10000"),
+}
+
+
+def gateway(running: Stack) -> psutil.Process:
+    return next(process for process in running.tree() if role_of(process.cmdline()) == "gateway")
+
+
+def peak(process: psutil.Process) -> int:
+    """Bytes, since the peak was last begun anew."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1_024
+
+
+def neighbour(running: Stack) -> float:
+    """p99 in milliseconds."""
+    requests = cycle([load.request(f"{running.url}/topics/readings/events", b'{"n": 1, "values": [1.0]}')])
+    return load.run(f"{running.url}/topics/readings/events", requests, connections=4, seconds=SECONDS).p99
+
+
+@contextmanager
+def beside(running: Stack, attack: Attack) -> Iterator[list[int]]:
+    """The attack again and again meanwhile; statuses as they come."""
+    over, statuses = threading.Event(), list[int]()
+
+    def send() -> None:
+        with httpx.Client(base_url=running.url, timeout=30) as client:
+            while not over.is_set():
+                statuses.append(attack(client).status_code)
+                over.wait(0.01)
+
+    senders = [threading.Thread(target=send) for _ in range(AT_ONCE)]
+    for sender in senders:
+        sender.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        for sender in senders:
+            sender.join()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        app = Path(folder) / "app.py"
+        app.write_text(APP)
+        with stack(app, Path(folder) / "data", workers=1) as running:
+            for _ in range(64):
+                running.client.post("/topics/large/events", json={"text": "x" * 1_000_000})
+            neighbour(running)  # warms up
+            process, alone = gateway(running), neighbour(running)
+            print("| beside | p99 | × without | gateway above idle | answers |\n|---|---|---|---|---|")
+            print(f"| nothing | {alone:.1f} ms | 1 × | | |", flush=True)
+            for name, attack in ATTACKS.items():
+                time.sleep(1.0)
+                Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak begins anew
+                idle = process.memory_info().rss
+                with beside(running, attack) as statuses:
+                    p99 = neighbour(running)
+                grown = (peak(process) - idle) / MIB
+                counts = ", ".join(f"{statuses.count(status)} × {status}" for status in sorted(set(statuses)))
+                print(f"| {name} | {p99:.1f} ms | {p99 / alone:.1f} × | {grown:.0f} MiB | {counts} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
