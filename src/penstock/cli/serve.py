@@ -96,9 +96,11 @@ def _supervise(
     target: str, data: Path, host: str, port: int, workers: int, log: str | None, artifacts: str, *, reload: bool
 ) -> None:
     from ..errors import CannotStart
+    from ..run.streams import open_standard_streams
     from ..run.supervisor.loop import Options, Supervisor
     from ..telemetry import log_to_stderr, logger
 
+    open_standard_streams()
     kind, _, place = (log or "").partition(":")
     if kind == "sqlite" and place:
         data, log = Path(place), None
