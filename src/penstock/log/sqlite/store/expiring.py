@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from itertools import accumulate
+from typing import Any
 
 import apsw
 
@@ -19,6 +20,10 @@ LOOK_AGAIN_US = 60_000_000  # other processes append too, so no topic is forgott
 _HEADS = (
     "SELECT id, count, time, length(meta) + length(payload) FROM batch WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
 )
+
+
+Head = tuple[int, int, int, int]
+"""Of a stored batch: its key, how many rows, its time, its bytes."""
 
 
 class Expirer:
@@ -70,9 +75,9 @@ class Expirer:
         self, db: apsw.Connection, state: State, row: PartitionRow, now: int, retain_us: int, budget: int
     ) -> tuple[int, int | None]:
         """Remove batches older than ``retain_us``: how many, and the time of the oldest left."""
-        gone: list[tuple[int, int, int, int]] = []
+        gone: list[Head] = []
         oldest = None
-        heads = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), budget + 1)).fetchall()
+        heads = _heads(db, row, budget + 1)
         for head, time in zip(heads, believable((head[2] for head in heads), now), strict=True):
             if time >= now - retain_us or len(gone) == budget:
                 oldest = min(time, now)
@@ -87,13 +92,13 @@ class Expirer:
         excess = sum(row.bytes for row in rows.values()) - limit
         if excess <= 0 or budget <= 0:
             return 0
-        heads = []
+        heads: list[tuple[int, int, Head]] = []
         for row in rows.values():
-            found = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), budget + 1)).fetchall()
+            found = _heads(db, row, budget + 1)
             times = accumulate((head[2] for head in found), max)  # a partition goes from its first, whatever the clock
             heads += [(time, head[0], head) for time, head in zip(times, found, strict=True)]
         heads.sort()
-        gone: dict[int, list[tuple[int, int, int, int]]] = {}
+        gone: dict[int, list[Head]] = {}
         removed = 0
         for _, _, head in heads[: min(budget, len(heads) - 1)]:
             if excess <= 0:
@@ -106,7 +111,7 @@ class Expirer:
         return removed
 
     @staticmethod
-    def _remove(db: apsw.Connection, state: State, row: PartitionRow, gone: list[tuple[int, int, int, int]]) -> None:
+    def _remove(db: apsw.Connection, state: State, row: PartitionRow, gone: list[Head]) -> None:
         if not gone:
             return
         last = gone[-1]
@@ -118,3 +123,9 @@ class Expirer:
     def _schedule(self, name: str, at: int) -> None:
         self._due[name] = at
         heapq.heappush(self._queue, (at, name))
+
+
+def _heads(db: apsw.Connection, row: PartitionRow, limit: int) -> list[Head]:
+    """A partition's oldest batches."""
+    found: list[Any] = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), limit)).fetchall()
+    return found
