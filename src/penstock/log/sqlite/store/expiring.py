@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any
 
 import apsw
 
@@ -17,11 +17,13 @@ TOPICS_A_COMMIT = 64
 BATCHES_A_COMMIT = 512
 LOOK_AGAIN_US = 60_000_000  # other processes append too, so no topic is forgotten for longer
 
-Head: TypeAlias = tuple[int, int, int, int]  # a batch's key, its events, its append time and its bytes
-
 _HEADS = (
     "SELECT id, count, time, length(meta) + length(payload) FROM batch WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
 )
+
+
+Head = tuple[int, int, int, int]
+"""Of a stored batch: its key, how many rows, its time, its bytes."""
 
 
 class Expirer:
@@ -75,7 +77,7 @@ class Expirer:
         """Remove batches older than ``retain_us``: how many, and the time of the oldest left."""
         gone: list[Head] = []
         oldest = None
-        heads = self._heads(db, row, budget + 1)
+        heads = _heads(db, row, budget + 1)
         for head, time in zip(heads, believable((head[2] for head in heads), now), strict=True):
             if time >= now - retain_us or len(gone) == budget:
                 oldest = min(time, now)
@@ -90,9 +92,9 @@ class Expirer:
         excess = sum(row.bytes for row in rows.values()) - limit
         if excess <= 0 or budget <= 0:
             return 0
-        heads = []
+        heads: list[tuple[int, int, Head]] = []
         for row in rows.values():
-            found = self._heads(db, row, budget + 1)
+            found = _heads(db, row, budget + 1)
             times = accumulate((head[2] for head in found), max)  # a partition goes from its first, whatever the clock
             heads += [(time, head[0], head) for time, head in zip(times, found, strict=True)]
         heads.sort()
@@ -109,11 +111,6 @@ class Expirer:
         return removed
 
     @staticmethod
-    def _heads(db: apsw.Connection, row: PartitionRow, most: int) -> list[Head]:
-        found: Any = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), most)).fetchall()
-        return [*found]
-
-    @staticmethod
     def _remove(db: apsw.Connection, state: State, row: PartitionRow, gone: list[Head]) -> None:
         if not gone:
             return
@@ -126,3 +123,9 @@ class Expirer:
     def _schedule(self, name: str, at: int) -> None:
         self._due[name] = at
         heapq.heappush(self._queue, (at, name))
+
+
+def _heads(db: apsw.Connection, row: PartitionRow, limit: int) -> list[Head]:
+    """A partition's oldest batches."""
+    found: list[Any] = db.execute(_HEADS, (key(row.tp, row.first), key(row.tp, row.next), limit)).fetchall()
+    return found
