@@ -74,7 +74,9 @@ def as_page(readme: str) -> str:
     install, again = (next(b for b in plain if b.lines[0].startswith(w)) for w in ("python3 -m venv", "curl -d"))
     page = "```console\n"
     for line in [*install.lines, *again.lines]:
-        command, _, said = line.partition("  # ")
+        command, _, said = line.replace("install -e", "install").partition(
+            "  # "
+        )  # editable, pip would fetch a builder
         if command.startswith("penstock run"):
             page += f"```\n```console server\n$ . .venv/bin/activate\n$ {command.strip()}\n{said}\n```\n```console\n"
         else:  # a line that begins with spaces goes on with the one before
