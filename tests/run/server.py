@@ -89,7 +89,7 @@ class Server:
 
     def __init__(self, app: Path, data: Path, *options: str, command: str = "run") -> None:
         self.data, self.said = data, list[str]()
-        self._errors = app.parent / f"stderr-{time.monotonic_ns()}"
+        self._errors = data.parent / f"stderr-{time.monotonic_ns()}"  # the app may lie in the checkout
         with self._errors.open("w") as errors:
             self.process = subprocess.Popen(
                 [*PENSTOCK, command, str(app), "--data", str(data), *(options or ("--port", "0", "--workers", "1"))],
