@@ -181,10 +181,10 @@ def _check_values(answer: pa.RecordBatch, n: int, model: str) -> None:
     column, name = answer.column(n), answer.schema.field(n).name
     values = column
     while is_list(values.type):
-        if values.null_count:
+        if values.null_count or not len(values):
             break
         values = values.flatten()
-    floating = pa.types.is_floating(values.type)
+    floating = pa.types.is_floating(values.type) and len(values) > 0
     if not values.null_count and not (floating and not np.isfinite(values.to_numpy()).all()):
         return
     wrong = np.flatnonzero(_wrong_rows(column))
@@ -195,7 +195,7 @@ def _check_values(answer: pa.RecordBatch, n: int, model: str) -> None:
 
 
 def _wrong_rows(column: pa.Array) -> Mask:
-    if is_list(column.type):
+    if is_list(column.type) and len(column):
         inner = _wrong_rows(column.flatten())
         parents = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
         wrong: Mask = np.bincount(parents[inner], minlength=len(column)) > 0
