@@ -130,10 +130,9 @@ class Supervisor:
         """Import the user's file in a process of its own, which also creates topics and seeds models."""
         self._plans += 1
         # Of this process alone: a check that outlives a killed supervisor for a moment must not write into the next's.
-        mode = "dev" if self.options.reload else "run"
         plan = self.directory.run / f"plan-{os.getpid()}-{self._plans}"
         command = [sys.executable, "-P", "-m", "penstock.run.check", self.options.target, str(self.directory.root)]
-        checker = subprocess.Popen([*command, str(plan), *self._where, mode], stdin=subprocess.DEVNULL)
+        checker = subprocess.Popen([*command, str(plan), *self._where], stdin=subprocess.DEVNULL)
         while checker.poll() is None:
             if self.signals.wait(0.02) and self.signals.stop:
                 checker.kill()
