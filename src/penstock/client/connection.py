@@ -25,9 +25,15 @@ NEXT = "penstock-next"
 def connect(url: str, *, timeout: float = 60.0, patience: float = 60.0, data: Path | str | None = None) -> Client:
     """A client of the server at ``url``; nothing is sent yet.
 
-    if trust is not None and (secret := tokens.find(self.url, self._data)):
-        headers["authorization"] = f"Bearer {secret}"
-    answer = self._sender.send("POST", door("models", name, "versions"), Path(path).read_bytes(), headers, params)
+    ``timeout``: seconds without a byte after which a request is given up. ``patience``: seconds for which a request
+    that the server was too busy for is sent again, before ``Busy`` is raised. ``data``: the server's data directory,
+    where a client on the same machine does not find the secret for ``register_model(trust=)`` by the address, as with
+    a server in a container. Raises ``Unreachable`` for what is no address.
+
+    >>> with ps.connect(url) as server:
+    ...     spans = server.publish("payments", {"id": "p1", "card": "c7", "amount": 120.0, "country": "US"})
+    ...     server.read("payments").select("id", "amount").rows()
+    [('p1', 120.0)]
     """
     return Client(url, timeout=timeout, patience=patience, data=data)
 

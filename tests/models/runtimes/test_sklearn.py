@@ -104,7 +104,7 @@ class OfTwoRows:
 
 def test_an_answer_that_grows_with_the_rows_is_refused(tmp_path: Path) -> None:
     joblib.dump(OfTwoRows(), tmp_path / "m")
-    with pytest.raises(ModelRefused, match="rows"):
+    with pytest.raises(ModelRefused, match="3 a row"):
         PickleRuntime(True).inspect(tmp_path / "m", inputs=OFFER, outputs=["p", "q"])
 
 
