@@ -189,3 +189,17 @@ def test_logging_alone_loads_neither_prometheus_nor_arrow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_of_metrics_is_never_seen_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader of all files that met one without a head ended the gateway's look at its gauges, for good."""
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    meanwhile: list[list[str]] = []
+    monkeypatch.setattr(
+        telemetry, "reserve", lambda file, size: meanwhile.append([p.suffix for p in tmp_path.iterdir()])
+    )
+    file = tmp_path / "counter_1.db"
+    telemetry._make_readable(file)
+    assert meanwhile == [[".draft"]]
+    assert [*MultiProcessCollector.merge([str(file)])] == []

@@ -200,13 +200,8 @@ def _reserve_before_touching() -> None:
 
     class Reserved(MmapedDict):
         def __init__(self, filename: str, read_mode: bool = False) -> None:
-            if not read_mode:
-                with Path(filename).open("ab") as file:
-                    try:
-                        reserve(file.fileno(), mmap.PAGESIZE)
-                    except OSError:
-                        Path(filename).unlink()  # without a head no other process can read it
-                        raise
+            if not read_mode and not Path(filename).exists():
+                _make_readable(Path(filename))
             super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
         def _init_value(self, key: str) -> None:
@@ -220,6 +215,19 @@ def _reserve_before_touching() -> None:
             return values.MutexValue(*arguments, **options)
 
     values.MmapedDict, values.ValueClass = Reserved, value
+
+
+def _make_readable(path: Path) -> None:
+    """An empty file of metrics, in its place at once with a head: who reads all of them finds no half-made one."""
+    draft = path.with_suffix(".draft")
+    try:
+        with draft.open("ab") as file:
+            file.truncate(mmap.PAGESIZE)
+            reserve(file.fileno(), mmap.PAGESIZE)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def reserve(file: int, size: int) -> None:
