@@ -86,7 +86,8 @@ class DataDirectory:
         """Its owner's alone, when it is made and when it was ours before; a folder with other things stays as it is."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours = (self.root / "log.db").exists() or self.run.exists() or not any(self.root.iterdir())
-        if ours and self.root.stat().st_mode & tokens.OTHERS:
+        found = self.root.stat()
+        if ours and found.st_uid == os.geteuid() and found.st_mode & tokens.OTHERS:
             self.root.chmod(0o700)
         self.run.mkdir(mode=0o700, exist_ok=True)
         self.run.chmod(0o700)

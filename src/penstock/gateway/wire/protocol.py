@@ -51,6 +51,7 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
             self._closing = _Closing(self)
             if len(self.connections) > settings.connection_limit and not _made_room(self.loop.time()):
                 self._refuse(503, b"connection_limit", b"too many connections", b"retry-after: 1\r\n")
+                self.transport.close()  # at once: the files that are left are for others
                 return
             self._wait()
             self._timer = self.loop.call_later(settings.header_timeout, self._is_late)
