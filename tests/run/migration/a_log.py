@@ -113,12 +113,10 @@ def _bury(log: AppLog, parents: Positions) -> None:
         "time": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 2, _TIME),
         "data": ["{}", '{"n":11}'],
     }
-    arrays = [
-        v if isinstance(v, pa.Array) else pa.array(v, f.type)
-        for f, v in zip(DEAD_TOPIC.schema, rows.values(), strict=True)
-    ]
+    fields = [DEAD_TOPIC.schema.field(name) for name in rows]  # as before letters held the event itself
+    arrays = [v if isinstance(v, pa.Array) else pa.array(v, f.type) for f, v in zip(fields, rows.values(), strict=True)]
     lineage = [pa.array([0, 0], pa.int32()), pa.array(parents[[3, 11]])]
-    schema = pa.schema([*DEAD_TOPIC.schema, ("_parent_partition", pa.int32()), ("_parent", pa.int64())])
+    schema = pa.schema([*fields, ("_parent_partition", pa.int32()), ("_parent", pa.int64())])
     log.append([Write(DEAD, 1, pa.RecordBatch.from_arrays([*arrays, *lineage], schema=schema), PREPARE)])
 
 
