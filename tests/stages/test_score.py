@@ -208,6 +208,24 @@ def test_a_model_that_answers_other_rows_holds_its_stage(house: House, monkeypat
     assert "answered 1 rows for several; promote a version that does" in pump.status.why
 
 
+def test_a_model_that_answers_all_but_some_rows_is_not_at_fault(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bad event holds up no other."""
+    predict = house.runner.predict
+
+    def without_13(model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
+        if 13 in rows.column("n").to_pylist():
+            raise PredictionMisshapen(f"model m/1 answered {rows.num_rows - 1} rows for {rows.num_rows}")
+        return predict(model, rows, timeout=timeout)
+
+    house.register()
+    monkeypatch.setattr(house.runner, "predict", without_13)
+    house.rig.publish([13, *range(20, 60)], 0)
+    house.rig.pump(house.stage).step(0.0)
+    assert len(house.rig.rows("out")) == 40
+    (dead,) = house.rig.rows("penstock.dead")
+    assert (dead["offset"], dead["error"]) == (0, "PredictionInvalid") and "0 rows for 1" in dead["reason"]
+
+
 @pytest.mark.parametrize("given", [[2**31], [2**40] * 50, [*range(20, 40), 2**31, 5, 2**32 + 5, 7]])
 def test_rows_that_the_model_cannot_read_are_dead_at_once(house: House, given: list[int]) -> None:
     """Nothing is tried again, nobody waits: alone in their batch or among others, they will never be read."""

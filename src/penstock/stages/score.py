@@ -11,7 +11,18 @@ import pyarrow as pa
 from ..batch import SYSTEM, Indices, TopicSpec, joined
 from ..clock import Clock
 from ..declare.plan import ModelSpec, ScoreSpec
-from ..errors import ArtifactDamaged, Busy, InputInvalid, InvalidEvent, ModelRefused, NotFound, PredictionMisshapen
+from ..errors import (
+    ArtifactDamaged,
+    Busy,
+    InputInvalid,
+    InvalidEvent,
+    ModelRefused,
+    NotFound,
+    PredictionInvalid,
+    PredictionMisshapen,
+    RunnerDied,
+    TaskFailed,
+)
 from ..models.interface import Alias, ModelVersion
 from ..models.messages import Activated, to_rows
 from ..models.packing import zeros
@@ -26,6 +37,8 @@ from .failures.isolation import Limits, Part, isolate
 from .failures.patience import NotYet, Patience, Sick
 from .interface import Failure, Outcome, Output, Work
 from .scoring.deployment import Deployment, Lease
+
+PAIRS = 8  # of rows, tried when a model answers another number of rows: is it the model, or some of the rows?
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,7 @@ class Score:
         self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
         self._made = MadeValues(target.schema)
         self._intake: tuple[str, Intake] | None = None  # of the version at work; the pump's thread only
+        self._rowwise = ""  # the version that has answered several rows as it must; the pump's thread only
 
     def handle(self, work: Work) -> Outcome:
         self.budget.lag = (self._clock.now() - int(work.appended.min())) / 1e6
@@ -187,11 +201,30 @@ class Score:
             raise Sick(f"model {version.ref} does not fit topic '{self.source}': {error}") from error
         try:
             with self.budget.timed(len(rows), self._clock, version.ref):
-                return lease.predict(features, limit)
+                answers = lease.predict(features, limit)
         except (ArtifactDamaged, ModelRefused) as error:
             raise Sick(f"model {version.ref} cannot be used: {error}") from error
-        except PredictionMisshapen as error:  # the model's fault: rows that it answers alone say nothing
+        except PredictionMisshapen as error:
+            if self._answers_each_row(lease, features, limit):  # but for some, which are looked for
+                raise PredictionInvalid(str(error)) from error
+            # The model's fault: rows that it answers alone say nothing.
             raise Sick(f"{error}; promote a version that does", unavailable=True) from error
+        if len(rows) > 1:
+            self._rowwise = version.ref
+        return answers
+
+    def _answers_each_row(self, lease: Lease, features: pa.RecordBatch, limit: float) -> bool:
+        """Has this version answered several rows as it must, or does it answer any two of the first ones so?"""
+        ref = lease.artifact.version.ref
+        for start in range(0, min(features.num_rows - 1, 2 * PAIRS), 2):
+            if self._rowwise == ref:
+                break
+            try:
+                lease.predict(features.slice(start, 2), limit)
+                self._rowwise = ref
+            except (PredictionInvalid, InputInvalid, TaskFailed, RunnerDied):
+                continue
+        return self._rowwise == ref
 
     def _predictions(
         self, scored: pa.RecordBatch, parts: Sequence[Part[Scored]], version: ModelVersion
