@@ -72,7 +72,13 @@ class Reader(Protocol):
 
 
 class Log(Protocol):
-    """Durable topics. Safe to use from several threads and several processes at once."""
+    """Durable topics. Safe to use from several threads and several processes at once.
+
+    ``shares_each_topic``: members of a group on several topics get an even share of each; else of all together, so one
+    may have all of one topic.
+    """
+
+    shares_each_topic: bool
 
     def create(self, topic: TopicSpec, *, grow: bool = False) -> None:
         """Make the topic exist with this type, key and retention. Harmless when it does.

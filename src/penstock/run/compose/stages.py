@@ -135,7 +135,9 @@ class Composition:
         start: Start = "earliest",
     ) -> Line:
         topics = {topic.name: topic for topic in all_topics(self.plan)}
-        takes_again = stage.name != GROUP  # the registry's owner answers commands, and dead-letters none
+        # The registry's owner answers commands, and dead-letters none. Where topics are shared out together one member
+        # could have all of the source, and another nothing but dead letters.
+        takes_again = stage.name != GROUP and self.log.shares_each_topic
         read = [stage.source, DEAD] if takes_again else [stage.source]
         join = partial(self.log.reader, stage.name, read, self.member, start=start)
         reader = join() if start == "latest" else LateReader(join)  # the latest is where it is now

@@ -44,7 +44,7 @@ def compare(source: Side, target: Side) -> Iterator[Line]:
         same = ours == theirs and not source.survey.undecodable[place]
         yield Line("partition", f"{place[0]}/{place[1]}", ours, theirs, same)
     for group, place in sorted({*source.groups, *target.groups}):
-        ours, theirs = (_number(side.groups.get((group, place))) for side in (source, target))
+        ours, theirs = (_number(side.groups.get((group, place), 0)) for side in (source, target))
         yield Line("group", f"{group} on {place[0]}/{place[1]}", ours, theirs, ours == theirs)
 
 
@@ -82,8 +82,9 @@ def _rows(survey: Survey, place: Place) -> str:
     return f"{said}, {left:,} that cannot be read" if left else said
 
 
-def _number(rank: int | None) -> str:
-    return "no position" if rank is None else f"{rank:,} dealt with"
+def _number(rank: int) -> str:
+    """A group without a position stands at the beginning."""
+    return f"{rank:,} dealt with"
 
 
 def _said(spec: TopicSpec) -> str:

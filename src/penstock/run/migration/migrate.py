@@ -81,12 +81,12 @@ def _look(source: End, target: End, topics: Sequence[TopicSpec], step: Step) -> 
         there = survey(target.log, known, progress)
     counts = {place: runs.total for place, runs in there.ranks.items()}
     groups = group_ranks(target.log, there.ranks)
-    if any(counts.values()) or groups:
+    if any(counts.values()) or any(groups.values()):
         with step("looking at the source", _events(source.log, topics)) as progress:
             here = survey(source.log, topics, progress, counts)
         ours = group_ranks(source.log, here.ranks)
         other = [f"topic '{t}'" for t, p in counts if here.digests.get((t, p)) != there.digests[t, p]]
-        other += [f"group '{group}'" for (group, place), rank in groups.items() if ours.get((group, place)) != rank]
+        other += [f"group '{group}'" for (group, place), rank in groups.items() if ours.get((group, place), 0) != rank]
         if other:
             raise CannotStart(
                 f"{target.name} holds what did not come from {source.name}: {', '.join(dict.fromkeys(other))}; "

@@ -58,11 +58,11 @@ def count(known: Runs, positions: np.ndarray) -> None:
 
 
 def group_ranks(log: AppLog, known: Mapping[Place, Runs]) -> dict[tuple[str, Place], int]:
-    """How many of a partition's rows each group has dealt with; of groups that have said so."""
+    """How many of a partition's rows each group has dealt with; of one that stands at the beginning, none."""
     return {
-        (state.group, place): known[place].before(state.through + 1)
+        (state.group, place): 0 if state.through is None else known[place].before(state.through + 1)
         for state in log.groups()
-        if state.through is not None and (place := (state.topic, state.partition)) in known
+        if (place := (state.topic, state.partition)) in known
     }
 
 
