@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from penstock.batch import DEAD, SYSTEM, Origin, Positions, TopicSpec, Write
-from penstock.log.interface import Advance, Seek
+from penstock.log.interface import Advance, GroupState, Seek
 from penstock.models.artifacts import Artifacts
 from penstock.models.messages import Activated, Promoted, Register, Registered, to_rows
 from penstock.run.compose.backends import AppLog
@@ -200,16 +200,21 @@ def _resolve(topic: str, event: dict[str, Any], at: dict[tuple[str, int, int], s
 
 
 def next_of_groups(log: AppLog) -> dict[tuple[str, str, int], str | None]:
-    """The id of the first event that each group has not dealt with."""
+    """The id of the first event that each group has not dealt with, of those that have dealt with any: a group at the
+    beginning may have a position or none."""
     found: dict[tuple[str, str, int], str | None] = {}
     specs = {spec.name: spec for spec in log.topics()}
     for state in [s for s in log.groups() if s.through is not None]:
-        place = (state.topic, state.partition)
-        with closing(log.reader(state.group, [state.topic], "look")) as reader:
-            batches = [b for b in reader.read(1_000, 0.0) if (b.topic, b.partition) == place]
-            first = to_dicts(batches[0].slice(0, 1), specs[state.topic], "app")[0]["id"] if batches else None
-        found[state.group, *place] = first
+        places = [_first(log, group, state, specs) for group in (state.group, None)]
+        if places[0] != places[1]:
+            found[state.group, state.topic, state.partition] = places[0]
     return found
+
+
+def _first(log: AppLog, group: str | None, state: GroupState, specs: dict[str, TopicSpec]) -> str | None:
+    with closing(log.reader(group, [state.topic], "look")) as reader:
+        batches = [b for b in reader.read(1_000, 0.0) if b.partition == state.partition]
+        return to_dicts(batches[0].slice(0, 1), specs[state.topic], "app")[0]["id"] if batches else None
 
 
 def declared(log: AppLog) -> dict[str, TopicSpec]:
