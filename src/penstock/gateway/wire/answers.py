@@ -61,7 +61,6 @@ STATUS: list[tuple[type[Exception], int, str]] = [
     (Unavailable, 503, "unavailable"),
     (TimeoutError, 503, "timeout"),
     (BadRequest, 400, "bad_request"),
-    (Forbidden, 403, "forbidden"),
 ]
 
 
