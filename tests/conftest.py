@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from penstock import notices
+
 from .brokers.fixtures import BROKERS, GROUP, _three, alone, certificates, hub, kafka, prefix, secured, three
 from .buckets.fixtures import bucket, moto
 
@@ -15,6 +17,12 @@ settings.load_profile("shared machine")
 
 # Training threads spin while they wait for each other: with a test on every core that takes minutes from all of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _no_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the tests before it in this process."""
+    monkeypatch.setattr(notices, "_notices", notices.Notices())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import tracemalloc
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +19,8 @@ from penstock.models.interface import Signature
 from penstock.models.messages import MoveAlias, Promoted, Refused, Register, Registered, from_rows, to_rows
 from penstock.models.signature import to_json
 from penstock.settings import Settings
+
+from ...memory import traced
 
 SIGNATURE = Signature(pa.schema([("a", pa.float32()), ("b", pa.float32())]), pa.schema([("y", pa.float32())]))
 
@@ -522,13 +523,12 @@ def test_a_call_is_counted_before_it_is_read(house: Any, name: str) -> None:
 
     async def work(h: Any) -> None:
         await register(h)
-        tracemalloc.start()
         packed = gzip.compress(COSTLY[name])
-        answer = await h.http.post(INFER, content=packed, headers={"content-encoding": "gzip"})
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+        with traced() as peak:
+            answer = await h.http.post(INFER, content=packed, headers={"content-encoding": "gzip"})
+            most = peak()
         assert (answer.status_code, answer.headers["penstock-error"]) == (413, "too_large"), answer.text
-        assert peak < 3 * len(COSTLY[name]) + (4 << 20), "it was made into objects"
+        assert most < 3 * len(COSTLY[name]) + (4 << 20), "it was made into objects"
 
     run(house, work, ask=adds)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import tracemalloc
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +18,8 @@ from penstock.batch import Origin, Write
 from penstock.gateway.wait.tails import Tail
 from penstock.log.interface import Advance
 from penstock.settings import Settings
+
+from ...memory import traced
 
 EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}
 FLIGHTS = "/topics/flights/events"
@@ -165,10 +166,9 @@ def test_limits_on_size_and_count(house: Any) -> None:
                 (event(tail="x" * 1_001), JSON),
             ]
             for body, headers in cases:
-                tracemalloc.start()
-                answer = await h.http.post(FLIGHTS, content=body, headers=headers)
-                assert tracemalloc.get_traced_memory()[1] < 3_000_000
-                tracemalloc.stop()
+                with traced() as peak:
+                    answer = await h.http.post(FLIGHTS, content=body, headers=headers)
+                    assert peak() < 3_000_000
                 assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
             assert h.count() == 0
             assert (await h.http.post(FLIGHTS, content=event(), headers=JSON)).status_code == 200

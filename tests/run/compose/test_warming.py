@@ -279,7 +279,6 @@ def test_one_that_is_told_to_stop_meanwhile_is_not_ready(house: House) -> None:
     stop.set()
     preparation.run(stop)
     assert preparation.missing is not None
-    notices().settle("preparation/scored")
 
 
 def test_a_version_that_comes_later_is_loaded_without_an_event(house: House) -> None:

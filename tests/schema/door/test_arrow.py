@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from penstock.schema.door import arrow
 from penstock.schema.door.arrow import from_arrow
 from penstock.schema.types import schema_of
 
+from ...memory import traced
 from ..flights import GOOD, Flight
 
 SCHEMA = schema_of(Flight)
@@ -232,11 +232,10 @@ def allocated() -> Iterator[Callable[[], int]]:
     pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
     POOLS.append(pool)
     pa.set_memory_pool(pool)
-    tracemalloc.start()
     try:
-        yield lambda: pool.max_memory() + tracemalloc.get_traced_memory()[1]
+        with traced() as peak:
+            yield lambda: pool.max_memory() + peak()
     finally:
-        tracemalloc.stop()
         pa.set_memory_pool(before)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import tracemalloc
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from penstock.schema.decode import Decoder
 from penstock.schema.door import pieces, structure
 from penstock.schema.types import schema_of
 
+from ...memory import traced
 from ..flights import GOOD, Flight
 
 TEXTS, FLIGHTS = Decoder(JSON_SCHEMA), Decoder(schema_of(Flight))
@@ -82,15 +82,13 @@ def test_what_is_refused_whole_is_refused_in_pieces(text: bytes, array: bool, ki
 def test_any_bytes_again_and_again_are_read_in_little_memory(text: bytes, array: bool, kind: Kind) -> None:
     body = b"[" * array + text * ((2 << 20) // len(text)) + b"]" * array
     decoder = Decoder(JSON_SCHEMA, event_limit=1 << 16)
-    tracemalloc.start()
-    try:
-        for _ in decoder.decode_pieces(body, kind):
+    with traced() as peak:
+        try:
+            for _ in decoder.decode_pieces(body, kind):
+                pass
+        except (InvalidEvent, TooLarge):
             pass
-    except (InvalidEvent, TooLarge):
-        pass
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 16 << 20
+        assert peak() < 16 << 20
 
 
 @pytest.mark.usefixtures("small")
@@ -132,15 +130,14 @@ def test_the_check_of_what_is_between_commas_notices_that_it_is_missing(monkeypa
 def test_a_body_of_millions_is_counted_while_it_is_read(text: bytes) -> None:
     """11 million lists took 1.6 GiB and 30 s before they were counted."""
     body = b"[" + text * ((32 << 20) // len(text)) + b"1]"
-    tracemalloc.start()
-    began, rows = time.process_time(), 0
-    for piece in TEXTS.decode_pieces(body):
-        rows += len(piece)
-        if rows > 50_000:
-            break
-    took, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert rows < 150_000 and peak < 30 << 20 and took < 3, (rows, peak, took)
+    with traced() as peak:
+        began, rows = time.process_time(), 0
+        for piece in TEXTS.decode_pieces(body):
+            rows += len(piece)
+            if rows > 50_000:
+                break
+        took = time.process_time() - began
+        assert rows < 150_000 and peak() < 30 << 20 and took < 3, (rows, peak(), took)
 
 
 ENDLESS = {
@@ -154,12 +151,10 @@ ENDLESS = {
 @pytest.mark.parametrize(("start", "kind"), [(b"[", "json"), (b"", "ndjson"), (b"", "json")])
 def test_an_event_without_an_end_is_refused_before_it_is_read(name: str, start: bytes, kind: Kind) -> None:
     decoder, text = Decoder(JSON_SCHEMA, event_limit=1 << 20), start + ENDLESS[name]
-    tracemalloc.start()
-    with pytest.raises(TooLarge, match="row 0: an event of"):
-        list(decoder.decode_pieces(text, kind))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 4 << 20
+    with traced() as peak:
+        with pytest.raises(TooLarge, match="row 0: an event of"):
+            list(decoder.decode_pieces(text, kind))
+        assert peak() < 4 << 20
 
 
 def test_lines_without_anything_in_them_cost_nothing() -> None:
