@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote_to_bytes
 
-from ..errors import InvalidEvent, TooLarge, UnsupportedMediaType
+from ..errors import InvalidEvent, UnsupportedMediaType
 from ..schema.cloudevents import Attributes, check_data, decode_events, decode_pieces, envelope
 from ..schema.decode import Decoder, Row
+from ..schema.door.pieces import only_one
+from ..schema.door.text import Text
 
 Mode: TypeAlias = Literal["binary", "structured", "batch"]
 Headers: TypeAlias = Mapping[bytes, bytes]  # names in lower case, as ASGI gives them
@@ -40,7 +42,7 @@ def decode(mode: Mode, headers: Headers, body: bytes, decoder: Decoder) -> tuple
 
 
 def decode_in_pieces(
-    mode: Mode, headers: Headers, body: bytes, decoder: Decoder, event_limit: int
+    mode: Mode, headers: Headers, parts: Iterable[bytes], decoder: Decoder, event_limit: int
 ) -> Iterator[tuple[list[Row], dict[str, list[Any]]]]:
     """The same of a large body, some events at a time. ``event_limit``: bytes of one event's data.
 
@@ -48,11 +50,9 @@ def decode_in_pieces(
     """
     if mode != "binary":
         _check_format(headers)
-        yield from decode_pieces(body, decoder, event_limit, many=mode == "batch")
-    elif len(body) > event_limit:
-        raise TooLarge(f"row 0: an event of {len(body)} bytes; the limit is {event_limit}")
+        yield from decode_pieces(parts, decoder, event_limit, many=mode == "batch")
     else:
-        yield _binary(headers, body, decoder)
+        yield _binary(headers, only_one(Text(parts), event_limit), decoder)
 
 
 def _check_format(headers: Headers) -> None:

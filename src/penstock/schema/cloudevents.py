@@ -10,16 +10,17 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import msgspec
 
-from ..errors import InvalidEvent, TooLarge
+from ..errors import InvalidEvent
 from .decode import Decoder, Row
 from .door.faults import explain
-from .door.pieces import WHOLE, Start, array_pieces
+from .door.pieces import WHOLE, Start, array_pieces, is_array, only_one
+from .door.text import Text
 from .rows import is_json
 
 Attributes: TypeAlias = dict[str, str | int | bool]
@@ -53,18 +54,16 @@ def decode_events(body: bytes, decoder: Decoder, *, many: bool) -> tuple[list[Ro
 
 
 def decode_pieces(
-    body: bytes, decoder: Decoder, event_limit: int, *, many: bool
+    parts: Iterable[bytes], decoder: Decoder, event_limit: int, *, many: bool
 ) -> Iterator[tuple[list[Row], dict[str, list[Any]]]]:
     """The same events, some at a time (``Decoder.decode_pieces``). ``event_limit``: bytes of one event's data."""
-    limit = event_limit + ATTRIBUTES_LIMIT
-    if many and body.lstrip(b" \t\r\n")[:1] == b"[":
+    body, limit = Text(parts), event_limit + ATTRIBUTES_LIMIT
+    if is_array(body, limit) and many:
         yield from array_pieces(
             body, lambda text, start: _decoded(text, decoder, True, start), lambda p: len(p[0]), limit
         )
-    elif len(body) > limit:
-        raise TooLarge(f"row 0: an event of {len(body)} bytes; the limit is {event_limit}, and its attributes")
     else:
-        yield decode_events(body, decoder, many=many)
+        yield _decoded(only_one(body, limit), decoder, many, Start(body.at))
 
 
 def _decoded(body: bytes, decoder: Decoder, many: bool, start: Start) -> tuple[list[Row], dict[str, list[Any]]]:

@@ -15,7 +15,7 @@ Made from an Arrow schema alone; see ``rows`` for how a type's rules travel. The
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -26,7 +26,8 @@ from ..errors import InvalidEvent, TooLarge
 from .door.depth import exceeds, opened
 from .door.faults import explain, unfit, with_hint
 from .door.numbers import unreadable
-from .door.pieces import WHOLE, Start, array_pieces, line_pieces
+from .door.pieces import WHOLE, Start, array_pieces, is_array, line_pieces, only_one
+from .door.text import Text
 from .door.values import check_rows
 from .rows import NATIVE, children, is_json, plain, row_type
 
@@ -34,6 +35,7 @@ Kind: TypeAlias = Literal["json", "ndjson", "one"]
 Row: TypeAlias = Any  # a struct of the decoder's own making; in a topic without a type, a JSON text
 
 DEPTH_LIMIT = 64
+_UNLIMITED = 1 << 60  # bytes
 _CHUNK = 1_000  # structs turned at once: beyond it they fall out of the processor's cache
 _BLANK = b" \t\r\n"
 _ARRAY = re.compile(rb"[ \t\r\n]*+\[")
@@ -85,21 +87,20 @@ class Decoder:
             check_rows(self.columns(rows))
         return _kept(rows) if self._is_json else rows
 
-    def decode_pieces(self, body: bytes, kind: Literal["json", "ndjson"] = "json") -> Iterator[list[Row]]:
-        """The same events, some at a time: for a large body, of which never more than a piece is held as objects.
+    def decode_pieces(self, parts: Iterable[bytes], kind: Literal["json", "ndjson"] = "json") -> Iterator[list[Row]]:
+        """The events of a large body, some at a time: never more than a piece of it is held as objects. The body may
+        come in parts, of which no more is taken than a piece needs.
 
-        Raises what ``decode`` raises, after the pieces before the fault. An object is refused for its length before it
-        is read, and the white space around an event counts.
+        Raises what ``decode`` and the parts raise, after the pieces before the fault. An event is refused for its
+        length before it is read, and the white space around it counts.
         """
-        limit = len(body) if self._event_limit is None else self._event_limit
+        body, limit = Text(parts), _UNLIMITED if self._event_limit is None else self._event_limit
         if kind == "ndjson":
             yield from line_pieces(body, lambda text, start: self.decode(text, "ndjson", start=start), len, limit)
-        elif _is_array(body, kind):
+        elif is_array(body, limit):
             yield from array_pieces(body, lambda text, start: self.decode(text, start=start), len, limit)
-        elif len(body) > limit:
-            raise TooLarge(f"row 0: an event of {len(body)} bytes; the limit is {limit}")
         else:
-            yield self.decode(body)
+            yield self.decode(only_one(body, limit), start=Start(body.at))
 
     def decode_each(self, texts: Sequence[bytes]) -> list[Row]:
         """One event a text. Raises ``InvalidEvent`` naming the place of the first text that is none, and its field."""

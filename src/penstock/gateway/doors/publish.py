@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -28,7 +29,7 @@ from ..wait.follow import Waiter
 from ..wait.tails import Followers
 from ..wire.answers import BadRequest, Disconnected, problem
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
-from ..wire.body import BOM, Room, beside, breathe, is_large, read_body
+from ..wire.body import BOM, Room, beside, breathe, is_large, read_packed
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -70,15 +71,10 @@ class Publish:
         asked = self._asked(scope["query_string"], topic) if scope["query_string"] else None
         with ExitStack() as waiting:
             with Room(self._ingest) as room:
-                body = await read_body(receive, headers, room, self._settings)
-                body = body.removeprefix(BOM)  # no Arrow stream begins like that
-                if is_large(body):
-                    incoming = await beside(self._threads, incoming_in_pieces, intake, headers, body, self._settings)
-                else:
-                    incoming = incoming_of(intake, headers, body, self._settings)
+                incoming, size = await self._read(intake, headers, receive, room)
                 if asked is not None:
                     waiter = waiting.enter_context(await self._followers.join(topic, asked[0]))
-                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=len(body))
+                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=size)
             if asked is None:
                 return encode(receipt)
             target, seconds = asked
@@ -86,6 +82,28 @@ class Publish:
                 waiter.arm(receipt)
                 return await answered(waiter, receipt, seconds)
         return await self._look_back(topic, target, receipt, seconds)
+
+    async def _read(
+        self, intake: Intake, headers: dict[bytes, bytes], receive: Receive, room: Room
+    ) -> tuple[Incoming, int]:
+        """What came, and its bytes. What takes long is read beside the event loop, and alone there: see
+        ``Rooms.decoding``."""
+        body = await read_packed(receive, headers, room, self._settings)
+        if isinstance(body, bytes):
+            head, large = [body], is_large(body)
+        else:
+            head = await asyncio.to_thread(list, islice(body, 2))
+            large = len(head) == 2 or is_large(b"".join(head))
+        head[:1] = [part.removeprefix(BOM) for part in head[:1]]  # no Arrow stream begins like that
+        if not large:
+            whole = b"".join(head)
+            return incoming_of(intake, headers, whole, self._settings), len(whole)
+        parts = head if isinstance(body, bytes) else chain(head, body)
+        incoming = await beside(self._threads, incoming_in_pieces, intake, headers, parts, self._settings)
+        if isinstance(body, bytes):
+            return incoming, len(body)
+        room.take(body.size)
+        return incoming, body.size
 
     async def _look_back(self, topic: str, target: str, receipt: Receipt, seconds: float) -> bytes:
         until = time.monotonic() + seconds
@@ -133,14 +151,15 @@ def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits
     return found
 
 
-def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
-    """The columns of a large body, made of some events at a time and counted on the way. Raises what ``decode`` raises.
-
-    Beside the event loop, and alone there: see ``Rooms.decoding``.
+def incoming_in_pieces(
+    intake: Intake, headers: dict[bytes, bytes], parts: Iterable[bytes], limits: Settings
+) -> Incoming:
+    """The columns of a large body, made of some events at a time and counted on the way: of one that holds too many no
+    more is unpacked than it takes to find out. Raises what ``decode`` and the parts raise.
     """
     batches: list[pa.RecordBatch] = []
     count = 0
-    for found in decode_in_pieces(intake, headers, body, limits):
+    for found in decode_in_pieces(intake, headers, parts, limits):
         if (count := count + len(found.rows)) > limits.batch_limit:
             raise TooLarge(f"the request has more events than the limit, which is {limits.batch_limit}: send several")
         rows = found.rows
@@ -166,17 +185,19 @@ def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Set
     return Incoming(columns(kind, intake, body, limits))
 
 
-def decode_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Iterator[Incoming]:
+def decode_in_pieces(
+    intake: Intake, headers: dict[bytes, bytes], parts: Iterable[bytes], limits: Settings
+) -> Iterator[Incoming]:
     """The same, some events at a time."""
     kind = media_type(headers.get(b"content-type", b""))
     mode = cloudevents.mode(kind, headers)
     if mode is not None:
-        for rows, envelope in cloudevents.decode_in_pieces(mode, headers, body, intake.decoder, limits.event_limit):
+        for rows, envelope in cloudevents.decode_in_pieces(mode, headers, parts, intake.decoder, limits.event_limit):
             yield Incoming(rows, envelope)
     elif kind == "application/json" or kind in NDJSON:
-        yield from map(Incoming, intake.decoder.decode_pieces(body, "ndjson" if kind in NDJSON else "json"))
+        yield from map(Incoming, intake.decoder.decode_pieces(parts, "ndjson" if kind in NDJSON else "json"))
     else:
-        yield Incoming(columns(kind, intake, body, limits))
+        yield Incoming(columns(kind, intake, b"".join(parts), limits))
 
 
 def columns(kind: str, intake: Intake, body: bytes, limits: Settings) -> pa.RecordBatch:

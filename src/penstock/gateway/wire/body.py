@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
@@ -29,7 +30,7 @@ T = TypeVar("T")
 LARGE = 1 << 20  # bytes of a body that takes so many milliseconds to read that all others would notice
 MANY = 5_000  # objects and lists of one that does, however small it is
 BATCHES = 64  # likewise record batches of Arrow
-PART = 1 << 20  # bytes decompressed at once: each part takes its room before the next is made
+PART = 1 << 20  # bytes decompressed at once
 BREATH = 0.0002  # seconds in which a thread with much to do lets all others go first
 WINDOW_LIMIT = 8 << 20  # bytes of zstd's window, as RFC 8878 recommends for decoders
 
@@ -53,6 +54,20 @@ class Room:
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Room, settings: Settings) -> bytes:
     """Raises ``TooLarge``, ``Busy``, ``UnsupportedMediaType``, ``InvalidEvent`` (not what its encoding says)."""
+    body = await read_packed(receive, headers, room, settings)
+    if isinstance(body, bytes):
+        return body
+    parts: list[bytes] = []
+    while part := await asyncio.to_thread(next, body, b""):
+        room.take(len(part))
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def read_packed(
+    receive: Receive, headers: Mapping[bytes, bytes], room: Room, settings: Settings
+) -> bytes | Unpacked:
+    """The same as it came: what is compressed is still to be read. Raises what ``read_body`` raises."""
     limit = settings.body_limit
     if (announced := headers.get(b"content-length")) is not None and int(announced) > limit:
         raise TooLarge(f"the body has {int(announced)} bytes, and the limit is {limit}: send several smaller requests")
@@ -69,9 +84,45 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Room
         body = await _rest(receive, body, room, settings)
     if len(body) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes: send several smaller requests")
-    if encoding == "identity":
-        return body
-    return await _decompressed(body, encoding, room, limit)  # a few bytes may promise the whole limit
+    return body if encoding == "identity" else Unpacked(body, encoding, limit)
+
+
+class Unpacked:
+    """The parts of a compressed body, ``PART`` bytes each at most, whatever it promises. Read by one thread at a time.
+
+    Raises ``InvalidEvent`` for what is not such a body, as soon as that shows; ``TooLarge`` for one over ``limit``
+    bytes, and for a window of zstd's that takes too much memory.
+    """
+
+    def __init__(self, body: bytes, encoding: str, limit: int) -> None:
+        if encoding == "zstd":
+            _check_window(body)
+        self._encoding, self._limit = encoding, limit
+        self.size = 0  # bytes that have come
+        with self._told():
+            self._stream = pa.CompressedInputStream(pa.BufferReader(body), encoding)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._told():
+            part: bytes = self._stream.read(PART)
+        if not part:
+            raise StopIteration
+        if (size := self.size + len(part)) > self._limit:
+            raise TooLarge(
+                f"the body is over the limit of {self._limit} bytes once decompressed: send several smaller ones"
+            )
+        self.size = size
+        return part
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InvalidEvent(f"the body is not whole {self._encoding}: {error}") from None
 
 
 def is_large(body: bytes) -> bool:
@@ -110,39 +161,6 @@ async def _rest(receive: Receive, first: bytes, room: Room, settings: Settings) 
     except TimeoutError:
         raise BadRequest(f"the body did not arrive within {settings.body_timeout:g} s") from None
     return bytes(body)
-
-
-async def _decompressed(body: bytes, encoding: str, room: Room, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    with decompressing(body, encoding) as stream:
-        while part := await asyncio.to_thread(next_part, stream, encoding):
-            room.take(len(part))
-            parts.append(part)
-            if (size := size + len(part)) > limit:
-                raise TooLarge(
-                    f"the body is over the limit of {limit} bytes once decompressed: send several smaller ones"
-                )
-    return b"".join(parts)
-
-
-def decompressing(body: bytes, encoding: str) -> pa.CompressedInputStream:
-    """Raises ``InvalidEvent`` for what is not even the beginning of such a body, ``TooLarge`` for zstd's window."""
-    if encoding == "zstd":
-        _check_window(body)
-    try:
-        return pa.CompressedInputStream(pa.BufferReader(body), encoding)
-    except OSError as error:
-        raise InvalidEvent(f"the body is not whole {encoding}: {error}") from None
-
-
-def next_part(stream: pa.CompressedInputStream, encoding: str) -> bytes:
-    """At most ``PART`` bytes, whatever the body promises; none at its end. Raises ``InvalidEvent``."""
-    try:
-        part: bytes = stream.read(PART)
-    except OSError as error:
-        raise InvalidEvent(f"the body is not whole {encoding}: {error}") from None
-    return part
 
 
 def _check_window(body: bytes) -> None:

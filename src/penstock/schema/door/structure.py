@@ -7,20 +7,24 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from .text import Text
+
 COMMA = 0x2C
 BLOCK_BYTES = 65_536  # scanned at once, which stays in the processor's cache
 
 
-def structure(body: bytes, at: int = 0) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], int]]:
-    """Block by block, from ``at`` on: the places of what is in no string, what each is, and where the block ends.
+def structure(body: Text) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], int]]:
+    """Block by block, from where the body is read: the places of what is in no string, what each is, and where the
+    block ends.
 
-    Exact for valid JSON, if ``at`` is in no string; of other text it may say anything.
+    Exact for valid JSON, if it does not begin in a string; of other text it may say anything.
     """
-    inside = 0
-    while at < len(body):
-        text = body[at : at + BLOCK_BYTES]
+    inside, at = 0, body.at
+    while body.reach(at):
+        body.reach(at + BLOCK_BYTES)
+        text = body.cut(at, at + BLOCK_BYTES)
         if (len(text) - len(text.rstrip(b"\\"))) % 2:  # what a backslash escapes is in its block
-            text = body[at : at + BLOCK_BYTES + 1]
+            text = body.cut(at, at + BLOCK_BYTES + 1)
         # A quote then begins or ends a string: what follows a backslash is gone, pairs of backslashes first.
         plain = text.replace(rb"\\", b"__").replace(rb"\"", b"__") if b"\\" in text else text
         block = np.frombuffer(plain, np.uint8)
@@ -36,7 +40,7 @@ def structure(body: bytes, at: int = 0) -> Iterator[tuple[npt.NDArray[np.int64],
 def has_more(body: bytes, values: int) -> bool:
     """Would reading it make more than ``values`` objects and lists, or elements of these?"""
     opened = commas = 0
-    for _, kinds, _ in structure(body):
+    for _, kinds, _ in structure(Text([body])):
         commas += int(np.count_nonzero(kinds == COMMA))
         opened += int(np.count_nonzero((kinds == 0x5B) | (kinds == 0x7B)))
         if max(opened, commas) > values:
