@@ -19,6 +19,7 @@ from ...schema.encode import to_json, to_ndjson
 from ...stages.emit import with_columns
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest
+from ..wire.body import breathe
 from ..wire.pages import Page
 from ..wire.parameters import INT64_MAX, duration, whole
 
@@ -30,7 +31,7 @@ LIMIT, MOST = 100, 10_000
 PAGE_BYTES = 4 << 20  # of columns in one answer, about: it ends before its limit then, and says where to go on
 MAKING_BYTES = 4 * PAGE_BYTES  # that making one may take
 FIRST = 8  # events read before it is known how large they are
-AT_ONCE = 1_000  # events written as JSON in one go, which keeps all other threads waiting
+AT_ONCE, AT_ONCE_BYTES = 1_000, 256 << 10  # written as JSON in one go, which keeps all other threads waiting
 PARAMETERS = {"partition", "offset", "limit", "wait"}
 
 
@@ -166,10 +167,19 @@ def _cut(batch: Batch, size: int) -> Batch:
 def _encoded(batches: list[Batch], kind: str, topic: TopicSpec, app: str) -> bytes:
     if kind == ARROW:
         return _arrow(batches, topic)
-    batches = [batch.slice(at, at + AT_ONCE) for batch in batches for at in range(0, len(batch), AT_ONCE)]
     if kind == NDJSON:
-        return b"".join(to_ndjson(b, topic, app) for b in batches)
-    return b"[" + b",".join(to_json(b, topic, app)[1:-1] for b in batches if len(b)) + b"]"
+        return b"".join(to_ndjson(b, topic, app) for b in _in_turn(batches))
+    return b"[" + b",".join(to_json(b, topic, app)[1:-1] for b in _in_turn(batches)) + b"]"
+
+
+def _in_turn(batches: list[Batch]) -> Iterator[Batch]:
+    """A few events each, all other threads' turn between two of them."""
+    for batch in batches:
+        step = max(1, min(AT_ONCE, len(batch) * AT_ONCE_BYTES // max(1, batch.rows.nbytes)))
+        for at in range(0, len(batch), step):
+            if at:
+                breathe()
+            yield batch.slice(at, at + step)
 
 
 def _arrow(batches: list[Batch], topic: TopicSpec) -> bytes:
