@@ -249,11 +249,13 @@ def _attributes(record: Incoming) -> Attributes | None:
 
 
 def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[Incoming]) -> pa.Array:
-    """The records' keys, but for those that the topic's key column says already. Raises ``ValueError``."""
+    """The records' keys, but for those that the topic's key column says already. Of a key that is no text, such as a
+    number of Java's, the bytes that are none are spelled ``\\xc8``."""
     try:
         given = pa.array([record.key for record in records], pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
-        raise ValueError("its key is not text in utf-8") from None
+        texts = [None if record.key is None else record.key.decode("utf-8", "backslashreplace") for record in records]
+        given = pa.array(texts, pa.string())
     if spec.key is None:
         return given
     known = pc.equal(given, key_text(data.column(spec.key))).fill_null(False)
