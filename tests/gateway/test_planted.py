@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from penstock import tokens
 from penstock.gateway import hosts, pages, server
+from penstock.gateway.doors import publish
 from penstock.gateway.wait.follow import Waiter
 from penstock.gateway.wire import body, protocol
 from penstock.settings import Settings
 
 from .doors.test_models import test_code_is_taken_with_the_secret_only as code_needs_the_secret
 from .doors.test_publish import test_limits_on_size_and_count as limits_hold
+from .doors.test_publish import (
+    test_no_more_of_a_compressed_body_is_read_than_shows_that_it_holds_too_much as unpacking_is_counted,
+)
 from .doors.test_publish import test_waiting_is_over_when_the_last_stage_has_dealt_with_all as waiting_lasts
 from .test_pages import FOREIGN
 from .test_pages import test_no_door_that_changes_something_opens_for_a_foreign_page as pages_are_refused
@@ -58,6 +63,16 @@ def test_decompression_without_an_end_is_found(house: Any, monkeypatch: pytest.M
     monkeypatch.setattr(body, "PART", 1 << 30)
     with pytest.raises(AssertionError):
         limits_hold(house)
+
+
+def test_a_body_that_is_unpacked_before_it_is_counted_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_a_whole(intake: Any, headers: Any, parts: Iterable[bytes], limits: Any) -> Any:
+        return in_pieces(intake, headers, [b"".join(parts)], limits)
+
+    in_pieces = publish.incoming_in_pieces
+    monkeypatch.setattr(publish, "incoming_in_pieces", as_a_whole)
+    with pytest.raises(AssertionError, match="unpacked as a whole"):
+        unpacking_is_counted(house, "lines")
 
 
 def test_waiting_that_says_complete_too_early_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:

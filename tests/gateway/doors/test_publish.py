@@ -22,7 +22,7 @@ from penstock.settings import Settings
 from ...memory import traced
 
 EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}
-FLIGHTS = "/topics/flights/events"
+FLIGHTS, NOTES = "/topics/flights/events", "/topics/notes/events"
 JSON = {"content-type": "application/json"}
 
 
@@ -172,6 +172,28 @@ def test_limits_on_size_and_count(house: Any) -> None:
                 assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
             assert h.count() == 0
             assert (await h.http.post(FLIGHTS, content=event(), headers=JSON)).status_code == 200
+
+    run(go())
+
+
+MANY = {
+    "lists": (b"[" + b"[]," * 10_000_000 + b"1]", JSON),
+    "one list of lists": (b"[[" + b"[]," * 10_000_000 + b"1]]", JSON),
+    "lines": (b"1\n" * 15_000_000, JSON | {"content-type": "application/x-ndjson"}),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_no_more_of_a_compressed_body_is_read_than_shows_that_it_holds_too_much(house: Any, name: str) -> None:
+    text, headers = MANY[name]
+
+    async def go() -> None:
+        async with house() as h:
+            packed = gzip.compress(text)
+            with traced() as peak:
+                answer = await h.http.post(NOTES, content=packed, headers=headers | {"content-encoding": "gzip"})
+                assert peak() < 16 << 20, "it was unpacked as a whole"
+            assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
     run(go())
 
