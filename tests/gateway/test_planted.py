@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,8 @@ def test_decompression_without_an_end_is_found(house: Any, monkeypatch: pytest.M
 
 
 def test_a_body_that_is_unpacked_before_it_is_counted_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def as_a_whole(intake: Any, headers: Any, parts: Iterable[bytes], limits: Any) -> Any:
-        return in_pieces(intake, headers, [b"".join(parts)], limits)
+    def as_a_whole(intake: Any, headers: Any, given: Any, limits: Any) -> Any:
+        return in_pieces(intake, headers, body.Body([b"".join(given.parts)]), limits)
 
     in_pieces = publish.incoming_in_pieces
     monkeypatch.setattr(publish, "incoming_in_pieces", as_a_whole)

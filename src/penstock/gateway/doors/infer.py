@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from ...errors import NotFound, Unavailable
 from ...models.interface import ModelVersion, Signature
 from ..rooms import Rooms, unknown
 from ..wire.answers import BadRequest
-from ..wire.body import MANY, Room, beside, is_large, read_body
+from ..wire.body import MANY, Room, beside, read_body
 from . import tensors
 from .health import reasons
 
@@ -57,8 +58,9 @@ async def infer(request: Request, rooms: Rooms) -> Response:
     headers = dict(request.scope["headers"])
     with Room(rooms.ingest) as room:
         body = await read_body(request.receive, headers, room, rooms.settings)
-        given = body, _json_length(request), version.signature, rooms.settings.batch_limit
-        question, rows = await beside(rooms.decoding, _asked, *given) if is_large(body) else _asked(*given)
+        given = body.parts, _json_length(request), version.signature, rooms.settings.batch_limit
+        question, rows = await beside(rooms.decoding, _asked, *given) if body.is_large else _asked(*given)
+        room.take(body.unpacked)
         answered, ref = await rooms.ask(version.name, rows)
     if "version" in request.path_params and ref != version.ref:
         raise Unavailable(f"version {version.version} of '{version.name}' is being loaded; see /models/{version.name}")
@@ -68,9 +70,9 @@ async def infer(request: Request, rooms: Rooms) -> Response:
 
 
 def _asked(
-    body: bytes, json_length: int | None, signature: Signature, row_limit: int
+    parts: Iterable[bytes], json_length: int | None, signature: Signature, row_limit: int
 ) -> tuple[tensors.Question, pa.RecordBatch]:
-    question, binary = tensors.parse(body, json_length, signature, row_limit)
+    question, binary = tensors.parse(parts, json_length, signature, row_limit)
     return question, tensors.columns(question, binary, signature)
 
 

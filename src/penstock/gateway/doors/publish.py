@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -29,7 +29,7 @@ from ..wait.follow import Waiter
 from ..wait.tails import Followers
 from ..wire.answers import BadRequest, Disconnected, problem
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
-from ..wire.body import BOM, Room, beside, breathe, is_large, read_packed
+from ..wire.body import BOM, Body, Room, beside, breathe, read_body
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -71,10 +71,15 @@ class Publish:
         asked = self._asked(scope["query_string"], topic) if scope["query_string"] else None
         with ExitStack() as waiting:
             with Room(self._ingest) as room:
-                incoming, size = await self._read(intake, headers, receive, room)
+                body = await read_body(receive, headers, room, self._settings)
+                if body.is_large:
+                    incoming = await beside(self._threads, incoming_in_pieces, intake, headers, body, self._settings)
+                else:
+                    incoming = incoming_of(intake, headers, b"".join(body.parts), self._settings)
+                room.take(body.unpacked)
                 if asked is not None:
                     waiter = waiting.enter_context(await self._followers.join(topic, asked[0]))
-                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=size)
+                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=body.size)
             if asked is None:
                 return encode(receipt)
             target, seconds = asked
@@ -82,28 +87,6 @@ class Publish:
                 waiter.arm(receipt)
                 return await answered(waiter, receipt, seconds)
         return await self._look_back(topic, target, receipt, seconds)
-
-    async def _read(
-        self, intake: Intake, headers: dict[bytes, bytes], receive: Receive, room: Room
-    ) -> tuple[Incoming, int]:
-        """What came, and its bytes. What takes long is read beside the event loop, and alone there: see
-        ``Rooms.decoding``."""
-        body = await read_packed(receive, headers, room, self._settings)
-        if isinstance(body, bytes):
-            head, large = [body], is_large(body)
-        else:
-            head = await asyncio.to_thread(list, islice(body, 2))
-            large = len(head) == 2 or is_large(b"".join(head))
-        head[:1] = [part.removeprefix(BOM) for part in head[:1]]  # no Arrow stream begins like that
-        if not large:
-            whole = b"".join(head)
-            return incoming_of(intake, headers, whole, self._settings), len(whole)
-        parts = head if isinstance(body, bytes) else chain(head, body)
-        incoming = await beside(self._threads, incoming_in_pieces, intake, headers, parts, self._settings)
-        if isinstance(body, bytes):
-            return incoming, len(body)
-        room.take(body.size)
-        return incoming, body.size
 
     async def _look_back(self, topic: str, target: str, receipt: Receipt, seconds: float) -> bytes:
         until = time.monotonic() + seconds
@@ -145,20 +128,21 @@ async def answered(waiter: Waiter, receipt: Receipt, seconds: float) -> bytes:
 
 def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
     """What a small body holds, if it is not too many. Raises what ``decode`` raises."""
-    found = decode(intake, headers, body, limits)
+    found = decode(intake, headers, body.removeprefix(BOM), limits)  # no Arrow stream begins like that
     if (count := len(found.rows)) > limits.batch_limit:
         raise TooLarge(f"the request has {count} events, and the limit is {limits.batch_limit}: send several")
     return found
 
 
-def incoming_in_pieces(
-    intake: Intake, headers: dict[bytes, bytes], parts: Iterable[bytes], limits: Settings
-) -> Incoming:
+def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: Body, limits: Settings) -> Incoming:
     """The columns of a large body, made of some events at a time and counted on the way: of one that holds too many no
     more is unpacked than it takes to find out. Raises what ``decode`` and the parts raise.
+
+    Beside the event loop, and alone there: see ``Rooms.decoding``.
     """
     batches: list[pa.RecordBatch] = []
     count = 0
+    parts = chain((next(body.parts, b"").removeprefix(BOM),), body.parts)
     for found in decode_in_pieces(intake, headers, parts, limits):
         if (count := count + len(found.rows)) > limits.batch_limit:
             raise TooLarge(f"the request has more events than the limit, which is {limits.batch_limit}: send several")

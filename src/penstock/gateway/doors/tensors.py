@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -73,15 +74,16 @@ class Question(msgspec.Struct):
     outputs: list[Wanted] = []
 
 
-def parse(body: bytes, json_length: int | None, signature: Signature, row_limit: int) -> tuple[Question, memoryview]:
-    """The JSON part and the bytes after it. Raises ``InvalidEvent``, and ``TooLarge`` for more than so many rows.
+def parse(
+    parts: Iterable[bytes], json_length: int | None, signature: Signature, row_limit: int
+) -> tuple[Question, memoryview]:
+    """The JSON part of a body and the bytes after it. Raises ``InvalidEvent``, ``TooLarge`` for more than so many rows,
+    and what the parts raise.
 
-    What the JSON holds is counted before anything is made of it.
+    What the JSON holds is counted before anything is made of it, and before the rest of the parts are taken.
     """
-    head = body if json_length is None else body[:json_length]
-    if json_length is not None and json_length > len(body):
-        raise InvalidEvent(f"the header announces {json_length} bytes of JSON, and the body has {len(body)}")
-    if has_more(head, row_limit * len(signature.inputs) + FRAME):
+    head, binary = _counted(parts, row_limit * len(signature.inputs) + FRAME, json_length)
+    if head is None:
         raise TooLarge(f"the call has more than {row_limit} rows of the model's inputs: send several")
     try:
         question = msgspec.json.decode(head, type=Question)
@@ -90,7 +92,26 @@ def parse(body: bytes, json_length: int | None, signature: Signature, row_limit:
     for tensor in question.inputs:
         if (rows := max(tensor.shape[:1], default=0)) > row_limit:
             raise TooLarge(f"tensor '{tensor.name:.40}' has {rows} rows; the limit is {row_limit}: send several calls")
-    return question, memoryview(body)[len(head) :]
+    return question, binary
+
+
+def _counted(parts: Iterable[bytes], most: int, json_length: int | None) -> tuple[bytes | None, memoryview]:
+    """The JSON part, None if it has more than ``most`` values, and what follows it."""
+    if json_length is None:
+        taken: list[bytes] = []
+        many = has_more(_kept(parts, taken), most)
+        return None if many else b"".join(taken), memoryview(b"")
+    body = b"".join(parts)
+    if json_length > len(body):
+        raise InvalidEvent(f"the header announces {json_length} bytes of JSON, and the body has {len(body)}")
+    head = body[:json_length]
+    return None if has_more([head], most) else head, memoryview(body)[json_length:]
+
+
+def _kept(parts: Iterable[bytes], to: list[bytes]) -> Iterator[bytes]:
+    for part in parts:
+        to.append(part)
+        yield part
 
 
 def columns(question: Question, binary: memoryview, signature: Signature) -> pa.RecordBatch:

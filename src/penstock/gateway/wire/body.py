@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain, islice
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -52,22 +53,32 @@ class Room:
         self._ingest.release(self._size)
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Room, settings: Settings) -> bytes:
-    """Raises ``TooLarge``, ``Busy``, ``UnsupportedMediaType``, ``InvalidEvent`` (not what its encoding says)."""
-    body = await read_packed(receive, headers, room, settings)
-    if isinstance(body, bytes):
-        return body
-    parts: list[bytes] = []
-    while part := await asyncio.to_thread(next, body, b""):
-        room.take(len(part))
-        parts.append(part)
-    return b"".join(parts)
+class Body:
+    """A request's. ``is_large``: to read it would keep the event loop from all others.
+
+    ``parts`` are read once. Those of a large compressed body are unpacked as they are taken, and may raise what
+    ``Unpacked`` raises.
+    """
+
+    def __init__(self, head: list[bytes], packed: Unpacked | None = None) -> None:
+        self.is_large = len(head) > 1 or is_large(b"".join(head))
+        self.parts: Iterator[bytes] = chain(head, packed or ())
+        self._size, self._packed = sum(map(len, head)), packed
+
+    @property
+    def size(self) -> int:
+        """Bytes that have come of it."""
+        return self._size if self._packed is None else self._packed.size
+
+    @property
+    def unpacked(self) -> int:
+        """Those of them that were made here, and for which no room has been taken."""
+        return 0 if self._packed is None else self._packed.size
 
 
-async def read_packed(
-    receive: Receive, headers: Mapping[bytes, bytes], room: Room, settings: Settings
-) -> bytes | Unpacked:
-    """The same as it came: what is compressed is still to be read. Raises what ``read_body`` raises."""
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Room, settings: Settings) -> Body:
+    """Takes the room for its bytes as they came. Raises ``TooLarge``, ``Busy``, ``UnsupportedMediaType``,
+    ``InvalidEvent`` (not what its encoding says)."""
     limit = settings.body_limit
     if (announced := headers.get(b"content-length")) is not None and int(announced) > limit:
         raise TooLarge(f"the body has {int(announced)} bytes, and the limit is {limit}: send several smaller requests")
@@ -84,7 +95,11 @@ async def read_packed(
         body = await _rest(receive, body, room, settings)
     if len(body) > limit:
         raise TooLarge(f"the body is over the limit of {limit} bytes: send several smaller requests")
-    return body if encoding == "identity" else Unpacked(body, encoding, limit)
+    if encoding == "identity":
+        return Body([body])
+    packed = Unpacked(body, encoding, limit)
+    head = await asyncio.to_thread(list, islice(packed, 2))  # a few bytes may promise the whole limit
+    return Body(head, packed)
 
 
 class Unpacked:

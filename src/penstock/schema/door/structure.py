@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,13 @@ def structure(body: Text) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[n
         yield marks + (at - len(text)), block[marks], at
 
 
-def has_more(body: bytes, values: int) -> bool:
-    """Would reading it make more than ``values`` objects and lists, or elements of these?"""
+def has_more(parts: Iterable[bytes], values: int) -> bool:
+    """Would reading what they are together make more than ``values`` objects and lists, or elements of these? No more
+    parts are taken than it takes to find out."""
     opened = commas = 0
-    for _, kinds, _ in structure(Text([body])):
+    body = Text(parts)
+    for _, kinds, end in structure(body):
+        body.at = end
         commas += int(np.count_nonzero(kinds == COMMA))
         opened += int(np.count_nonzero((kinds == 0x5B) | (kinds == 0x7B)))
         if max(opened, commas) > values:
