@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import pyarrow as pa
 
@@ -51,24 +51,48 @@ def from_arrow(
 
 
 def _checked(body: bytes, schema: pa.Schema, row_limit: int, size_limit: int, reject_unknown: bool) -> pa.RecordBatch:
-    loose = pa.schema([f.with_type(relaxed(f.type)).with_nullable(True) for f in schema])
+    buffer = _sound(body)
+    with pa.ipc.open_stream(buffer) as stream:
+        if _is_declared(stream.schema, schema):
+            return _whole(stream, schema, row_limit, size_limit)
+        loose = pa.schema([f.with_type(relaxed(f.type)).with_nullable(True) for f in schema])
+        known = _known(stream.schema, loose, reject_unknown)
+    options = pa.ipc.IpcReadOptions(included_fields=known or [0])
+    with pa.ipc.open_stream(buffer, options=options) as stream:
+        whole = _whole(stream, schema, row_limit, size_limit, loose)
+    columns = [column.cast(field.type) for column, field in zip(whole.columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _whole(
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    row_limit: int,
+    size_limit: int,
+    loose: pa.Schema | None = None,
+) -> pa.RecordBatch:
+    """All rows, checked. ``loose``: what to bring the columns to, where they are not of the schema's very types."""
+    is_flat = not any(pa.types.is_nested(field.type) for field in schema)
     found: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in _read(body, loose, reject_unknown):
+    for batch in batches:
         if (rows := rows + batch.num_rows) > row_limit:
             raise TooLarge(f"{rows} events in one request; the limit is {row_limit}")
         batch.validate(full=True)
-        named = zip(batch.schema.names, batch.columns, strict=True)
-        size += sum(
-            expanded(column, loose.field(name).type, size_limit) for name, column in named if name in loose.names
-        )
+        if loose is not None or not is_flat:  # else each value has bytes of its own in the body
+            size += _expanded(batch, loose or schema, size_limit)
         if size > size_limit:
             raise TooLarge(f"more than {size_limit} bytes of values in one request: send several")
-        found.append(batch if _is_declared(batch.schema, schema) else _brought(batch, schema, loose))
-    whole = joined(found) if found else pa.RecordBatch.from_pylist([], schema=loose)
+        found.append(batch if loose is None else _brought(batch, schema, loose))
+    whole = joined(found) if found else pa.RecordBatch.from_pylist([], schema=loose or schema)
     check_rows(whole, schema)
-    columns = [column.cast(field.type) for column, field in zip(whole.columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return whole if loose is not None else pa.RecordBatch.from_arrays(whole.columns, schema=schema)
+
+
+def _expanded(batch: pa.RecordBatch, to: pa.Schema, limit: int) -> int:
+    """Bytes of the columns that the topic has."""
+    named = zip(batch.schema.names, batch.columns, strict=True)
+    return sum(expanded(column, to.field(name).type, limit) for name, column in named if name in to.names)
 
 
 def _is_declared(found: pa.Schema, schema: pa.Schema) -> bool:
@@ -76,8 +100,8 @@ def _is_declared(found: pa.Schema, schema: pa.Schema) -> bool:
     return bool(found.names == schema.names and found.types == schema.types)
 
 
-def _read(body: bytes, loose: pa.Schema, reject_unknown: bool) -> Iterator[pa.RecordBatch]:
-    """The columns that the topic has, of each record batch. Their types are looked at before any of them is read."""
+def _sound(body: bytes) -> pa.Buffer:
+    """The body, if its messages are whole, not too many, and not compressed. None of their columns is read."""
     if not body.endswith(_END):
         raise InvalidEvent("the Arrow stream is cut short: it lacks its end marker")
     buffer = pa.py_buffer(body)
@@ -88,11 +112,7 @@ def _read(body: bytes, loose: pa.Schema, reject_unknown: bool) -> Iterator[pa.Re
             raise TooLarge(f"more than {BATCH_LIMIT} record batches in one request: write fewer, larger ones")
         if _is_compressed(message):
             raise UnsupportedMediaType("compressed Arrow buffers: send them plain, or compress the whole body")
-    with pa.ipc.open_stream(buffer) as stream:
-        known = _known(stream.schema, loose, reject_unknown)
-    options = pa.ipc.IpcReadOptions(included_fields=known or [0])
-    with pa.ipc.open_stream(buffer, options=options) as stream:
-        yield from stream
+    return buffer
 
 
 def _known(found: pa.Schema, loose: pa.Schema, reject_unknown: bool) -> list[int]:
