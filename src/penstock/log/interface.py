@@ -72,13 +72,7 @@ class Reader(Protocol):
 
 
 class Log(Protocol):
-    """Durable topics. Safe to use from several threads and several processes at once.
-
-    ``shares_each_topic``: members of a group on several topics get an even share of each; else of all together, so one
-    may have all of one topic.
-    """
-
-    shares_each_topic: bool
+    """Durable topics. Safe to use from several threads and several processes at once."""
 
     def create(self, topic: TopicSpec, *, grow: bool = False) -> None:
         """Make the topic exist with this type, key and retention. Harmless when it does.
@@ -98,6 +92,9 @@ class Log(Protocol):
 
     def reader(self, group: str | None, topics: Sequence[str], member: str, *, start: Start = "earliest") -> Reader:
         """Join a group as ``member``; its positions survive. ``start`` serves partitions that have no position yet.
+
+        A group's members have even shares of all its partitions. Of several topics one member may have all of one:
+        where that matters each needs a group of its own.
 
         ``group=None`` gives a reader of its own that owns every partition, holds no lease and cannot commit.
         """

@@ -24,7 +24,7 @@ from .records.encodings import Encodings
 from .seeking import last_committed, target
 from .storing import storing
 
-AT_ONCE = 0.05  # seconds; a shorter wait asks the brokers what there is, since records are still on their way
+AT_ONCE = 0.01  # seconds; a shorter wait asks the brokers what there is, since records are still on their way
 SETTLING = 30.0  # seconds that a group may take to rebalance before a commit of positions is given up
 
 
