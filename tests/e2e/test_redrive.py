@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from penstock.batch import DEAD
+from penstock.stages.redrive import group_of
 
 from . import redrive_app, rig
 
@@ -67,9 +68,10 @@ def put_back_with_kills(folder: Path, env: Mapping[str, str] | None = None) -> N
         put_back(running)
         for _ in range(KILLS):
             before = len(letters(running, "redriven"))
-            assert rig.eventually(lambda before=before: len(letters(running, "redriven")) < before or not before)  # type: ignore[misc]
-            time.sleep(rng.uniform(0.0, 0.1))
-            assert running.kill("worker", rng) is not None
+            assert rig.eventually(lambda before=before: len(letters(running, "redriven")) < before)  # type: ignore[misc]
+            time.sleep(rng.uniform(0.0, 0.3))
+            for worker in running.children("worker"):  # one of them has all letters of this source
+                worker.kill()
         assert rig.eventually(lambda: not letters(running, "open"))
     judge(folder)
 
@@ -77,3 +79,43 @@ def put_back_with_kills(folder: Path, env: Mapping[str, str] | None = None) -> N
 @pytest.mark.also_on_kafka
 def test_what_is_put_back_is_dealt_with_once_whatever_is_killed(tmp_path: Path) -> None:
     put_back_with_kills(tmp_path)
+
+
+RESULTS_LONG_BEFORE = """
+import time
+from penstock.log.{reader}
+plain = Reader.commit
+def commit(self, done, outputs):
+    results = [w for w in outputs if w.topic == 'checked']
+    if results and any(a.topic == 'penstock.dead' for a in done):
+        plain(self, [], results)
+        time.sleep(0.5)
+        outputs = [w for w in outputs if w.topic != 'checked']
+    plain(self, done, outputs)
+Reader.commit = commit
+"""
+
+
+@pytest.mark.also_on_kafka
+def test_mutant_results_that_are_stored_before_marks_and_positions_are_caught(tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", RESULTS_LONG_BEFORE, "penstock.run.worker")
+    with pytest.raises(AssertionError, match="handled more than once"):
+        put_back_with_kills(tmp_path, env)
+
+
+def shares(running: rig.Rig, group: str) -> list[int]:
+    """How many partitions each worker has."""
+    owners = Counter(state["owner"] for state in ask(running, "GET", "/groups") if state["group"] == group)
+    return sorted(owners.values())
+
+
+@pytest.mark.also_on_kafka
+def test_two_workers_share_the_source_evenly_and_the_dead_letters_beside_it(tmp_path: Path) -> None:
+    with run(tmp_path) as running:
+        for group in ("check", group_of("check")):
+            assert rig.eventually(lambda group=group: shares(running, group) == [2, 2]), shares(running, group)  # type: ignore[misc]
+        put_back(running)
+        assert rig.eventually(lambda: not letters(running, "open"))
+        assert rig.eventually(lambda: not any(state["lag_events"] for state in ask(running, "GET", "/groups")))
+        assert shares(running, "check") == [2, 2]
+    judge(tmp_path)

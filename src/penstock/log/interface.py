@@ -37,12 +37,14 @@ class Seek:
 class Reader(Protocol):
     """One member's view of one group. Used by one thread at a time, except ``close``."""
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
         """At most one batch a partition this member owns, each after the last row *read*; ``max_events`` rows in all.
 
-        Blocks up to ``wait`` seconds when there is nothing, and returns early when something is appended. Rows that
-        cannot be decoded come as ``Batch.rejected``. One fair turn a partition: a busy one does not starve the others.
-        Membership is kept up here: partitions are gained and given back between two reads.
+        Blocks up to ``wait`` seconds when there is nothing, and returns early when something is appended. With 0 it
+        finds what is stored; with ``None`` what has come by itself: it asks nobody and takes no time, and what is still
+        on its way is for a later read. Rows that cannot be decoded come as ``Batch.rejected``. One fair turn a
+        partition: a busy one does not starve the others. Membership is kept up here: partitions are gained and given
+        back between two reads.
 
         Raises ``Overtaken`` once when retention removed what the group had not read (the next read goes on at the
         earliest left), also when it had committed nothing since its first member came: that one began at the earliest

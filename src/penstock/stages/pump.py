@@ -33,7 +33,7 @@ from .failures.patience import NotYet, Sick
 from .failures.telling import Telling
 from .interface import Failure, Outcome, Stage, Work
 from .pace import Pace
-from .redrive import GLANCE, Redrive
+from .redrive import Redrive
 
 log = logger(__name__)
 
@@ -136,7 +136,7 @@ class Pump:
                 self._rewind = False
             rows = max(self._rows(), WITNESSES) if self._backoff.trying_again else self._rows()
             rows, redrive = int(min(rows, self._pace.rows)), self._redrive
-            batches = self._read(rows, wait if redrive is None or not redrive.busy else min(wait, GLANCE))
+            batches = self._read(rows, None if redrive is not None and redrive.busy else wait)
             done = self._handle(batches) if batches else 0
             return done if redrive is None else done + redrive.turn(rows, idle=not batches)
         except Sick as sick:
@@ -151,7 +151,7 @@ class Pump:
 
     # -- a pass ---------------------------------------------------------------
 
-    def _read(self, rows: int, wait: float) -> Sequence[Batch]:
+    def _read(self, rows: int, wait: float | None) -> Sequence[Batch]:
         try:
             batches = self._reader.read(rows, wait)
         except Overtaken as error:
@@ -160,7 +160,7 @@ class Pump:
         except Corrupt as error:
             place = (error.topic, error.partition)
             if place in self._damaged:  # said again: do not spin on it
-                self._clock.sleep(wait)
+                self._clock.sleep(wait or 0.0)
             else:
                 log.error("partition damaged", stage=self._stage.name, error=str(error))
             self._damaged[place] = str(error)

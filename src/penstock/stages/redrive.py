@@ -37,7 +37,6 @@ have failed alone before, so less speaks for a sick dependency than where events
 FIRST, LONGEST = 0.5, 5.0  # seconds between two tries
 TURN = 1.0  # seconds of judging one by one, and between two commits of rows that ask nothing of this stage
 LOOK = 1.0  # seconds between two looks while the source has work
-GLANCE = 0.01  # seconds of one look: the source waits for no more than that
 
 
 def group_of(stage: str) -> str:
@@ -102,7 +101,7 @@ class Redrive:
     def rest(self) -> None:
         """The stage is held, and these with it, as a member with nothing in hand. ``begin_again`` ends it."""
         self._go_back()
-        self._reader.read(1, GLANCE)
+        self._reader.read(1, None)
 
     def turn(self, rows: int, *, idle: bool) -> int:
         """Deal with up to ``rows`` rows of ``penstock.dead``; where the source is not ``idle``, once a second. Returns
@@ -112,7 +111,7 @@ class Redrive:
             return 0
         self._looked_at, self.busy = now, False
         try:
-            batches = self._reader.read(rows, GLANCE)
+            batches = self._reader.read(rows, None)
             if self._held_since is not None and not batches:
                 self._look_again()
             done = sum([self._take(batch) for batch in batches])

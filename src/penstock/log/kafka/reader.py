@@ -24,7 +24,7 @@ from .records.encodings import Encodings
 from .seeking import last_committed, target
 from .storing import storing
 
-AT_ONCE = 0.01  # seconds; a shorter wait asks the brokers what there is, since records are still on their way
+AT_ONCE = 0.05  # seconds; a shorter wait asks the brokers what there is, since records are still on their way
 SETTLING = 30.0  # seconds that a group may take to rebalance before a commit of positions is given up
 
 
@@ -84,9 +84,9 @@ class KafkaReader:
             self.close()
             raise
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
-        deadline = self._clock.monotonic() + wait
-        at_once = wait < AT_ONCE or isinstance(self._clock, ManualClock)
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
+        deadline = self._clock.monotonic() + (wait or 0.0)
+        at_once = wait is not None and (wait < AT_ONCE or isinstance(self._clock, ManualClock))
         while True:
             with self._mutex:
                 self._check_open()

@@ -21,7 +21,7 @@ class LateReader:
         self._join = join
         self._reader: Reader | None = None
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
         return self._joined().read(max_events, wait)
 
     def commit(self, done: Sequence[Advance], outputs: Sequence[Write]) -> None:
@@ -51,7 +51,7 @@ class ReaderBeside:
         self._joining: Future[Reader] | None = None
         self._reader: Reader | None = None
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
         """Raises as well why it did not join; the next read tries again."""
         if self._reader is None:
             if self._joining is None:
