@@ -268,6 +268,22 @@ def test_what_cannot_be_read_of_the_letters_is_told_and_the_source_goes_on(
     assert became(rig) == {"done": 3}
 
 
+def test_while_the_history_of_a_letter_cannot_be_read_it_waits(rig: Any, bad: Any, monkeypatch: Any) -> None:
+    def damaged(*_: Any) -> Any:
+        raise Corrupt("penstock.dead/0: damaged", topic=DEAD, partition=0, position=0)
+
+    bad.raises = frozenset()
+    mark(rig)
+    pump = pumped(rig, rig.transform(bad))
+    with monkeypatch.context() as patched:
+        patched.setattr(redriving, "history", damaged)
+        for _ in range(4):
+            pump.step(0.0)
+    rig.clock.advance(redriving.FIRST)
+    turn(rig, pump)
+    assert became(rig) == {"done": 3}
+
+
 def test_when_none_passes_each_is_judged_before_long_and_the_source_goes_on(rig: Any, bad: Any) -> None:
     pump = pumped(rig, rig.transform(bad))
     mark(rig)

@@ -111,7 +111,7 @@ class Redrive:
             return 0
         self._looked_at, self.busy = now, False
         try:
-            batches = self._reader.read(rows, None)
+            batches = self._read(rows)
             if self._held_since is not None and not batches:
                 self._look_again()
             done = sum([self._take(batch) for batch in batches])
@@ -120,11 +120,6 @@ class Redrive:
             return done
         except (LogUnusable, DiskFailed):
             raise
-        except Corrupt as error:
-            self._tell_damaged(error)
-        except Overtaken as error:
-            self._measure("overtaken", 1)
-            log.warning("letters have expired that were not looked at", stage=self._stage.name, reason=str(error))
         except Fenced as error:
             self._passed.clear()
             self._measure("fenced", len(error.lost))
@@ -139,9 +134,16 @@ class Redrive:
     def close(self) -> None:
         self._reader.close()
 
-    def _tell_damaged(self, error: Corrupt) -> None:
-        """What was put back in that partition waits for a repair."""
-        notices().tell(f"{self._key}/{error.partition}", str(error), stage=self._stage.name, mend="penstock repair")
+    def _read(self, rows: int) -> Sequence[Batch]:
+        """What was put back in a damaged partition waits for a repair, and what has expired is gone; others go on."""
+        try:
+            return self._reader.read(rows, None)
+        except Corrupt as error:
+            notices().tell(f"{self._key}/{error.partition}", str(error), stage=self._stage.name, mend="penstock repair")
+        except Overtaken as error:
+            self._measure("overtaken", 1)
+            log.warning("letters have expired that were not looked at", stage=self._stage.name, reason=str(error))
+        return ()
 
     # -- one batch ------------------------------------------------------------
 
