@@ -32,7 +32,7 @@ class Busy:
         rows = pa.record_batch([pa.array(range(count), pa.int64())], schema=SCHEMA)
         self.log.append([Write("t", partition, rows) for partition in range(2)])
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
         self.looks += 1
         assert self.looks < 1_000, "it runs after what comes meanwhile"
         self.write(10)

@@ -93,7 +93,7 @@ class ReaderElsewhere:
     def __init__(self, log: LogElsewhere, number: int) -> None:
         self._log, self._number = log, number
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
         found: Sequence[Batch] = self._log.ask(self._number, "read", max_events, wait)
         return found
 

@@ -255,7 +255,7 @@ def test_rows_that_come_back_in_another_order_are_found(
     def plant(reader: type[Reader]) -> None:
         plain = reader.read
 
-        def backwards(self: Reader, max_events: int, wait: float) -> list[Batch]:
+        def backwards(self: Reader, max_events: int, wait: float | None) -> list[Batch]:
             return [replace(b, rows=b.rows.take(pa.array(range(len(b))[::-1]))) for b in plain(self, max_events, wait)]
 
         monkeypatch.setattr(reader, "read", backwards)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import DEAD, Batch, TopicSpec, Write, event_ids
+from penstock.errors import Corrupt, Overtaken
 from penstock.log.fitting import merged
 from penstock.log.interface import Advance
 from penstock.notices import notices
@@ -22,13 +23,15 @@ from penstock.stages.failures.dead import DROPPED, REDRIVEN, event_of, letters, 
 from penstock.stages.failures.ledger import Ledger
 from penstock.stages.interface import Failure, Work
 from penstock.stages.pump import Pump
-from penstock.stages.redrive import Redrive
+from penstock.stages.redrive import Redrive, group_of
 
 
-def pumped(rig: Any, stage: Any, reader: Any = None, member: str = "a") -> Pump:
+def pumped(rig: Any, stage: Any, beside: Any = None, member: str = "a") -> Pump:
+    """``beside``: what reads the dead letters."""
     emitter = Emitter(stage.name, stage.source, "code", rig.topics)
-    reader = reader or rig.log.reader(stage.name, [stage.source, DEAD], member)
-    redrive = Redrive(stage, reader, emitter, rig.log, rig.clock, measure=rig.measure)
+    reader = rig.log.reader(stage.name, [stage.source], member)
+    beside = beside or rig.log.reader(group_of(stage.name), [DEAD], member)
+    redrive = Redrive(stage, beside, emitter, rig.log, rig.clock, measure=rig.measure)
     return Pump(stage, reader, emitter, rig.clock, rows=lambda: 4_096, measure=rig.measure, redrive=redrive)
 
 
@@ -186,16 +189,99 @@ def test_what_another_member_owns_by_now_is_its_business(rig: Any, bad: Any) -> 
     bad.away = True
     pump = pumped(rig, rig.transform(bad))
     mark(rig)
+    for _ in range(2):  # the letters, and the marks behind them
+        pump.step(0.0)
+    assert any("events put back wait" in notice.reason for notice in notices().standing())
+    assert pump._redrive is not None
+    pump._redrive.close()
+    other = rig.log.reader(group_of("copy"), [DEAD], "other")
+    assert other.read(100, 0.0), "it has all partitions, and keeps those of which it has rows in hand"
+    pump._redrive._reader = rig.log.reader(group_of("copy"), [DEAD], "a")
+    rig.clock.advance(1.0)
     pump.step(0.0)
     assert any("events put back wait" in notice.reason for notice in notices().standing())
-    redrive = pump._redrive
-    assert redrive is not None
-    rig.clock.advance(1.0)
-    redrive.turn([])
-    assert any("events put back wait" in notice.reason for notice in notices().standing())
     rig.clock.advance(redriving.LONGEST)
-    redrive.turn([])
+    pump.step(0.0)
     assert not any("events put back wait" in notice.reason for notice in notices().standing())
+
+
+class Reads:
+    """A reader that counts how often it is read, and first raises what it is given."""
+
+    def __init__(self, reader: Any, *errors: Exception) -> None:
+        self._reader, self._errors = reader, list(errors)
+        self.waits: list[float | None] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def read(self, rows: int, wait: float | None) -> Any:
+        self.waits.append(wait)
+        if self._errors:
+            raise self._errors.pop(0)
+        return self._reader.read(rows, wait)
+
+
+def test_a_busy_source_is_left_for_a_look_once_a_second_that_takes_no_time(rig: Any, bad: Any) -> None:
+    beside = Reads(rig.log.reader(group_of("copy"), [DEAD], "a"))
+    pump = pumped(rig, rig.transform(bad), beside)
+    while pump.step(1.0) or pump._redrive.busy:  # type: ignore[union-attr]
+        pass
+    beside.waits.clear()
+    for value in range(100, 110):
+        rig.publish([value])
+        assert pump.step(1.0) == 1
+        rig.clock.advance(redriving.LOOK / 4)
+    assert beside.waits == [None] * 2  # of ten passes in 2.5 seconds; the first look is due, the letters are read
+
+
+def test_while_there_is_more_to_put_back_an_idle_source_is_not_waited_for(rig: Any, bad: Any) -> None:
+    bad.raises = frozenset()
+    mark(rig)
+    pump = pumped(rig, rig.transform(bad))
+    pump._reader = source = Reads(pump._reader)
+    while pump.step(1.0) or pump._redrive.busy:  # type: ignore[union-attr]
+        pass
+    assert became(rig) == {"done": 3}
+    assert source.waits[0] == 1.0 and set(source.waits[1:]) == {None}
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Corrupt("penstock.dead/1: damaged", topic=DEAD, partition=1, position=3), "penstock.dead/1: damaged"),
+        (Overtaken("penstock.dead/1: gone", topic=DEAD, partition=1, earliest=3), "letters have expired"),
+    ],
+)
+def test_what_cannot_be_read_of_the_letters_is_told_and_the_source_goes_on(
+    rig: Any, bad: Any, error: Exception, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside = Reads(rig.log.reader(group_of("copy"), [DEAD], "a"), error)
+    pump = pumped(rig, rig.transform(bad), beside)
+    rig.publish([100])
+    assert pump.step(0.0) == 1
+    assert told in caplog.text
+    assert pump.status.ready and not pump.status.error
+    bad.raises = frozenset()
+    mark(rig)
+    turn(rig, pump)
+    assert became(rig) == {"done": 3}
+
+
+def test_while_the_history_of_a_letter_cannot_be_read_it_waits(rig: Any, bad: Any, monkeypatch: Any) -> None:
+    def damaged(*_: Any) -> Any:
+        raise Corrupt("penstock.dead/0: damaged", topic=DEAD, partition=0, position=0)
+
+    bad.raises = frozenset()
+    mark(rig)
+    pump = pumped(rig, rig.transform(bad))
+    with monkeypatch.context() as patched:
+        patched.setattr(redriving, "history", damaged)
+        for _ in range(4):
+            pump.step(0.0)
+    rig.clock.advance(redriving.FIRST)
+    turn(rig, pump)
+    assert became(rig) == {"done": 3}
 
 
 def test_when_none_passes_each_is_judged_before_long_and_the_source_goes_on(rig: Any, bad: Any) -> None:
@@ -271,14 +357,15 @@ def put_back_with_kills(new_rig: Any, zoo: Any, mutant: str = "") -> list[int]:
     assert mark(rig) == 20
     for life in range(200):
         member = f"life-{life}"
-        reader = rig.log.reader("copy", ["in", DEAD], member)
-        pump = pumped(rig, rig.transform(animals), Mortal(reader, chance, mutant), member)
+        beside = rig.log.reader(group_of("copy"), [DEAD], member)
+        pump = pumped(rig, rig.transform(animals), Mortal(beside, chance, mutant), member)
         try:
             for _ in range(8):
                 pump.step(0.0)
         except Killed:
             pass
-        reader.close()
+        pump._reader.close()
+        beside.close()
         if became(rig) == {"done": 20}:
             break
     return sorted(row["n"] for row in rig.rows("out"))

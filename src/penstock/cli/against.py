@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..batch import DEAD, TopicSpec
+from ..batch import TopicSpec
 from ..client.connection import connect
 from ..clock import SystemClock
 from ..declare.checking.compare import Deployed, compare
@@ -44,6 +44,6 @@ def _of_directory(path: Path) -> Deployed:
 def _by_group(pairs: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = {}
     for group, topic in pairs:
-        if topic != DEAD and topic not in found.setdefault(group, []):
+        if topic not in found.setdefault(group, []):
             found[group].append(topic)
     return found

@@ -34,8 +34,6 @@ class EmbeddedLog:
     write every call raises ``DiskFailed``, and the process must exit with an error.
     """
 
-    shares_each_topic = True
-
     def __init__(self, directory: Path, *, clock: Clock | None = None, settings: Settings | None = None) -> None:
         prepare(directory)
         self._clock: Clock = clock or SystemClock()

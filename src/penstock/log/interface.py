@@ -37,12 +37,14 @@ class Seek:
 class Reader(Protocol):
     """One member's view of one group. Used by one thread at a time, except ``close``."""
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
         """At most one batch a partition this member owns, each after the last row *read*; ``max_events`` rows in all.
 
-        Blocks up to ``wait`` seconds when there is nothing, and returns early when something is appended. Rows that
-        cannot be decoded come as ``Batch.rejected``. One fair turn a partition: a busy one does not starve the others.
-        Membership is kept up here: partitions are gained and given back between two reads.
+        Blocks up to ``wait`` seconds when there is nothing, and returns early when something is appended. With 0 it
+        finds what is stored; with ``None`` what has come by itself: it asks nobody and takes no time, and what is still
+        on its way is for a later read. Rows that cannot be decoded come as ``Batch.rejected``. One fair turn a
+        partition: a busy one does not starve the others. Membership is kept up here: partitions are gained and given
+        back between two reads.
 
         Raises ``Overtaken`` once when retention removed what the group had not read (the next read goes on at the
         earliest left), also when it had committed nothing since its first member came: that one began at the earliest
@@ -72,13 +74,7 @@ class Reader(Protocol):
 
 
 class Log(Protocol):
-    """Durable topics. Safe to use from several threads and several processes at once.
-
-    ``shares_each_topic``: members of a group on several topics get an even share of each; else of all together, so one
-    may have all of one topic.
-    """
-
-    shares_each_topic: bool
+    """Durable topics. Safe to use from several threads and several processes at once."""
 
     def create(self, topic: TopicSpec, *, grow: bool = False) -> None:
         """Make the topic exist with this type, key and retention. Harmless when it does.
@@ -98,6 +94,9 @@ class Log(Protocol):
 
     def reader(self, group: str | None, topics: Sequence[str], member: str, *, start: Start = "earliest") -> Reader:
         """Join a group as ``member``; its positions survive. ``start`` serves partitions that have no position yet.
+
+        A group's members have even shares of all its partitions. Of several topics one member may have all of one:
+        where that matters each needs a group of its own.
 
         ``group=None`` gives a reader of its own that owns every partition, holds no lease and cannot commit.
         """

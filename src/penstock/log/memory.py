@@ -24,8 +24,6 @@ class MemoryLog:
     ``limit``: bytes of one row, likewise, beyond which it is refused.
     """
 
-    shares_each_topic = True
-
     def __init__(
         self,
         clock: Clock | None = None,

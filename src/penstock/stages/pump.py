@@ -60,7 +60,7 @@ class Status:
 class Pump:
     """Drives one stage over what one reader owns. One thread; ``status`` is for any.
 
-    ``rows`` answers how many rows to read at once; ``redrive`` deals with what is read of ``penstock.dead``. The
+    ``rows`` answers how many rows to read at once; ``redrive`` deals with events put back, between two passes. The
     positions move only in the transaction that stores the outputs: killed at any moment, the work is either done or not
     begun.
     """
@@ -105,6 +105,8 @@ class Pump:
         Raises only what must end the process (``FATAL``), and errors that are no ``Exception``.
         """
         try:
+            if self._redrive is not None:  # it joins a group too, beside the source's: that may take as long
+                self._redrive.turn(1, idle=True)
             while not stop.is_set():
                 self.step(TURN)
         except BaseException as error:
@@ -114,6 +116,8 @@ class Pump:
             raise
         finally:
             self._reader.close()
+            if self._redrive is not None:
+                self._redrive.close()
 
     def step(self, wait: float) -> int:
         """One pass; waits up to ``wait`` seconds when there is nothing to do. Returns the rows dealt with."""
@@ -131,12 +135,10 @@ class Pump:
                     self._redrive.begin_again()
                 self._rewind = False
             rows = max(self._rows(), WITNESSES) if self._backoff.trying_again else self._rows()
-            batches = self._read(int(min(rows, self._pace.rows)), wait)
-            if self._redrive is None:
-                return self._handle(batches) if batches else 0
-            mine = [batch for batch in batches if batch.topic == self._stage.source]
-            done = self._handle(mine) if mine else 0
-            return done + self._redrive.turn([batch for batch in batches if batch.topic != self._stage.source])
+            rows, redrive = int(min(rows, self._pace.rows)), self._redrive
+            batches = self._read(rows, None if redrive is not None and redrive.busy else wait)
+            done = self._handle(batches) if batches else 0
+            return done if redrive is None else done + redrive.turn(rows, idle=not batches)
         except Sick as sick:
             return self._hold(sick)
         except FATAL:
@@ -149,20 +151,16 @@ class Pump:
 
     # -- a pass ---------------------------------------------------------------
 
-    def _read(self, rows: int, wait: float) -> Sequence[Batch]:
+    def _read(self, rows: int, wait: float | None) -> Sequence[Batch]:
         try:
             batches = self._reader.read(rows, wait)
         except Overtaken as error:
             self._tell_overtaken(error)
             return ()
         except Corrupt as error:
-            if error.topic != self._stage.source:
-                assert self._redrive is not None
-                self._redrive.cannot_read(error)
-                return ()
             place = (error.topic, error.partition)
             if place in self._damaged:  # said again: do not spin on it
-                self._clock.sleep(wait)
+                self._clock.sleep(wait or 0.0)
             else:
                 log.error("partition damaged", stage=self._stage.name, error=str(error))
             self._damaged[place] = str(error)
@@ -297,9 +295,9 @@ class Pump:
         try:
             self._reader.seek(Seek(self._stage.source, None, "committed"))
             self._reader.seek(Seek(self._stage.source, None, "pause"))
+            self._read(1, 0.0)
             if self._redrive is not None:
                 self._redrive.rest()
-            self._read(1, 0.0)
         except FATAL:
             raise
         except LogError as error:  # the next pass meets it again, and says so

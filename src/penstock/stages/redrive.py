@@ -1,12 +1,13 @@
 """Events put back: what a stage does with rows of ``penstock.dead`` that ask it to take an event once more.
 
-Each stage reads that topic in its own group, beside its source. An event that is put back is handled as the row of the
-source that it was, so what is made of it has the ids that it would have had; no other stage sees it. The outputs, what
-became of the letter and the position move in one transaction. See decision record 0009.
+Each stage reads that topic beside its source, in another group of its own. An event that is put back is handled as the
+row of the source that it was, so what is made of it has the ids that it would have had; no other stage sees it. The
+outputs, what became of the letter and the position move in one transaction. See decision record 0009.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from ..batch import DEAD, Batch, Indices, Positions, Write
 from ..clock import Clock
-from ..errors import Corrupt, DiskFailed, Fenced, LogUnreachable, LogUnusable, RowsTooLarge, SchemaChanged
+from ..errors import Corrupt, DiskFailed, Fenced, LogUnreachable, LogUnusable, Overtaken, RowsTooLarge, SchemaChanged
 from ..log.fitting import merged
 from ..log.interface import Advance, Log, Reader, Seek
 from ..notices import notices
@@ -35,6 +36,13 @@ have failed alone before, so less speaks for a sick dependency than where events
 
 FIRST, LONGEST = 0.5, 5.0  # seconds between two tries
 TURN = 1.0  # seconds of judging one by one, and between two commits of rows that ask nothing of this stage
+LOOK = 1.0  # seconds between two looks while the source has work
+
+
+def group_of(stage: str) -> str:
+    """The group in which a stage reads ``penstock.dead``. Not that of its source: on Kafka the members of a group share
+    out all its topics together, and one could have all of the source."""
+    return f"penstock.redrive.{stage}"
 
 
 @dataclass(slots=True)
@@ -55,7 +63,11 @@ class Asked:
 
 
 class Redrive:
-    """Used by the pump of the stage, in its thread, between two passes over the source."""
+    """Used by the pump of the stage, in its thread, between two passes over the source.
+
+    ``reader``: of ``penstock.dead``, in the group of ``group_of``. ``busy``: the last look found something, and there
+    may be more.
+    """
 
     def __init__(
         self,
@@ -77,6 +89,8 @@ class Redrive:
         self._held_since: float | None = None
         self._until = 0.0
         self._tries = 0
+        self._looked_at = -math.inf
+        self.busy = False
 
     def begin_again(self) -> None:
         """The reader goes back to what is committed: what was passed is read again."""
@@ -85,19 +99,24 @@ class Redrive:
         self._reader.seek(Seek(DEAD, None, "pause" if self._waits() else "resume"))
 
     def rest(self) -> None:
-        """The stage is held, and these with it."""
-        self._passed.clear()
-        self._reader.seek(Seek(DEAD, None, "committed"))
-        self._reader.seek(Seek(DEAD, None, "pause"))
+        """The stage is held, and these with it, as a member with nothing in hand. ``begin_again`` ends it."""
+        self._go_back()
+        self._reader.read(1, None)
 
-    def turn(self, batches: Sequence[Batch]) -> int:
-        """Deal with what was read of ``penstock.dead``. Returns the events dealt with. Raises only what must end the
-        process: events put back never hold those of the source."""
+    def turn(self, rows: int, *, idle: bool) -> int:
+        """Deal with up to ``rows`` rows of ``penstock.dead``; where the source is not ``idle``, once a second. Returns
+        the events dealt with. Raises only what must end the process: events put back never hold those of the source."""
+        now = self._clock.monotonic()
+        if not idle and not self.busy and now < self._looked_at + LOOK:
+            return 0
+        self._looked_at, self.busy = now, False
         try:
+            batches = self._read(rows)
             if self._held_since is not None and not batches:
                 self._look_again()
             done = sum([self._take(batch) for batch in batches])
             self._commit_passed(idle=not batches)
+            self.busy = bool(batches)
             return done
         except (LogUnusable, DiskFailed):
             raise
@@ -112,9 +131,19 @@ class Redrive:
             self._hold(f"{type(error).__name__}: {error}")
         return 0
 
-    def cannot_read(self, error: Corrupt) -> None:
-        """A partition of ``penstock.dead`` is damaged: what was put back there waits for a repair."""
-        notices().tell(f"{self._key}/{error.partition}", str(error), stage=self._stage.name, mend="penstock repair")
+    def close(self) -> None:
+        self._reader.close()
+
+    def _read(self, rows: int) -> Sequence[Batch]:
+        """What was put back in a damaged partition waits for a repair, and what has expired is gone; others go on."""
+        try:
+            return self._reader.read(rows, None)
+        except Corrupt as error:
+            notices().tell(f"{self._key}/{error.partition}", str(error), stage=self._stage.name, mend="penstock repair")
+        except Overtaken as error:
+            self._measure("overtaken", 1)
+            log.warning("letters have expired that were not looked at", stage=self._stage.name, reason=str(error))
+        return ()
 
     # -- one batch ------------------------------------------------------------
 
@@ -266,11 +295,16 @@ class Redrive:
             self._key, f"events put back wait: {reason}", stage=self._stage.name, mend="they are tried again"
         )
         try:
-            self.rest()
+            self._go_back()
         except (LogUnusable, DiskFailed):
             raise
         except Exception as error:  # the next turn meets it again
             log.warning("events put back wait", stage=self._stage.name, error=str(error))
+
+    def _go_back(self) -> None:
+        self._passed.clear()
+        self._reader.seek(Seek(DEAD, None, "committed"))
+        self._reader.seek(Seek(DEAD, None, "pause"))
 
     def _over(self) -> None:
         self._held_since = None

@@ -139,6 +139,14 @@ class LogContract:
         whole = list(range(25))
         assert left == {"slow": whole[5:], "fast": whole[20:], "idle": whole, "new": whole}
 
+    def test_a_read_that_asks_nobody_finds_in_time_what_is_stored(self, log: Log) -> None:
+        log.create(numbers(partitions=2))
+        log.append([write([1], partition=0), write([2], partition=1)])
+        for reader in (log.reader("g", ["t"], "m"), log.reader(None, ["t"], "m")):
+            got = until(partial(reader.read, 10, None), enough=2, within=30)
+            assert by_partition(got) == {0: [1], 1: [2]}
+            assert reader.read(10, None) == []
+
     def test_a_read_never_exceeds_its_budget_and_goes_on_inside_a_stored_batch(self, log: Log) -> None:
         log.create(numbers(partitions=2))
         log.append([write(range(100), partition=0), write(range(1000, 1003), partition=1)])

@@ -18,6 +18,7 @@ from penstock.run.compose.backends import AppLog
 from penstock.run.compose.prepare import SYSTEM_TOPIC
 from penstock.schema.encode import to_dicts
 from penstock.stages.failures.dead import DEAD_TOPIC
+from penstock.stages.redrive import group_of
 
 READING = pa.schema(
     [
@@ -152,13 +153,17 @@ def with_lineage(rows: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.Recor
 
 
 def _deal(log: AppLog) -> None:
-    """One group in the middle of a batch; one through with everything; one at the beginning; one at the end."""
+    """One group in the middle of a batch, and behind the first dead letter; one through with everything; one at the
+    beginning; one at the end."""
     with closing(log.reader("prepare", ["readings"], "m")) as reader:
         left = 11
         while left and (batches := reader.read(left, 1.0)):
             done = [Advance(b.topic, b.partition, int(b.positions[-1])) for b in batches]
             reader.commit(done, [])
             left -= sum(map(len, batches))
+    with closing(log.reader(group_of("prepare"), [DEAD], "m")) as reader:
+        (batch,) = reader.read(1, 1.0)
+        reader.commit([Advance(DEAD, batch.partition, batch.through)], [])
     with closing(log.reader("through", ["features", "loop"], "m")) as reader:
         while batches := reader.read(100, 0.0):
             reader.commit([Advance(b.topic, b.partition, b.through) for b in batches], [])

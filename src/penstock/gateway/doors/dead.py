@@ -82,8 +82,6 @@ async def letter(request: Request, rooms: Rooms) -> Response:
 
 
 async def redrive(request: Request, rooms: Rooms) -> Response:
-    if not rooms.log.shares_each_topic:  # see ``Composition``: no stage reads what is put back there
-        raise BadRequest("on Kafka events cannot be put back yet: publish them again, and drop their letters")
     asked, now = await _asked(request), _now(rooms)
     wanted = asked.wanted(now)
 

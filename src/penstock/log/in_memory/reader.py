@@ -36,9 +36,9 @@ class MemoryReader:
         with store.changed:
             self._keep_up()
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
         store = self._store
-        deadline = store.clock.monotonic() + wait
+        deadline = store.clock.monotonic() + (wait or 0.0)
         with store.changed:
             while True:
                 self._check_open()

@@ -38,8 +38,6 @@ class KafkaLog:
     Raises ``LogUnreachable`` when the brokers do not answer, here and in every call; ``AccessRefused`` is a kind of it.
     """
 
-    shares_each_topic = False
-
     def __init__(
         self,
         address: Address,

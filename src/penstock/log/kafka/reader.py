@@ -84,9 +84,9 @@ class KafkaReader:
             self.close()
             raise
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
-        deadline = self._clock.monotonic() + wait
-        at_once = wait < AT_ONCE or isinstance(self._clock, ManualClock)
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
+        deadline = self._clock.monotonic() + (wait or 0.0)
+        at_once = wait is not None and (wait < AT_ONCE or isinstance(self._clock, ManualClock))
         while True:
             with self._mutex:
                 self._check_open()

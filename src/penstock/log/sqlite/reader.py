@@ -67,8 +67,8 @@ class EmbeddedReader:
             self._db.close()
             raise
 
-    def read(self, max_events: int, wait: float) -> Sequence[Batch]:
-        deadline = self._clock.monotonic() + wait
+    def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
+        deadline = self._clock.monotonic() + (wait or 0.0)
         while True:
             self._bell.event.clear()  # before the look, or what comes in between would be missed
             with self._mutex, translated(self._engine.path):

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from ...batch import DEAD
 from ...log.interface import GroupState
 from ...models.decide import State
 from ...stages.scaling import Load, Partition, Window
@@ -28,7 +27,7 @@ class Scaling:
 
     def see(self, states: Sequence[GroupState]) -> None:
         """How late every group is now."""
-        self._states = [state for state in states if state.topic != DEAD]  # stages look there for what is put back
+        self._states = states
 
     def decide(self, models: State) -> None:
         """At the end of each window; in between nothing changes."""

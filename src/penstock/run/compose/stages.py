@@ -21,14 +21,14 @@ from ...stages.handles import Desk
 from ...stages.inspection import Inspections
 from ...stages.interface import Stage
 from ...stages.pump import Pump
-from ...stages.redrive import Redrive
+from ...stages.redrive import Redrive, group_of
 from ...stages.register import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.scoring.deployment import Deployment, Standing
 from ...stages.scoring.loading import Background, in_thread
 from ...stages.transform import Transform
 from . import warming
-from .joining import LateReader
+from .joining import LateReader, ReaderBeside
 from .measures import StageMeasure, load_failed, observed
 from .prepare import SYSTEM_TOPIC, all_topics
 from .warming import Preparation, Scorer, Warm
@@ -67,7 +67,7 @@ class Composition:
     settings: Settings
     member: str
     make_runner: MakeRunner
-    background: Background = in_thread  # what loads a next version
+    background: Background = in_thread  # what loads a next version, and joins groups that nobody waits for
     registry: Registry = field(init=False)
     lines: list[Line] = field(init=False)
     scorers: dict[str, Scorer] = field(init=False, default_factory=dict)  # by model: its first stage answers calls
@@ -135,15 +135,14 @@ class Composition:
         start: Start = "earliest",
     ) -> Line:
         topics = {topic.name: topic for topic in all_topics(self.plan)}
-        # The registry's owner answers commands, and dead-letters none. Where topics are shared out together one member
-        # could have all of the source, and another nothing but dead letters.
-        takes_again = stage.name != GROUP and self.log.shares_each_topic
-        read = [stage.source, DEAD] if takes_again else [stage.source]
-        join = partial(self.log.reader, stage.name, read, self.member, start=start)
+        join = partial(self.log.reader, stage.name, [stage.source], self.member, start=start)
         reader = join() if start == "latest" else LateReader(join)  # the latest is where it is now
         emitter = Emitter(stage.name, stage.source, self.plan.code, topics)
         measure = StageMeasure(stage.name, stage.source, self.settings.batch_rows)
-        redrive = Redrive(stage, reader, emitter, self.log, self.clock, measure=measure) if takes_again else None
+        redrive = None
+        if stage.name != GROUP:  # the registry's owner answers commands, and dead-letters none
+            beside = ReaderBeside(partial(self.log.reader, group_of(stage.name), [DEAD], self.member), self.background)
+            redrive = Redrive(stage, beside, emitter, self.log, self.clock, measure=measure)
         pump = Pump(stage, reader, emitter, self.clock, rows=rows, measure=measure, redrive=redrive)
         return Line(stage.name, stage.source, pump, Preparation(stage.name, warm, self.clock), close)
 
