@@ -59,6 +59,15 @@ def test_publish_reads_files(server: Server, tmp_path: Path, name: str) -> None:
     ]
 
 
+def test_publish_says_which_fields_the_topic_lacks(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "rows.ndjson").write_text('{"n": 1, "x": 0.5, "xx": 1}\n' * 2)
+    done = run(server, "publish", str(tmp_path / "rows.ndjson"), "readings")
+    assert done.exit_code == 0 and done.stdout == "2 events published to readings\n"
+    assert done.stderr == "field 'xx' left out, 2 times: the topic's type has no such field; did you mean 'x'?\n"
+    (told,) = lines(run(server, "publish", str(tmp_path / "rows.ndjson"), "readings", "--json"))
+    assert told["ignored"][0]["count"] == 2  # type: ignore[index]
+
+
 def test_publish_reads_what_is_piped_in(server: Server) -> None:
     done = run(server, "publish", "-", "readings", given='{"n": 1, "x": 2}\n\n{"n": 2, "x": 3}\n')
     assert done.exit_code == 0 and done.stdout == "2 events published to readings\n"

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 from ..errors import InvalidEvent, TooLarge, UnsupportedMediaType
 from ..schema.cloudevents import Attributes, check_data, decode_events, decode_pieces, envelope
 from ..schema.decode import Decoder, Row
+from ..schema.door.ignored import Ignored
 
 Mode: TypeAlias = Literal["binary", "structured", "batch"]
 Headers: TypeAlias = Mapping[bytes, bytes]  # names in lower case, as ASGI gives them
@@ -27,20 +28,22 @@ def mode(media_type: str, headers: Headers) -> Mode | None:
     return "binary" if b"\nce-" in b"\n" + b"\n".join(headers) else None  # a header's name holds no line break
 
 
-def decode(mode: Mode, headers: Headers, body: bytes, decoder: Decoder) -> tuple[list[Row], dict[str, list[Any]]]:
+def decode(
+    mode: Mode, headers: Headers, body: bytes, decoder: Decoder, ignored: Ignored | None = None
+) -> tuple[list[Row], dict[str, list[Any]]]:
     """The decoder's rows, and the envelope's columns that any event sets: as many values as rows, None where unset.
 
     Raises ``InvalidEvent`` naming the row and the attribute or field, ``UnsupportedMediaType`` for an event format that
     is not JSON, and what ``Decoder.decode`` raises.
     """
     if mode == "binary":
-        return _binary(headers, body, decoder)
+        return _binary(headers, body, decoder, ignored)
     _check_format(headers)
-    return decode_events(body, decoder, many=mode == "batch")
+    return decode_events(body, decoder, many=mode == "batch", ignored=ignored)
 
 
 def decode_in_pieces(
-    mode: Mode, headers: Headers, body: bytes, decoder: Decoder, event_limit: int
+    mode: Mode, headers: Headers, body: bytes, decoder: Decoder, event_limit: int, ignored: Ignored | None = None
 ) -> Iterator[tuple[list[Row], dict[str, list[Any]]]]:
     """The same of a large body, some events at a time. ``event_limit``: bytes of one event's data.
 
@@ -48,11 +51,11 @@ def decode_in_pieces(
     """
     if mode != "binary":
         _check_format(headers)
-        yield from decode_pieces(body, decoder, event_limit, many=mode == "batch")
+        yield from decode_pieces(body, decoder, event_limit, many=mode == "batch", ignored=ignored)
     elif len(body) > event_limit:
         raise TooLarge(f"row 0: an event of {len(body)} bytes; the limit is {event_limit}")
     else:
-        yield _binary(headers, body, decoder)
+        yield _binary(headers, body, decoder, ignored)
 
 
 def _check_format(headers: Headers) -> None:
@@ -73,7 +76,9 @@ def percent_decode(value: bytes) -> str:
     return unquote_to_bytes(value).decode()
 
 
-def _binary(headers: Headers, body: bytes, decoder: Decoder) -> tuple[list[Row], dict[str, list[Any]]]:
+def _binary(
+    headers: Headers, body: bytes, decoder: Decoder, ignored: Ignored | None
+) -> tuple[list[Row], dict[str, list[Any]]]:
     attributes: Attributes = {}
     for name, value in headers.items():
         if name.startswith(b"ce-"):
@@ -88,4 +93,5 @@ def _binary(headers: Headers, body: bytes, decoder: Decoder) -> tuple[list[Row],
         raise InvalidEvent("not a header in binary mode: Content-Type says it", row=0, field="datacontenttype")
     if kind := headers.get(b"content-type", b"").decode("latin-1"):
         attributes["datacontenttype"] = kind
-    return decoder.decode(check_data(attributes, body, decoder), "one"), envelope([attributes])
+    rows = decoder.decode(check_data(attributes, body, decoder), "one", ignored=ignored)
+    return rows, envelope([attributes])

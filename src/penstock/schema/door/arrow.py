@@ -14,6 +14,7 @@ from ..casts import cast_column, castable, relaxed
 from ..rows import default_scalar, is_json, rules_of
 from .expansion import expanded
 from .faults import unknown_field
+from .ignored import Ignored
 from .values import check_rows
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"
@@ -31,12 +32,13 @@ def from_arrow(
     row_limit: int = 50_000,
     size_limit: int = 1 << 25,
     reject_unknown: bool = False,
+    ignored: Ignored | None = None,
 ) -> pa.RecordBatch:
     """The rows of an IPC stream, brought to the topic's schema and checked as the JSON door checks.
 
-    Columns are found by name; one with a default may be missing, unknown ones are not read, and with ``reject_unknown``
-    refused, and types that hold the same values are cast (see ``casts``). Columns that need no cast are views of the
-    body.
+    Columns are found by name; one with a default may be missing, and types that hold the same values are cast (see
+    ``casts``). Unknown ones are not read, but told to ``ignored`` with the number of rows, and with ``reject_unknown``
+    they are refused. Columns that need no cast are views of the body.
 
     Raises ``InvalidEvent`` (no whole stream, another type, a value that breaks a rule), ``TooLarge`` (more rows or
     record batches, or more bytes once lists, views and dictionaries are spelled out), ``UnsupportedMediaType``
@@ -45,16 +47,23 @@ def from_arrow(
     if is_json(schema):
         raise UnsupportedMediaType("this topic has no type, so it takes JSON and no Arrow")
     try:
-        return _checked(body, schema, row_limit, size_limit, reject_unknown)
+        rows, names = _checked(body, schema, row_limit, size_limit, reject_unknown)
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise InvalidEvent("not a sound Arrow stream: " + str(error).partition("\n")[0]) from None
+    if ignored is not None and rows.num_rows:
+        ignored.add(dict.fromkeys((name for name in names if name not in schema.names), rows.num_rows))
+    return rows
 
 
-def _checked(body: bytes, schema: pa.Schema, row_limit: int, size_limit: int, reject_unknown: bool) -> pa.RecordBatch:
+def _checked(
+    body: bytes, schema: pa.Schema, row_limit: int, size_limit: int, reject_unknown: bool
+) -> tuple[pa.RecordBatch, list[str]]:
+    """The rows, and the names of all columns of the stream."""
     loose = pa.schema([f.with_type(relaxed(f.type)).with_nullable(True) for f in schema])
     found: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in _read(body, loose, reject_unknown):
+    names, batches = _read(body, loose, reject_unknown)
+    for batch in batches:
         if (rows := rows + batch.num_rows) > row_limit:
             raise TooLarge(f"{rows} events in one request; the limit is {row_limit}")
         batch.validate(full=True)
@@ -68,7 +77,7 @@ def _checked(body: bytes, schema: pa.Schema, row_limit: int, size_limit: int, re
     whole = joined(found) if found else pa.RecordBatch.from_pylist([], schema=loose)
     check_rows(whole, schema)
     columns = [column.cast(field.type) for column, field in zip(whole.columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return pa.RecordBatch.from_arrays(columns, schema=schema), names
 
 
 def _is_declared(found: pa.Schema, schema: pa.Schema) -> bool:
@@ -76,8 +85,11 @@ def _is_declared(found: pa.Schema, schema: pa.Schema) -> bool:
     return bool(found.names == schema.names and found.types == schema.types)
 
 
-def _read(body: bytes, loose: pa.Schema, reject_unknown: bool) -> Iterator[pa.RecordBatch]:
-    """The columns that the topic has, of each record batch. Their types are looked at before any of them is read."""
+def _read(body: bytes, loose: pa.Schema, reject_unknown: bool) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+    """The names of all columns, and those that the topic has, of each record batch.
+
+    Their types are looked at before any of them is read.
+    """
     if not body.endswith(_END):
         raise InvalidEvent("the Arrow stream is cut short: it lacks its end marker")
     buffer = pa.py_buffer(body)
@@ -89,10 +101,9 @@ def _read(body: bytes, loose: pa.Schema, reject_unknown: bool) -> Iterator[pa.Re
         if _is_compressed(message):
             raise UnsupportedMediaType("compressed Arrow buffers: send them plain, or compress the whole body")
     with pa.ipc.open_stream(buffer) as stream:
-        known = _known(stream.schema, loose, reject_unknown)
+        names, known = stream.schema.names, _known(stream.schema, loose, reject_unknown)
     options = pa.ipc.IpcReadOptions(included_fields=known or [0])
-    with pa.ipc.open_stream(buffer, options=options) as stream:
-        yield from stream
+    return names, iter(pa.ipc.open_stream(buffer, options=options))
 
 
 def _known(found: pa.Schema, loose: pa.Schema, reject_unknown: bool) -> list[int]:
