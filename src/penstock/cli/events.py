@@ -174,6 +174,7 @@ def _ndjson(text: bytes) -> Rows:
 
 
 def _arrow(path: Path) -> Rows:
+    import polars as pl
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as file:
@@ -182,6 +183,8 @@ def _arrow(path: Path) -> Rows:
         except pa.ArrowInvalid:
             file.seek(0)
             return pa.ipc.open_stream(file).read_all()
+        except pa.ArrowNotImplementedError:  # integers of 128 bits, as polars alone writes them
+            return pl.read_ipc(path)
 
 
 def _say_published(parts: Iterable[Published], topic: str, as_json: bool) -> None:

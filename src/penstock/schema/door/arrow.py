@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...batch import joined
 from ...errors import InvalidEvent, TooLarge, UnsupportedMediaType
 from ..casts import cast_column, castable, relaxed
-from ..rows import default_scalar, is_json, rules_of
+from ..rows import INT64_MAX, default_scalar, is_json, rules_of
 from .expansion import expanded
 from .faults import unknown_field
 from .ignored import Ignored
@@ -64,7 +65,8 @@ def _checked(
     rows = size = 0
     names, batches = _read(body, loose, reject_unknown)
     for batch in batches:
-        if (rows := rows + batch.num_rows) > row_limit:
+        first, rows = rows, rows + batch.num_rows
+        if rows > row_limit:
             raise TooLarge(f"{rows} events in one request; the limit is {row_limit}")
         batch.validate(full=True)
         named = zip(batch.schema.names, batch.columns, strict=True)
@@ -73,7 +75,7 @@ def _checked(
         )
         if size > size_limit:
             raise TooLarge(f"more than {size_limit} bytes of values in one request: send several")
-        found.append(batch if _is_declared(batch.schema, schema) else _brought(batch, schema, loose))
+        found.append(batch if _is_declared(batch.schema, schema) else _brought(batch, first, schema, loose))
     whole = joined(found) if found else pa.RecordBatch.from_pylist([], schema=loose)
     check_rows(whole, schema)
     columns = [column.cast(field.type) for column, field in zip(whole.columns, schema, strict=True)]
@@ -150,18 +152,24 @@ def _table(data: bytes, table: int, number: int) -> int:
     return slot + struct.unpack_from("<I", data, slot)[0] if slot else 0
 
 
-def _brought(batch: pa.RecordBatch, schema: pa.Schema, loose: pa.Schema) -> pa.RecordBatch:
-    columns = [_column(batch, field, to.type) for field, to in zip(schema, loose, strict=True)]
+def _brought(batch: pa.RecordBatch, first: int, schema: pa.Schema, loose: pa.Schema) -> pa.RecordBatch:
+    """``first``: so many rows came before this batch."""
+    columns = [_column(batch, first, field, to.type) for field, to in zip(schema, loose, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=loose)
 
 
-def _column(batch: pa.RecordBatch, field: pa.Field, to: pa.DataType) -> pa.Array:
+def _column(batch: pa.RecordBatch, first: int, field: pa.Field, to: pa.DataType) -> pa.Array:
     index = batch.schema.get_field_index(field.name)
     if index < 0:
         if "default" not in rules_of(field):
             raise InvalidEvent("missing, and it has no default", field=field.name)
         return pa.repeat(default_scalar(field), batch.num_rows).cast(to)
+    column = batch.column(index)
     try:
-        return cast_column(batch.column(index), to)
+        return cast_column(column, to)
     except (TypeError, ValueError) as error:
+        if column.type == pa.uint64() and to == pa.int64():
+            row = pc.index(pc.greater(column, pa.scalar(INT64_MAX, pa.uint64())), True).as_py()
+            reason = f"{column[row]} is beyond an integer of 64 bits"
+            raise InvalidEvent(reason, row=first + row, field=field.name) from None
         raise InvalidEvent(str(error), field=field.name) from None
