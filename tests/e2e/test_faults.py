@@ -102,6 +102,37 @@ def test_mutant_acknowledged_before_it_was_stored_is_caught(tmp_path: Path) -> N
         steps.judge(data, publishers)
 
 
+FATAL = Path(__file__).with_name("fatal_app.py")
+ALL_TOGETHER = """
+import numpy
+from penstock.stages.failures.in_hand import InHand
+InHand.suspected = lambda self, work: numpy.zeros(0, numpy.int64)
+"""
+
+
+def isolated(tmp_path: Path, env: dict[str, str], seconds: float) -> None:
+    with rig.running(FATAL, tmp_path / "data", workers=1, env=env) as running:
+        with httpx.Client(base_url=running.url, timeout=60) as client:
+            assert client.post("/topics/numbers/events", json=[{"n": n} for n in range(100)]).is_success
+            assert rig.eventually(lambda: client.get("/dead").json(), seconds), "nobody finds the row that ends it all"
+            (letter,) = client.get("/dead").json()
+        assert rig.eventually(lambda: rig.count(running.url, "copies") == 99)
+        assert letter["error"] == "WorkerDied" and letter["data"] == '{"n":42}'
+        assert "fatal_app.py:" in letter["reason"] and "killed by SIGKILL" in letter["reason"]
+        assert running.stop() == 0
+
+
+@pytest.mark.also_on_kafka
+def test_a_row_that_ends_the_worker_is_isolated(tmp_path: Path) -> None:
+    isolated(tmp_path, {}, 180)
+
+
+def test_mutant_what_the_last_worker_had_in_hand_is_tried_as_a_whole_is_caught(tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", ALL_TOGETHER, "penstock.run.worker")
+    with pytest.raises(AssertionError, match="nobody finds the row"):
+        isolated(tmp_path, env, 40)
+
+
 # -- SIGSTOP ------------------------------------------------------------------
 
 IN_HAND = """
