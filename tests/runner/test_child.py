@@ -16,9 +16,10 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import RunnerDied, TaskFailed
-from penstock.runner import child, process
+from penstock.runner import child, process, relay
 from penstock.runner.child import ChildRunner
 from penstock.runner.interface import Runner
+from penstock.runner.relay import Relay
 from penstock.settings import MIB, Settings
 
 from .contract import PLAN, TWICE, RunnerContract, Shelf, features, given, made, model, registered_event
@@ -325,6 +326,29 @@ def test_a_close_that_comes_with_the_answer_is_not_forgotten(scorer: ChildRunner
 
 
 # -- the rest of its life -----------------------------------------------------
+
+
+def test_a_flood_past_print_is_cut_and_told(zoo: ChildRunner, capfd: pytest.CaptureFixture[str]) -> None:
+    zoo.apply("flooding", given(13), timeout=60.0)
+    zoo.close()
+    err = capfd.readouterr().err
+    assert relay.BURST // 2 < len(err) < 4 * relay.BURST, f"{len(err)} characters"
+    assert "[zoo] writes more than 128 KiB a second: from here on some of it is left out" in err
+
+
+def test_mutant_a_bottomless_pipe_is_caught(
+    zoo: ChildRunner, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Relay, "put", lambda self, text: relay._write(text))
+    zoo.close()
+    with pytest.raises(AssertionError, match="characters"):
+        test_a_flood_past_print_is_cut_and_told(zoo, capfd)
+
+
+def test_what_it_says_as_it_crashes_is_not_lost(zoo: ChildRunner, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunnerDied):
+        zoo.apply("last_words", given(13), timeout=LIMIT)
+    assert "these are my last words\n" in capfd.readouterr().err
 
 
 def test_prints_go_to_the_log_and_not_into_the_answers(zoo: ChildRunner, capfd: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from ..telemetry import LOG_ENV
+from .relay import Relay
 
 PROCESS_LIMIT = 64  # a runner and all it started; more is a fork bomb
 HUNTS = 20  # rounds of looking for what it left behind
@@ -40,20 +41,26 @@ class Process:
     def __init__(self, name: str, sock: socket.socket, given: Sequence[int]) -> None:
         lifeline, self._hold = os.pipe()
         fds = [sock.fileno(), lifeline, *given]
+        said, saying = os.pipe()
         command = [sys.executable, "-P", "-m", "penstock.runner.main", ",".join(map(str, fds)), name]
         try:
             self._popen = subprocess.Popen(
                 command,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
+                stderr=saying,
                 pass_fds=fds,
                 start_new_session=True,
             )
         except BaseException:
             os.close(self._hold)
+            os.close(said)
             raise
         finally:
             os.close(lifeline)
+            os.close(saying)
+        self._relay = Relay(name, said)
+        self._relay.start()
 
     @property
     def pid(self) -> int:
@@ -96,6 +103,7 @@ class Process:
             kill_strays(self.pid)
         kill_group(self.pid)
         self._popen.wait()
+        self._relay.finish()
         os.close(self._hold)
 
 
@@ -125,6 +133,8 @@ def kill_group(pid: int) -> None:
 def _environment() -> dict[str, str]:
     """Ours without Penstock's own settings and secrets but how lines are logged, and with one thread a library."""
     mine = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_") or k == LOG_ENV}
+    if sys.stderr.isatty():  # the child sees a pipe, and would take that for a file
+        mine.setdefault(LOG_ENV, "text")
     return mine | dict.fromkeys(ONE_THREAD, "1")
 
 
