@@ -302,6 +302,15 @@ def straying(event: In) -> Out:
 
 
 @app.on(source, to=target)
+def abandoning(event: In) -> Out:
+    """Leaves a daemon in a session of its own, its pid in a file, and dies."""
+    lingering(event)
+    while not Path(os.environ["ZOO_JOURNAL"]).exists():
+        time.sleep(0.01)
+    os._exit(1)
+
+
+@app.on(source, to=target)
 def lingering(event: In) -> Out:
     """Leaves a daemon in a session of its own, its pid in a file, and answers."""
     if os.fork() == 0:

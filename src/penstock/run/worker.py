@@ -32,11 +32,13 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     from ..clock import SystemClock
     from ..declare.codec import plan_from_bytes
     from ..errors import LogRefused
+    from ..runner.process import adopt_strays
     from ..settings import Settings
     from ..stages.scoring.answer import Answers
     from .compose.backends import child_runner, open_artifacts, open_log
     from .compose.stages import Composition
 
+    adopt_strays()
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
     with explained(LogRefused):
