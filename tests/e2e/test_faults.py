@@ -168,9 +168,9 @@ def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
     steps.judge(data, publishers)
 
 
-@pytest.mark.parametrize("role", ["gateway", "worker"])
-def test_one_that_stands_still_is_replaced(tmp_path: Path, role: str) -> None:
-    with rig.running(steps.APP, tmp_path / "data", workers=1, env={"PENSTOCK_STOPPED_TIMEOUT": "1"}) as running:
+def replaced(tmp_path: Path, role: str, env: dict[str, str]) -> None:
+    env = env | {"PENSTOCK_STOPPED_TIMEOUT": "1", "PENSTOCK_DRAIN_TIMEOUT": "5"}
+    with rig.running(steps.APP, tmp_path / "data", workers=1, env=env) as running:
         (stopped,) = running.children(role)
         stopped.send_signal(signal.SIGSTOP)
         assert rig.eventually(lambda: not stopped.is_running(), 20), f"nobody takes the place of a stopped {role}"
@@ -179,6 +179,24 @@ def test_one_that_stands_still_is_replaced(tmp_path: Path, role: str) -> None:
             answer = client.post("/topics/steps/events?wait=copies&timeout=30s", json=event)
         assert answer.status_code == 200 and answer.json()["complete"]
         assert running.stop() == 0
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_one_that_stands_still_is_replaced(tmp_path: Path, role: str) -> None:
+    replaced(tmp_path, role, {})
+
+
+BORNE = """
+from penstock.run.supervisor.standstill import Standstill
+Standstill.too_long = lambda self, pid: False
+"""
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_mutant_one_that_stands_still_and_is_borne_is_caught(tmp_path: Path, role: str) -> None:
+    env = rig.planted(tmp_path / "plant", BORNE, "penstock")
+    with pytest.raises(AssertionError, match=f"nobody takes the place of a stopped {role}"):
+        replaced(tmp_path, role, env)
 
 
 def stood_still(running: rig.Rig, worker: psutil.Process, seconds: float) -> None:
