@@ -59,6 +59,31 @@ def test_publish_reads_files(server: Server, tmp_path: Path, name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["rows.json", "rows.ndjson", "rows.csv", "rows.parquet", "rows.arrow"])
+def test_an_integer_beyond_64_bits_is_refused_with_its_place(server: Server, tmp_path: Path, name: str) -> None:
+    kinds = {"n": pl.Int128, "x": pl.Float64}
+    wide = pl.DataFrame({"n": [1, 2**70], "x": [0.5, 0.5]}, schema=kinds)
+    if name.endswith("json"):
+        texts = [f'{{"n": {n}, "x": 0.5}}' for n in wide["n"]]
+        (tmp_path / name).write_text("\n".join(texts) if name == "rows.ndjson" else f"[{','.join(texts)}]")
+    else:
+        {"csv": wide.write_csv, "parquet": wide.write_parquet, "arrow": wide.write_ipc}[name.partition(".")[2]](
+            tmp_path / name
+        )
+    done = run(server, "publish", str(tmp_path / name), "readings")
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    assert "row 1, field 'n':" in done.stderr
+
+
+def test_publish_says_which_fields_the_topic_lacks(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "rows.ndjson").write_text('{"n": 1, "x": 0.5, "xx": 1}\n' * 2)
+    done = run(server, "publish", str(tmp_path / "rows.ndjson"), "readings")
+    assert done.exit_code == 0 and done.stdout == "2 events published to readings\n"
+    assert done.stderr == "field 'xx' left out, 2 times: the topic's type has no such field; did you mean 'x'?\n"
+    (told,) = lines(run(server, "publish", str(tmp_path / "rows.ndjson"), "readings", "--json"))
+    assert told["ignored"][0]["count"] == 2  # type: ignore[index]
+
+
 def test_publish_reads_what_is_piped_in(server: Server) -> None:
     done = run(server, "publish", "-", "readings", given='{"n": 1, "x": 2}\n\n{"n": 2, "x": 3}\n')
     assert done.exit_code == 0 and done.stdout == "2 events published to readings\n"

@@ -102,6 +102,33 @@ def test_a_bad_row_is_named_by_its_place_among_all(server: Client, monkeypatch: 
     assert server.read("readings").height == before + 10  # the piece before it; nothing of its own
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"n": 1, "x": 0.5}, {"n": 2**64, "x": 0.5}],
+        pl.DataFrame({"n": [1, 2**64], "x": [0.5, 0.5]}, schema={"n": pl.Int128, "x": pl.Float64}),
+        pl.DataFrame({"n": [1, 2**63], "x": [0.5, 0.5]}, schema={"n": pl.UInt64, "x": pl.Float64}),
+        pd.DataFrame({"n": [1, 2**64], "x": [0.5, 0.5]}),
+    ],
+)
+def test_an_integer_beyond_64_bits_is_refused_with_its_place(server: Client, rows: bodies.Rows) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        server.publish("readings", rows)
+    assert (caught.value.row, caught.value.field) == (1, "n")
+    narrow = pl.DataFrame({"n": [1], "x": [0.5]}, schema={"n": pl.Int128, "x": pl.Float64})
+    assert server.publish("readings", narrow)[0].count == 1
+
+
+def test_fields_that_the_topic_lacks_are_told(server: Client) -> None:
+    rows = [{"n": i, "x": 0.5, "xx": 1} for i in range(3)]
+    for given in (rows, pl.DataFrame(rows), (row for row in rows)):
+        done = server.publish("readings", given)
+        (told,) = done.ignored
+        assert sum(span.count for span in done) == 3
+        assert (told["field"], told["count"]) == ("xx", 3) and "did you mean 'x'?" in told["reason"]
+    assert server.publish("readings", FRAME).ignored == []
+
+
 def test_nothing_to_publish(server: Client) -> None:
     assert server.publish("readings", []) == [] and server.publish("readings", FRAME.clear()) == []
     with pytest.raises(NotFound, match="did you mean 'readings'"):

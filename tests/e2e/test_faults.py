@@ -102,6 +102,37 @@ def test_mutant_acknowledged_before_it_was_stored_is_caught(tmp_path: Path) -> N
         steps.judge(data, publishers)
 
 
+FATAL = Path(__file__).with_name("fatal_app.py")
+ALL_TOGETHER = """
+import numpy
+from penstock.stages.failures.in_hand import InHand
+InHand.suspected = lambda self, work: numpy.zeros(0, numpy.int64)
+"""
+
+
+def isolated(tmp_path: Path, env: dict[str, str], seconds: float) -> None:
+    with rig.running(FATAL, tmp_path / "data", workers=1, env=env) as running:
+        with httpx.Client(base_url=running.url, timeout=60) as client:
+            assert client.post("/topics/numbers/events", json=[{"n": n} for n in range(100)]).is_success
+            assert rig.eventually(lambda: client.get("/dead").json(), seconds), "nobody finds the row that ends it all"
+            (letter,) = client.get("/dead").json()
+        assert rig.eventually(lambda: rig.count(running.url, "copies") == 99)
+        assert letter["error"] == "WorkerDied" and letter["data"] == '{"n":42}'
+        assert "fatal_app.py:" in letter["reason"] and "killed by SIGKILL" in letter["reason"]
+        assert running.stop() == 0
+
+
+@pytest.mark.also_on_kafka
+def test_a_row_that_ends_the_worker_is_isolated(tmp_path: Path) -> None:
+    isolated(tmp_path, {}, 180)
+
+
+def test_mutant_what_the_last_worker_had_in_hand_is_tried_as_a_whole_is_caught(tmp_path: Path) -> None:
+    env = rig.planted(tmp_path / "plant", ALL_TOGETHER, "penstock.run.worker")
+    with pytest.raises(AssertionError, match="nobody finds the row"):
+        isolated(tmp_path, env, 40)
+
+
 # -- SIGSTOP ------------------------------------------------------------------
 
 IN_HAND = """
@@ -137,9 +168,9 @@ def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
     steps.judge(data, publishers)
 
 
-@pytest.mark.parametrize("role", ["gateway", "worker"])
-def test_one_that_stands_still_is_replaced(tmp_path: Path, role: str) -> None:
-    with rig.running(steps.APP, tmp_path / "data", workers=1, env={"PENSTOCK_STOPPED_TIMEOUT": "1"}) as running:
+def replaced(tmp_path: Path, role: str, env: dict[str, str]) -> None:
+    env = env | {"PENSTOCK_STOPPED_TIMEOUT": "1", "PENSTOCK_DRAIN_TIMEOUT": "5"}
+    with rig.running(steps.APP, tmp_path / "data", workers=1, env=env) as running:
         (stopped,) = running.children(role)
         stopped.send_signal(signal.SIGSTOP)
         assert rig.eventually(lambda: not stopped.is_running(), 20), f"nobody takes the place of a stopped {role}"
@@ -148,6 +179,24 @@ def test_one_that_stands_still_is_replaced(tmp_path: Path, role: str) -> None:
             answer = client.post("/topics/steps/events?wait=copies&timeout=30s", json=event)
         assert answer.status_code == 200 and answer.json()["complete"]
         assert running.stop() == 0
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_one_that_stands_still_is_replaced(tmp_path: Path, role: str) -> None:
+    replaced(tmp_path, role, {})
+
+
+BORNE = """
+from penstock.run.supervisor.standstill import Standstill
+Standstill.too_long = lambda self, pid: False
+"""
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_mutant_one_that_stands_still_and_is_borne_is_caught(tmp_path: Path, role: str) -> None:
+    env = rig.planted(tmp_path / "plant", BORNE, "penstock")
+    with pytest.raises(AssertionError, match=f"nobody takes the place of a stopped {role}"):
+        replaced(tmp_path, role, env)
 
 
 def stood_still(running: rig.Rig, worker: psutil.Process, seconds: float) -> None:

@@ -40,6 +40,7 @@ TOPICS = (
     TopicSpec("features", FLIGHT, partitions=4),
     TopicSpec("delays", DELAY, partitions=4),
     TopicSpec("island", DELAY, partitions=1),
+    TopicSpec("strict", FLIGHT, partitions=1, extra="reject"),
 )
 INTERNAL = (TopicSpec(SYSTEM, partitions=1), DEAD_TOPIC)
 PLAN = Plan(

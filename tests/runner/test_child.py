@@ -16,13 +16,15 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import RunnerDied, TaskFailed
-from penstock.runner import child, process
+from penstock.runner import child, process, relay
 from penstock.runner.child import ChildRunner
 from penstock.runner.interface import Runner
+from penstock.runner.relay import Relay
 from penstock.settings import MIB, Settings
 
 from .contract import PLAN, TWICE, RunnerContract, Shelf, features, given, made, model, registered_event
 
+ROOT = Path(__file__).parents[2]
 LIMIT = 10.0
 SHORT = 0.4
 SETTINGS = Settings(runner_memory=600 * MIB)
@@ -194,6 +196,53 @@ def test_mutant_a_clean_end_that_leaves_it_is_caught(
         test_what_went_into_its_own_session_ends_with_a_clean_end(journal)
 
 
+WORKER = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from penstock.errors import RunnerDied
+from penstock.runner.child import ChildRunner
+from penstock.runner.process import adopt_strays
+from penstock.settings import Settings
+from tests.runner.contract import PLAN, given
+
+adopt_strays()
+runner = ChildRunner(PLAN, settings=Settings(), name="zoo")
+other = ChildRunner(PLAN, settings=Settings(), name="other")
+other.apply("one", given(1), timeout=10.0)
+try:
+    runner.apply("abandoning", given(1), timeout=10.0)
+except RunnerDied:
+    pass
+assert other.apply("one", given(1), timeout=10.0).rows.num_rows == 1
+assert other._child is not None and other._child._process.alive(), "another runner was ended with it"
+print(open(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read(), flush=True)
+sys.stdin.read()
+"""
+
+
+def left_by_a_crash(journal: Path, plant: str = "") -> int:
+    """The daemon of a runner that died while its worker lives on."""
+    command = [sys.executable, "-c", WORKER.replace("adopt_strays()\n", plant or "adopt_strays()\n"), str(ROOT)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert len(worker.stdout.readline().split()) == 1, "a zombie is left, or the other runner is not"
+        daemon = int(journal.read_text())
+        try:
+            assert gone_soon(daemon), "a daemon outlives its runner"
+        finally:
+            process._signal(daemon, signal.SIGKILL)
+    return worker.returncode
+
+
+def test_what_went_into_its_own_session_ends_with_a_crash(journal: Path) -> None:
+    assert left_by_a_crash(journal) == 0
+
+
+def test_mutant_a_crash_that_leaves_it_is_caught(journal: Path) -> None:
+    with pytest.raises(AssertionError, match="a daemon outlives"):
+        left_by_a_crash(journal, "pass\n")
+
+
 PARENT = """
 import sys
 sys.path.insert(0, sys.argv[2])
@@ -209,8 +258,7 @@ runner.apply(sys.argv[1], given(13), timeout=60.0)
 
 def orphaned(stage: str) -> int:
     """Kill a parent while its runner hangs; the runner's pid."""
-    root = Path(__file__).parents[2]
-    with subprocess.Popen([sys.executable, "-c", PARENT, stage, str(root)], stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT, stage, str(ROOT)], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         time.sleep(0.2)  # by now it hangs; were it not so, the test would only be weaker
@@ -325,6 +373,29 @@ def test_a_close_that_comes_with_the_answer_is_not_forgotten(scorer: ChildRunner
 
 
 # -- the rest of its life -----------------------------------------------------
+
+
+def test_a_flood_past_print_is_cut_and_told(zoo: ChildRunner, capfd: pytest.CaptureFixture[str]) -> None:
+    zoo.apply("flooding", given(13), timeout=60.0)
+    zoo.close()
+    err = capfd.readouterr().err
+    assert relay.BURST // 2 < len(err) < 4 * relay.BURST, f"{len(err)} characters"
+    assert "[zoo] writes more than 128 KiB a second: from here on some of it is left out" in err
+
+
+def test_mutant_a_bottomless_pipe_is_caught(
+    zoo: ChildRunner, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Relay, "put", lambda self, text: relay._write(text))
+    zoo.close()
+    with pytest.raises(AssertionError, match="characters"):
+        test_a_flood_past_print_is_cut_and_told(zoo, capfd)
+
+
+def test_what_it_says_as_it_crashes_is_not_lost(zoo: ChildRunner, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunnerDied):
+        zoo.apply("last_words", given(13), timeout=LIMIT)
+    assert "these are my last words\n" in capfd.readouterr().err
 
 
 def test_prints_go_to_the_log_and_not_into_the_answers(zoo: ChildRunner, capfd: pytest.CaptureFixture[str]) -> None:

@@ -269,6 +269,25 @@ def breeding(event: In) -> Out:
 
 
 @app.on(source, to=target)
+def last_words(event: In) -> Out:
+    if event.x == BAD:
+        os.write(2, b"these are my last words")
+        os._exit(1)
+    return Out(event.x, 0.0)
+
+
+@app.on(source, to=target)
+def flooding(event: In) -> Out:
+    """Writes 64 MiB past ``print``."""
+    if event.x == BAD:
+        line = b"x" * 1_023 + b"\n"
+        for _ in range(512):
+            os.write(1, line * 64)
+            os.write(2, line * 64)
+    return Out(event.x, 0.0)
+
+
+@app.on(source, to=target)
 def straying(event: In) -> Out:
     """Leaves a daemon in a session of its own, its pid in a file, and hangs."""
     if event.x == BAD:
@@ -280,6 +299,15 @@ def straying(event: In) -> Out:
             os._exit(0)
         time.sleep(20)
     return Out(event.x, 0.0)
+
+
+@app.on(source, to=target)
+def abandoning(event: In) -> Out:
+    """Leaves a daemon in a session of its own, its pid in a file, and dies."""
+    lingering(event)
+    while not Path(os.environ["ZOO_JOURNAL"]).exists():
+        time.sleep(0.01)
+    os._exit(1)
 
 
 @app.on(source, to=target)

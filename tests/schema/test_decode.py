@@ -325,6 +325,6 @@ def test_fields_that_the_type_lacks_are_refused_where_the_topic_says_so(
 
     assert len(decode(Decoder(schema))) == 2
     with pytest.raises(InvalidEvent) as caught:
-        decode(Decoder(schema, reject_unknown=True))
+        decode(Decoder(schema, unknown="reject"))
     assert (caught.value.row, caught.value.field) == (1, field)
     assert caught.value.reason == f"the topic's type has no such field{hint}"

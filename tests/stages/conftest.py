@@ -20,6 +20,7 @@ from penstock.runner.interface import Applied, Artifact, RowFailure, Services
 from penstock.settings import Settings
 from penstock.stages.emit import Emitter
 from penstock.stages.failures.dead import DEAD_TOPIC
+from penstock.stages.failures.in_hand import InHand
 from penstock.stages.interface import Stage
 from penstock.stages.pump import Pump
 from penstock.stages.transform import Transform
@@ -118,9 +119,9 @@ class Rig:
     def measure(self, name: str, value: float) -> None:
         self.measured[name] = self.measured.get(name, 0) + value
 
-    def transform(self, script: Script, **spec: object) -> Transform:
+    def transform(self, script: Script, *, in_hand: InHand | None = None, **spec: object) -> Transform:
         declared = FunctionSpec("copy", "in", "out", "frame", **spec)  # type: ignore[arg-type]
-        return Transform(declared, TARGET, Scripted(script), self.clock, self.settings)
+        return Transform(declared, TARGET, Scripted(script), self.clock, self.settings, in_hand=in_hand)
 
     def pump(self, stage: Stage, rows: int = 4_096, member: str = "a") -> Pump:
         emitter = Emitter(stage.name, stage.source, "code", self.topics)

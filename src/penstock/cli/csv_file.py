@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from ..errors import InvalidEvent, PenstockError
+from ..schema.door.faults import alike
 from ..schema.rows import is_json, rules_of
 
 ABSENT = ("", "NA", "N/A", "NULL", "null", "None")
@@ -51,7 +52,9 @@ def read_csv(path: Path, topic: str, schema: pa.Schema, form: Form, tell: Tell) 
         raise PenstockError(f"{path} has no column '{missing[0]}', which topic '{topic}' needs; it has {there}{hint}")
     absent = [name for name in table.columns if name not in schema.names]
     if absent:
-        tell(f"topic '{topic}' has no column {', '.join(map(repr, absent))}: left out")
+        hints = {name: alike(name, schema) for name in absent}
+        named = [f"{name!r}{f' (did you mean {hint!r}?)' if hint else ''}" for name, hint in hints.items()]
+        tell(f"topic '{topic}' has no column {', '.join(named)}: left out")
     fields = [field for field in schema if field.name in table.columns]
     columns = [_column(table[field.name], field, form) for field in fields]
     return _rows([field.name for field in fields], columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from .options import URL, Json, Url
 if TYPE_CHECKING:
     from ..client.bodies import Rows
     from ..client.connection import Client
+    from ..client.published import Published
 
 BOM = b"\xef\xbb\xbf"  # UTF-8's byte-order mark, which some programs write before text
 LINES = 5_000  # of NDJSON, in one request
@@ -53,8 +54,7 @@ def publish(
             parts = [_csv(server, Path(file), topic, separator, date_format)]
         else:
             parts = [_read(file)]
-        count = sum(_publish(server, topic, parts))
-    _say_count(count, topic, as_json)
+        _say_published(_publish(server, topic, parts), topic, as_json)
 
 
 def tail(
@@ -96,12 +96,12 @@ def groups(url: Url = URL, as_json: Json = False) -> None:
 # -- publishing ---------------------------------------------------------------
 
 
-def _publish(server: Client, topic: str, parts: Iterator[Rows] | list[Rows]) -> Iterator[int]:
+def _publish(server: Client, topic: str, parts: Iterator[Rows] | list[Rows]) -> Iterator[Published]:
     from .show import progress
 
     for part in parts:
         with progress(f"publishing to {topic}", _height(part) if sys.stderr.isatty() else None) as step:
-            yield sum(span.count for span in server.publish(topic, part, progress=step))
+            yield server.publish(topic, part, progress=step)
 
 
 def _height(part: Rows) -> int | None:
@@ -174,6 +174,7 @@ def _ndjson(text: bytes) -> Rows:
 
 
 def _arrow(path: Path) -> Rows:
+    import polars as pl
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as file:
@@ -182,12 +183,23 @@ def _arrow(path: Path) -> Rows:
         except pa.ArrowInvalid:
             file.seek(0)
             return pa.ipc.open_stream(file).read_all()
+        except pa.ArrowNotImplementedError:  # integers of 128 bits, as polars alone writes them
+            return pl.read_ipc(path)
 
 
-def _say_count(count: int, topic: str, as_json: bool) -> None:
+def _say_published(parts: Iterable[Published], topic: str, as_json: bool) -> None:
+    from ..client.published import Published
     from .show import lines
 
+    whole = Published()
+    count = 0
+    for part in parts:
+        count += sum(span.count for span in part)
+        whole.ignore(part.ignored)
     if as_json:
-        lines([{"topic": topic, "count": count}])
-    else:
-        print(f"{count:,} events published to {topic}")
+        lines([{"topic": topic, "count": count} | ({"ignored": whole.ignored} if whole.ignored else {})])
+        return
+    print(f"{count:,} events published to {topic}")
+    for each in whole.ignored:
+        field = "" if each["field"] is None else f"field {each['field']!r} "
+        print(f"{field}left out, {each['count']:,} times: {each['reason']}", file=sys.stderr)

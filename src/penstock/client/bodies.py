@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from ..errors import InvalidEvent
+from ..schema.rows import INT64_MAX, INT64_MIN
 
 Rows: TypeAlias = pl.DataFrame | pl.LazyFrame | pa.Table | pa.RecordBatch | Mapping[str, Any] | Iterable[Any]
 """A frame of polars or pandas, Arrow data (whatever has ``__arrow_c_stream__``), one event, or events in a list or an
@@ -26,6 +27,7 @@ polars or Arrow frame NaN stays NaN. In events NaN is null, as JSON has none, an
 CHUNK_ROWS, CHUNK_BYTES = 10_000, 8 << 20  # of one request: far below the server's limits
 ARROW, NDJSON = "application/vnd.apache.arrow.stream", "application/x-ndjson"
 NATIVE = (bytes, np.generic)  # values that polars reads as they are
+WIDE = (pl.Int128, pl.UInt128)
 
 
 class Body(NamedTuple):
@@ -100,7 +102,21 @@ def _table(rows: Rows) -> pa.Table | None:
 def _of_polars(rows: pl.DataFrame) -> pa.Table:
     if stray := [name for name, kind in rows.schema.items() if kind == pl.Object]:
         raise InvalidEvent("a column of Python objects", field=stray[0])  # polars would write their addresses
+    for name in [name for name, kind in rows.schema.items() if kind in WIDE]:
+        rows = rows.with_columns(_narrow(rows[name]))
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _narrow(column: pl.Series) -> pl.Series:
+    """Integers of 128 bits, which Arrow does not have, as those of 64. Raises ``InvalidEvent``."""
+    found = column.cast(pl.Int64, strict=False)
+    if len(lost := (column.is_not_null() & found.is_null()).arg_true()):
+        raise beyond(column[row := int(lost[0])], row, column.name)
+    return found
+
+
+def beyond(value: int, row: int, field: str) -> InvalidEvent:
+    return InvalidEvent(f"{value} is beyond an integer of 64 bits", row=row, field=field)
 
 
 def _is_pandas(rows: object) -> bool:
@@ -117,7 +133,14 @@ def _of_pandas(rows: Any) -> pa.Table:
         raise InvalidEvent(f"the column {stray[0]!r} has no text as its name; rename it")
     if twice := [name for name in columns if columns.count(name) > 1]:
         raise InvalidEvent("two columns of this name", field=twice[0])
-    return pa.Table.from_pandas(kept, preserve_index=False).replace_schema_metadata(None)
+    try:
+        return pa.Table.from_pandas(kept, preserve_index=False).replace_schema_metadata(None)
+    except OverflowError:
+        for name in columns:
+            for row, value in enumerate(kept[name]):
+                if isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
+                    raise beyond(value, row, name) from None
+        raise
 
 
 def _streams(table: pa.Table) -> Iterator[Body]:

@@ -16,6 +16,7 @@ from .. import tokens
 from ..batch import Span
 from ..errors import InvalidEvent, Unavailable, UnsupportedMediaType
 from .bodies import ARROW, NDJSON, Body, Rows, as_lines, bodies, column, frame, tensor
+from .published import Published
 from .sending import Sender, door, json, stranger
 
 PAGE = 5_000  # rows of one reading request
@@ -67,8 +68,9 @@ class Client:
 
     # -- events ---------------------------------------------------------------
 
-    def publish(self, topic: str, rows: Rows, *, progress: Callable[[int], None] | None = None) -> list[Span]:
-        """Append events; on return they are durable. Returns where they are, a span for each request and partition.
+    def publish(self, topic: str, rows: Rows, *, progress: Callable[[int], None] | None = None) -> Published:
+        """Append events; on return they are durable. Returns where they are, a list with a span for each request and
+        partition; its ``ignored`` says which fields the topic's type lacks, and what may have been meant.
 
         ``rows``: a frame of polars or pandas, Arrow data, or events: one, a list, or an iterator. An event is a dict, a
         dataclass, a msgspec Struct or a Pydantic model; a dict is one event, so columns belong in a frame. Of pandas,
@@ -86,7 +88,7 @@ class Client:
         >>> sum(span.count for span in server.publish("payments", frame))
         2
         """
-        spans: list[Span] = []
+        published = Published()
         done = 0
         for body in bodies(rows):
             try:
@@ -95,13 +97,15 @@ class Client:
                 row = None if error.row is None else error.row + done
                 raise InvalidEvent(error.reason + _hint(rows), row=row, field=error.field) from None
             for answer in answers:
-                spans += [Span(topic, p["partition"], p["offset"], p["last"], p["count"]) for p in answer["positions"]]
+                places = answer["positions"]
+                published += [Span(topic, p["partition"], p["offset"], p["last"], p["count"]) for p in places]
+                published.ignore(answer.get("ignored", ()))
             done += body.rows
             if progress is not None:
                 progress(body.rows)
         if not done:
             self._sender.get(door("topics", topic))
-        return spans
+        return published
 
     def _append(self, topic: str, body: Body) -> list[dict[str, Any]]:
         """Columns that the topic does not take, since it has no type, are sent as JSON: nothing of them was stored."""

@@ -108,7 +108,8 @@ class App:
         column whose equal values stay in order (None: the parent's key). ``retain`` and ``retain_bytes`` bound what
         is kept (None: for ever); ``dedupe`` drops a (source, id) published again within that time. ``encoding`` is that
         of records on Kafka: "json", one an event, where other clients write or read them; else "arrow", one a batch.
-        ``extra``: are published fields that the type lacks ignored, or refused with their event ("reject")?
+        ``extra``: are published fields that the type lacks left out, which the answer tells, or refused with their
+        event ("reject")?
         Raises ``DeclarationError``.
 
         >>> app.topic("clicks", partitions=8, retain="1d").name

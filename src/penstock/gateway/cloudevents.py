@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 from ..errors import InvalidEvent, UnsupportedMediaType
 from ..schema.cloudevents import Attributes, check_data, decode_events, decode_pieces, envelope
 from ..schema.decode import Decoder, Row
+from ..schema.door.ignored import Ignored
 from ..schema.door.pieces import only_one
 from ..schema.door.text import Text
 
@@ -29,20 +30,27 @@ def mode(media_type: str, headers: Headers) -> Mode | None:
     return "binary" if b"\nce-" in b"\n" + b"\n".join(headers) else None  # a header's name holds no line break
 
 
-def decode(mode: Mode, headers: Headers, body: bytes, decoder: Decoder) -> tuple[list[Row], dict[str, list[Any]]]:
+def decode(
+    mode: Mode, headers: Headers, body: bytes, decoder: Decoder, ignored: Ignored | None = None
+) -> tuple[list[Row], dict[str, list[Any]]]:
     """The decoder's rows, and the envelope's columns that any event sets: as many values as rows, None where unset.
 
     Raises ``InvalidEvent`` naming the row and the attribute or field, ``UnsupportedMediaType`` for an event format that
     is not JSON, and what ``Decoder.decode`` raises.
     """
     if mode == "binary":
-        return _binary(headers, body, decoder)
+        return _binary(headers, body, decoder, ignored)
     _check_format(headers)
-    return decode_events(body, decoder, many=mode == "batch")
+    return decode_events(body, decoder, many=mode == "batch", ignored=ignored)
 
 
 def decode_in_pieces(
-    mode: Mode, headers: Headers, parts: Iterable[bytes], decoder: Decoder, event_limit: int
+    mode: Mode,
+    headers: Headers,
+    parts: Iterable[bytes],
+    decoder: Decoder,
+    event_limit: int,
+    ignored: Ignored | None = None,
 ) -> Iterator[tuple[list[Row], dict[str, list[Any]]]]:
     """The same of a large body, some events at a time. ``event_limit``: bytes of one event's data.
 
@@ -50,9 +58,9 @@ def decode_in_pieces(
     """
     if mode != "binary":
         _check_format(headers)
-        yield from decode_pieces(parts, decoder, event_limit, many=mode == "batch")
+        yield from decode_pieces(parts, decoder, event_limit, many=mode == "batch", ignored=ignored)
     else:
-        yield _binary(headers, only_one(Text(parts), event_limit), decoder)
+        yield _binary(headers, only_one(Text(parts), event_limit), decoder, ignored)
 
 
 def _check_format(headers: Headers) -> None:
@@ -73,7 +81,9 @@ def percent_decode(value: bytes) -> str:
     return unquote_to_bytes(value).decode()
 
 
-def _binary(headers: Headers, body: bytes, decoder: Decoder) -> tuple[list[Row], dict[str, list[Any]]]:
+def _binary(
+    headers: Headers, body: bytes, decoder: Decoder, ignored: Ignored | None
+) -> tuple[list[Row], dict[str, list[Any]]]:
     attributes: Attributes = {}
     for name, value in headers.items():
         if name.startswith(b"ce-"):
@@ -88,4 +98,5 @@ def _binary(headers: Headers, body: bytes, decoder: Decoder) -> tuple[list[Row],
         raise InvalidEvent("not a header in binary mode: Content-Type says it", row=0, field="datacontenttype")
     if kind := headers.get(b"content-type", b"").decode("latin-1"):
         attributes["datacontenttype"] = kind
-    return decoder.decode(check_data(attributes, body, decoder), "one"), envelope([attributes])
+    rows = decoder.decode(check_data(attributes, body, decoder), "one", ignored=ignored)
+    return rows, envelope([attributes])

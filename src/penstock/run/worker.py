@@ -1,4 +1,4 @@
-"""``python -m penstock.run.worker DATA NAME LOG ARTIFACTS SLOT``: one thread a stage."""
+"""``python -m penstock.run.worker DATA NAME LOG ARTIFACTS SLOT OUTLIVING``: one thread a stage."""
 
 from __future__ import annotations
 
@@ -26,24 +26,27 @@ if TYPE_CHECKING:
     from .compose.stages import Composition, Line
 
 
-def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = "") -> None:
+def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = "", outliving: str = "") -> None:
     process = Process(name, DataDirectory(data))  # before the heavy imports: nothing must outlive its parent meanwhile
     do_without_pandas()
     from ..clock import SystemClock
     from ..declare.codec import plan_from_bytes
     from ..errors import LogRefused
+    from ..runner.process import adopt_strays
     from ..settings import Settings
     from ..stages.scoring.answer import Answers
     from .compose.backends import child_runner, open_artifacts, open_log
     from .compose.stages import Composition
 
+    adopt_strays()
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
     with explained(LogRefused):
         log = open_log(directory, clock, settings, url, slot)
     runner = partial(child_runner, plan, settings)
     models = open_artifacts(directory, artifacts, several_hosts=bool(url), limit=settings.artifact_limit)
-    composition = Composition(plan, log, models, clock, settings, name, runner)
+    held = int(outliving) if outliving else None
+    composition = Composition(plan, log, models, clock, settings, name, runner, outliving=held)
     answers = Answers(directory.sockets / f"{name}.sock", composition.scorers)
     work(process, composition)
     answers.close()

@@ -6,7 +6,6 @@ What is imported here, every runner holds in memory. Only a runner of functions 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import gc
 import mmap
@@ -25,6 +24,7 @@ from ..models.packing import zeros
 from . import wire
 from .interface import Applied, Artifact
 from .logs import log_as
+from .orphans import adopt_orphans
 from .printing import Prefixed
 from .raised import task_failed
 from .scoring import Scoring
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from .calling.functions import Functions
 
 _SETSIG = 10  # F_SETSIG, which the fcntl module has only on Linux
-_PR_SET_CHILD_SUBREAPER = 36
 _ROW = struct.Struct("<q")
 PARENTS_ERRORS = (errors.NotFound, errors.Conflict, errors.ModelRefused, errors.ArtifactDamaged, errors.TooLarge)
 
@@ -41,7 +40,7 @@ PARENTS_ERRORS = (errors.NotFound, errors.Conflict, errors.ModelRefused, errors.
 def main(arguments: Sequence[str]) -> None:
     sock, lifeline, calls, answers, progress = map(int, arguments[0].split(","))
     die_with(lifeline)
-    adopt_orphans()
+    adopt_orphans()  # where the parent finds them
     keep_quiet(arguments[1])
     channel: wire.Channel[wire.Request] = wire.Channel(socket.socket(fileno=sock), answers, calls, wire.Request)
     serving = Serving(channel, mmap.mmap(progress, _ROW.size))
@@ -63,12 +62,6 @@ def die_with(lifeline: int) -> None:
         signal.signal(signal.SIGIO, lambda number, frame: os.killpg(0, signal.SIGKILL))
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
-
-
-def adopt_orphans() -> None:
-    """Processes that daemonise themselves stay below this one, where the parent finds them."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def leave_nobody() -> None:

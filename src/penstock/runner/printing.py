@@ -13,6 +13,24 @@ BURST = 1 << 20  # characters that may come at once
 RATE = 64 << 10  # characters a second, beyond that
 
 
+class Allowance:
+    """So much at once, and so much a second."""
+
+    def __init__(self, clock: Clock, burst: int, rate: int) -> None:
+        self._clock, self._burst, self._rate = clock, burst, rate
+        self._room, self._at = float(burst), clock.monotonic()
+
+    def takes(self, size: int) -> bool:
+        """Is there room for it? If not, what comes next waits until there is room again, however short it is."""
+        now = self._clock.monotonic()
+        self._room, self._at = min(self._burst, self._room + self._rate * (now - self._at)), now
+        if size > self._room:
+            self._room = min(self._room, 0.0)
+            return False
+        self._room -= size
+        return True
+
+
 class Prefixed(io.TextIOBase):
     """Lines are written whole, so that those of several runners do not mix. What native code prints has no prefix.
 
@@ -21,8 +39,7 @@ class Prefixed(io.TextIOBase):
 
     def __init__(self, name: str, clock: Clock | None = None) -> None:
         self._prefix, self._begun = f"[{name}] ", ""
-        self._clock: Clock = clock or SystemClock()
-        self._room, self._at = float(BURST), self._clock.monotonic()
+        self._allowance = Allowance(clock or SystemClock(), BURST, RATE)
         self._lines = self._characters = 0  # left out, and not told yet
 
     def writable(self) -> bool:
@@ -47,18 +64,14 @@ class Prefixed(io.TextIOBase):
         sys.stderr.flush()
 
     def _put(self, line: str) -> None:
-        now = self._clock.monotonic()
-        self._room, self._at = min(BURST, self._room + RATE * (now - self._at)), now
-        if len(line) > self._room:
+        if not self._allowance.takes(len(line) + 1):
             if not self._lines:
                 self._say(f"prints more than {RATE >> 10} KiB a second: from here on some of it is left out")
             self._lines, self._characters = self._lines + 1, self._characters + len(line)
-            self._room = min(self._room, 0.0)  # what comes next waits until there is room again, however short it is
             return
         if self._lines:
             self._say(f"{self._lines:,} lines ({self._characters:,} characters) were left out here")
             self._lines = self._characters = 0
-        self._room -= len(line) + 1
         self._say(line)
 
     def _say(self, line: str) -> None:

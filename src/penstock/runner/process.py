@@ -9,13 +9,17 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 import psutil
 
 from ..telemetry import LOG_ENV
+from .orphans import adopt_orphans
+from .relay import Relay
 
 PROCESS_LIMIT = 64  # a runner and all it started; more is a fork bomb
 HUNTS = 20  # rounds of looking for what it left behind
@@ -29,6 +33,10 @@ ONE_THREAD = (
     "RAYON_NUM_THREADS",
 )
 
+_births = Lock()  # held while a runner is started: until it is known it looks like something left behind
+_runners: set[int] = set()
+_adopting = False
+
 
 class Process:
     """One runner child: a session of its own, killed as a whole.
@@ -40,20 +48,28 @@ class Process:
     def __init__(self, name: str, sock: socket.socket, given: Sequence[int]) -> None:
         lifeline, self._hold = os.pipe()
         fds = [sock.fileno(), lifeline, *given]
+        said, saying = os.pipe()
         command = [sys.executable, "-P", "-m", "penstock.runner.main", ",".join(map(str, fds)), name]
         try:
-            self._popen = subprocess.Popen(
-                command,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                pass_fds=fds,
-                start_new_session=True,
-            )
+            with _births:
+                self._popen = subprocess.Popen(
+                    command,
+                    env=_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stderr=saying,
+                    pass_fds=fds,
+                    start_new_session=True,
+                )
+                _runners.add(self._popen.pid)
         except BaseException:
             os.close(self._hold)
+            os.close(said)
             raise
         finally:
             os.close(lifeline)
+            os.close(saying)
+        self._relay = Relay(name, said)
+        self._relay.start()
 
     @property
     def pid(self) -> int:
@@ -96,7 +112,34 @@ class Process:
             kill_strays(self.pid)
         kill_group(self.pid)
         self._popen.wait()
+        with _births:
+            _runners.discard(self.pid)
+            if _adopting:
+                _end_adopted()
+        self._relay.finish()
         os.close(self._hold)
+
+
+def adopt_strays() -> None:
+    """For a process that starts nothing but runners: what one of them leaves behind when it dies by itself comes to
+    this process, and is ended."""
+    global _adopting
+    adopt_orphans()
+    _adopting = True
+
+
+def _end_adopted() -> None:
+    """Every child that is no runner. Killed ones are waited for: nobody else would, and their children come next."""
+    for _ in range(HUNTS):
+        found = [pid for pid in _children(os.getpid()) if pid not in _runners]
+        if not found:
+            return
+        for pid in found:
+            _signal(pid, signal.SIGKILL)
+        time.sleep(0.005)
+        for pid in found:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def kill_strays(pid: int) -> None:
@@ -125,6 +168,8 @@ def kill_group(pid: int) -> None:
 def _environment() -> dict[str, str]:
     """Ours without Penstock's own settings and secrets but how lines are logged, and with one thread a library."""
     mine = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_") or k == LOG_ENV}
+    if sys.stderr.isatty():  # the child sees a pipe, and would take that for a file
+        mine.setdefault(LOG_ENV, "text")
     return mine | dict.fromkeys(ONE_THREAD, "1")
 
 
@@ -137,9 +182,15 @@ def _family(pid: int) -> Iterator[int]:
     while waiting:
         parent = waiting.pop()
         yield parent
-        with contextlib.suppress(OSError):
-            for thread in Path(f"/proc/{parent}/task").iterdir():
-                waiting += map(int, (thread / "children").read_text().split())
+        waiting += _children(parent)
+
+
+def _children(parent: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{parent}/task").iterdir():
+            found += map(int, (thread / "children").read_text().split())
+    return found
 
 
 def _family_by_scan(pid: int) -> Iterator[int]:

@@ -19,6 +19,7 @@ import msgspec
 from ..errors import InvalidEvent
 from .decode import Decoder, Row
 from .door.faults import explain
+from .door.ignored import Ignored
 from .door.pieces import WHOLE, Start, array_pieces, is_array, only_one
 from .door.text import Text
 from .rows import is_json
@@ -45,31 +46,38 @@ _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[ \t]*;[ \t]*(?:{_PARAMETER})?)*
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:.")
 
 
-def decode_events(body: bytes, decoder: Decoder, *, many: bool) -> tuple[list[Row], dict[str, list[Any]]]:
+def decode_events(
+    body: bytes, decoder: Decoder, *, many: bool, ignored: Ignored | None = None
+) -> tuple[list[Row], dict[str, list[Any]]]:
     """Events in the JSON format, one or an array: the decoder's rows, and the envelope's columns that any event sets.
+
+    ``ignored``: see ``Decoder.decode``.
 
     Raises ``InvalidEvent`` naming the row and the attribute or field, and what ``Decoder.decode`` raises.
     """
-    return _decoded(body, decoder, many, WHOLE)
+    return _decoded(body, decoder, many, WHOLE, ignored)
 
 
 def decode_pieces(
-    parts: Iterable[bytes], decoder: Decoder, event_limit: int, *, many: bool
+    parts: Iterable[bytes], decoder: Decoder, event_limit: int, *, many: bool, ignored: Ignored | None = None
 ) -> Iterator[tuple[list[Row], dict[str, list[Any]]]]:
     """The same events, some at a time (``Decoder.decode_pieces``). ``event_limit``: bytes of one event's data."""
     body, limit = Text(parts), event_limit + ATTRIBUTES_LIMIT
     if is_array(body, limit) and many:
         yield from array_pieces(
-            body, lambda text, start: _decoded(text, decoder, True, start), lambda p: len(p[0]), limit
+            body, lambda text, start: _decoded(text, decoder, True, start, ignored), lambda p: len(p[0]), limit
         )
     else:
-        yield _decoded(only_one(body, limit), decoder, many, Start(body.at))
+        yield _decoded(only_one(body, limit), decoder, many, Start(body.at), ignored)
 
 
-def _decoded(body: bytes, decoder: Decoder, many: bool, start: Start) -> tuple[list[Row], dict[str, list[Any]]]:
+def _decoded(
+    body: bytes, decoder: Decoder, many: bool, start: Start, ignored: Ignored | None
+) -> tuple[list[Row], dict[str, list[Any]]]:
     parts = [_event(event, row, decoder) for row, event in enumerate(_members(body, start, many=many))]
     # Each is one JSON value, so together they are an array, parsed in one go with the rows' own numbers.
-    rows = decoder.decode(b"[" + b",".join(data for _, data in parts) + b"]", start=Start(row=start.row))
+    together = b"[" + b",".join(data for _, data in parts) + b"]"
+    rows = decoder.decode(together, start=Start(row=start.row), ignored=ignored)
     return rows, envelope([attributes for attributes, _ in parts])
 
 

@@ -2,8 +2,10 @@
 
 Made from an Arrow schema alone; see ``rows`` for how a type's rules travel. The rules of the door:
 
-- Unknown fields are ignored, or refused where the topic says so. Of a key that comes twice the last counts. An integer
-  will do for a float; nothing else is converted: ``"1400"``, ``1400.0`` and ``true`` are no integers.
+- Unknown fields are ignored, or counted, or refused, as the topic says. Counting costs nothing where there are none: a
+  type that refuses them is as fast as one that does not look. Those that came once are taught to it.
+- Of a key that comes twice the last counts. An integer will do for a float; nothing else is converted: ``"1400"``,
+  ``1400.0`` and ``true`` are no integers.
 - NaN, Infinity, numbers beyond a double, integers beyond 64 bits, bytes that are not UTF-8, lone surrogates, and
   nesting beyond the depth limit are refused.
 - An empty array, and NDJSON without lines, are accepted and hold no rows. ``row`` in an error counts events from 0;
@@ -16,6 +18,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -24,14 +28,17 @@ import pyarrow as pa
 
 from ..errors import InvalidEvent, TooLarge
 from .door.depth import exceeds, opened
-from .door.faults import explain, unfit, with_hint
+from .door.faults import explain, is_unknown_field, unfit, with_hint
+from .door.ignored import Ignored, unknown_fields
 from .door.numbers import unreadable
 from .door.pieces import WHOLE, Start, array_pieces, is_array, line_pieces, only_one
+from .door.readers import Readers, taught
 from .door.text import Text
 from .door.values import check_rows
-from .rows import NATIVE, children, is_json, plain, row_type
+from .rows import NATIVE, children, is_json, plain
 
 Kind: TypeAlias = Literal["json", "ndjson", "one"]
+Unknown: TypeAlias = Literal["ignore", "count", "reject"]
 Row: TypeAlias = Any  # a struct of the decoder's own making; in a topic without a type, a JSON text
 
 DEPTH_LIMIT = 64
@@ -52,9 +59,9 @@ class Decoder:
         *,
         depth_limit: int = DEPTH_LIMIT,
         event_limit: int | None = None,
-        reject_unknown: bool = False,
+        unknown: Unknown = "ignore",
     ) -> None:
-        """``event_limit``: bytes of one event; ``reject_unknown``: fields that the type lacks are refused.
+        """``event_limit``: bytes of one event; ``unknown``: what becomes of fields that the type lacks.
 
         Raises ``TypeError`` for a column that has no JSON form.
         """
@@ -62,32 +69,44 @@ class Decoder:
         self._depth_limit = depth_limit
         self._event_limit = event_limit
         self._is_json = is_json(schema)
-        kind: Any = msgspec.Raw if self._is_json else row_type("event", list(schema), strict=reject_unknown)
-        self._kind = list[kind]
-        self._one = msgspec.json.Decoder(kind)
-        self._many = msgspec.json.Decoder(self._kind)
+        self._counts = unknown == "count" and not self._is_json
+        self._readers = Readers(schema, strict=unknown != "ignore")
         self._has_time = not self._is_json and any(_holds(f, pa.types.is_temporal) for f in schema)
         self._columns = [_maker(f) for f in schema]
+        self._values: Callable[[Row], tuple[Any, ...]] = msgspec.structs.astuple
 
-    def decode(self, body: bytes, kind: Kind = "json", *, start: Start = WHOLE) -> list[Row]:
+    def decode(
+        self, body: bytes, kind: Kind = "json", *, start: Start = WHOLE, ignored: Ignored | None = None
+    ) -> list[Row]:
         """The events of one body.
 
         ``json``: one object or an array of them; ``ndjson``: one a line; ``one``: one, even if it is an array.
-        ``start``: where the body begins, of which this is a piece.
+        ``start``: where the body begins, of which this is a piece. ``ignored`` is told of fields that the type lacks
+        where they are counted; of a body that is refused it is told nothing.
 
         Raises ``InvalidEvent`` naming row (of the piece), field and reason, and ``TooLarge`` for an event over the
         limit.
         """
+        readers = self._readers
         try:
-            rows = self._lines(body, start) if kind == "ndjson" else self._parsed(body, kind, start)
+            rows = _read(readers, body, kind, start)
+            found = readers.ignored(rows) if readers.others else None
         except InvalidEvent as error:
-            raise with_hint(error, self.schema) from None
+            if not (self._counts and is_unknown_field(error)):
+                raise with_hint(error, self.schema) from None
+            rows = _read(self._lenient, body, kind, start)
+            found = unknown_fields(_texts(body, kind), self.schema)
+            self._teach(found)
         self._check_limits(body, kind, rows, start)
         if self._has_time and _near_the_ends_of_the_calendar(body):
             check_rows(self.columns(rows))
+        if found and ignored is not None:
+            ignored.add(found)
         return _kept(rows) if self._is_json else rows
 
-    def decode_pieces(self, parts: Iterable[bytes], kind: Literal["json", "ndjson"] = "json") -> Iterator[list[Row]]:
+    def decode_pieces(
+        self, parts: Iterable[bytes], kind: Literal["json", "ndjson"] = "json", *, ignored: Ignored | None = None
+    ) -> Iterator[list[Row]]:
         """The events of a large body, some at a time: never more than a piece of it is held as objects. The body may
         come in parts, of which no more is taken than a piece needs.
 
@@ -95,12 +114,16 @@ class Decoder:
         length before it is read, and the white space around it counts.
         """
         body, limit = Text(parts), _UNLIMITED if self._event_limit is None else self._event_limit
+
+        def decode(text: bytes, start: Start) -> list[Row]:
+            return self.decode(text, kind, start=start, ignored=ignored)
+
         if kind == "ndjson":
-            yield from line_pieces(body, lambda text, start: self.decode(text, "ndjson", start=start), len, limit)
+            yield from line_pieces(body, decode, len, limit)
         elif is_array(body, limit):
-            yield from array_pieces(body, lambda text, start: self.decode(text, start=start), len, limit)
+            yield from array_pieces(body, decode, len, limit)
         else:
-            yield self.decode(only_one(body, limit), start=Start(body.at))
+            yield decode(only_one(body, limit), Start(body.at))
 
     def decode_each(self, texts: Sequence[bytes]) -> list[Row]:
         """One event a text. Raises ``InvalidEvent`` naming the place of the first text that is none, and its field."""
@@ -110,7 +133,7 @@ class Decoder:
             try:
                 if not together.isascii():
                     together.decode()
-                rows = [self._one.decode(text) for text in texts]
+                rows = [self._readers.one.decode(text) for text in texts]
                 return _kept(rows) if self._is_json else rows
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidEvent):
                 pass  # the slow way finds out which it was
@@ -125,7 +148,7 @@ class Decoder:
     def convert(self, values: list[Any]) -> list[Row]:
         """Rows of plain Python values, checked as JSON is but for NaN and infinity. Raises ``InvalidEvent``."""
         try:
-            rows: list[Row] = msgspec.convert(values, self._kind, builtin_types=NATIVE)
+            rows: list[Row] = msgspec.convert(values, self._readers.kind, builtin_types=NATIVE)
         except msgspec.ValidationError as error:
             raise unfit(str(error), many=True) from None
         return rows
@@ -140,30 +163,22 @@ class Decoder:
         return chunks[0] if len(chunks) == 1 else pa.concat_batches(chunks)
 
     def _chunk(self, rows: Sequence[Row]) -> pa.RecordBatch:
-        values = zip(*map(msgspec.structs.astuple, rows), strict=True)
-        columns = [make(column) for make, column in zip(self._columns, values, strict=True)]
+        values = zip(*map(self._values, rows), strict=True)
+        columns = [make(column) for make, column in zip(self._columns, values, strict=False)]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def _parsed(self, body: bytes, kind: Kind, start: Start) -> list[Row]:
-        many = _is_array(body, kind)
-        rows = _parse(self._many if many else self._one, body, many=many, before=start.byte)
-        return rows if many else [rows]
+    @cached_property
+    def _lenient(self) -> Readers:
+        return Readers(self.schema, strict=False)
 
-    def _lines(self, body: bytes, start: Start) -> list[Row]:
-        """The fast parser takes a stream of values; the counts tell whether there is one a line."""
-        lines = body.count(b"\n") + (not body.endswith(b"\n"))
-        try:
-            if body.isascii() and len(rows := self._one.decode_lines(body)) == lines:
-                return rows
-        except (msgspec.DecodeError, RecursionError):
-            pass  # the slow way finds out which line it was
-        found: list[Row] = []
-        for line in _lines(body):
-            try:
-                found.append(_parse(self._one, line, many=False, before=start.byte))
-            except InvalidEvent as error:
-                raise InvalidEvent(error.reason, row=len(found), field=error.field) from None
-        return found
+    def _teach(self, found: Iterable[str]) -> None:
+        """From now on these names are read in one go. Rows of both kinds may then come together as columns: of the
+        new ones the values that the type has are taken by name."""
+        others = taught(self._readers.others, found)
+        if len(others) > len(self._readers.others):
+            first = [f"f{place}" for place in range(len(self.schema))]
+            self._values = attrgetter(*first, first[-1])  # two names or more, or it makes no tuple
+            self._readers = Readers(self.schema, strict=True, others=others)
 
     def _check_limits(self, body: bytes, kind: Kind, rows: list[Row], start: Start) -> None:
         """Looks at single events only when the body as a whole holds one that is too large or too deep."""
@@ -187,6 +202,31 @@ def _kept(values: Sequence[msgspec.Raw]) -> list[str]:
         row = next(row for row, value in enumerate(values) if unreadable(bytes(value)) is not None)
         raise InvalidEvent(reason, row=row)
     return [str(value, "utf-8") for value in _RAWS.decode(msgspec.json.format(together, indent=-1))]
+
+
+def _read(readers: Readers, body: bytes, kind: Kind, start: Start) -> list[Row]:
+    if kind == "ndjson":
+        return _read_lines(readers, body, start)
+    many = _is_array(body, kind)
+    rows = _parse(readers.many if many else readers.one, body, many=many, before=start.byte)
+    return rows if many else [rows]
+
+
+def _read_lines(readers: Readers, body: bytes, start: Start) -> list[Row]:
+    """The fast parser takes a stream of values; the counts tell whether there is one a line."""
+    lines = body.count(b"\n") + (not body.endswith(b"\n"))
+    try:
+        if body.isascii() and len(rows := readers.one.decode_lines(body)) == lines:
+            return rows
+    except (msgspec.DecodeError, RecursionError):
+        pass  # the slow way finds out which line it was
+    found: list[Row] = []
+    for line in _lines(body):
+        try:
+            found.append(_parse(readers.one, line, many=False, before=start.byte))
+        except InvalidEvent as error:
+            raise InvalidEvent(error.reason, row=len(found), field=error.field) from None
+    return found
 
 
 def _parse(parser: msgspec.json.Decoder[Any], body: bytes, *, many: bool, before: int) -> Any:

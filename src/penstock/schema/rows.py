@@ -7,6 +7,7 @@ default) therefore travels as JSON in the metadata of each ``pa.Field``, under t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, cast
 
@@ -71,13 +72,19 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value, builtin_types=NATIVE)
 
 
-def row_type(name: str, fields: list[pa.Field], *, strict: bool = False) -> type[msgspec.Struct]:
+def row_type(
+    name: str, fields: list[pa.Field], *, strict: bool = False, others: Sequence[str] = ()
+) -> type[msgspec.Struct]:
     """A struct with one attribute a field, in order. Attributes are numbered, so any column name will do.
 
-    ``strict``: other fields are refused, else ignored.
+    ``strict``: other fields are refused, else ignored. ``others``: fields that may be there and hold anything, which
+    come after those of the type and are ``UNSET`` where absent.
     """
-    attributes = [(f"f{i}", value_type(f, strict=strict), *_default(f)) for i, f in enumerate(fields)]
-    names = {f"f{i}": f.name for i, f in enumerate(fields)}
+    attributes: list[tuple[Any, ...]] = [
+        (f"f{i}", value_type(f, strict=strict), *_default(f)) for i, f in enumerate(fields)
+    ]
+    attributes += [(f"x{i}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for i in range(len(others))]
+    names = {f"f{i}": f.name for i, f in enumerate(fields)} | {f"x{i}": other for i, other in enumerate(others)}
     # Rows hold no cycles, and untracked they cost the collector nothing however many a request brings.
     return msgspec.defstruct(name, attributes, rename=names, kw_only=True, gc=False, forbid_unknown_fields=strict)
 

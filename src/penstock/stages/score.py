@@ -33,6 +33,7 @@ from ..schema.door.values import MadeValues
 from ..schema.evolution import conform
 from ..settings import Settings
 from .budget import Budget
+from .failures.in_hand import InHand
 from .failures.isolation import Limits, Part, isolate
 from .failures.patience import NotYet, Patience, Sick
 from .interface import Failure, Outcome, Output, Work
@@ -66,6 +67,8 @@ class Score:
         deployment: Deployment,
         clock: Clock,
         settings: Settings,
+        *,
+        in_hand: InHand | None = None,
     ) -> None:
         self.name, self.source = spec.name, spec.source
         self.budget = Budget(settings.batch_time, settings.batch_rows)
@@ -74,6 +77,7 @@ class Score:
         self._registry = registry
         self._deployment = deployment
         self._clock = clock
+        self._in_hand = in_hand
         self._patience = Patience(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
         self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
         self._made = MadeValues(target.schema)
@@ -92,6 +96,7 @@ class Score:
                 patience=self._patience,
                 limits=self._limits,
                 clock=self._clock,
+                in_hand=self._in_hand,
             )
         outputs, unfit = self._predictions(work.rows, parts, lease.artifact.version)
         return Outcome([*outputs, *self._activations(work, lease.alias)], [*failures, *unfit])

@@ -19,6 +19,7 @@ from ..schema.evolution import conform
 from ..settings import Settings
 from .budget import Budget
 from .envelope import enveloped, placed
+from .failures.in_hand import InHand
 from .failures.isolation import Limits, Part, isolate
 from .failures.patience import Patience, Sick
 from .handles import Desk, Place
@@ -50,6 +51,7 @@ class Transform:
         settings: Settings,
         *,
         desk: Desk | None = None,
+        in_hand: InHand | None = None,
     ) -> None:
         self.name, self.source = spec.name, spec.source
         self.budget = Budget(settings.batch_time, settings.batch_rows)
@@ -58,6 +60,7 @@ class Transform:
         self._runner = runner
         self._clock = clock
         self._desk = desk
+        self._in_hand = in_hand
         self._patience = Patience(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
         self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
 
@@ -78,6 +81,7 @@ class Transform:
                 patience=self._patience,
                 limits=self._limits,
                 clock=self._clock,
+                in_hand=self._in_hand,
             )
         except Sick as sick:
             sick.poison = _among(sick.poison, chosen)

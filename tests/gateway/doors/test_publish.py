@@ -78,6 +78,50 @@ def test_accepts(house: Any, name: str) -> None:
     run(go())
 
 
+ARROW = {"content-type": "application/vnd.apache.arrow.stream"}
+CLOUD = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": EVENT | {"dealy": 1}}
+MISSPELT = EVENT | {"dealy": 1}
+IGNORED = {
+    "array": (JSON, json.dumps([MISSPELT, EVENT, MISSPELT]).encode(), 2),
+    "large": (JSON, json.dumps([MISSPELT] * 2_500).encode(), 2_500),
+    "ndjson": ({"content-type": "application/x-ndjson"}, json.dumps(MISSPELT).encode(), 1),
+    "arrow": (ARROW, arrow(pa.table([[1], ["a"], [1]], ["flight", "tail", "dealy"])), 1),
+    "event": ({"content-type": "application/cloudevents+json"}, json.dumps(CLOUD).encode(), 1),
+    "events": ({"content-type": "application/cloudevents-batch+json"}, json.dumps([CLOUD] * 2).encode(), 2),
+    "binary": (JSON | {f"ce-{k}": v for k, v in CLOUD.items() if isinstance(v, str)}, json.dumps(MISSPELT).encode(), 1),
+}
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_fields_that_the_type_lacks_are_told_or_refused_as_the_topic_says(house: Any, name: str) -> None:
+    headers, body, count = IGNORED[name]
+    reason = "the topic's type has no such field; did you mean 'delay'?"
+
+    async def go() -> None:
+        async with house() as h:
+            for query in ("", "?wait=delays&timeout=10ms"):
+                answer = await h.http.post(FLIGHTS + query, content=body, headers=headers)
+                assert answer.status_code == 200, answer.text
+                assert answer.json()["ignored"] == [{"field": "dealy", "count": count, "reason": reason}]
+            stored = h.count()
+            answer = await h.http.post("/topics/strict/events", content=body, headers=headers)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["field"], error["reason"]) == (400, "dealy", reason)
+            assert h.count() == stored
+
+    run(go())
+
+
+def test_an_answer_says_nothing_of_ignored_fields_where_there_are_none(house: Any) -> None:
+    async def go() -> None:
+        async with house() as h:
+            for body in (EVENT, [EVENT] * 3):
+                answer = await h.http.post(FLIGHTS, json=body)
+                assert answer.json().keys() == {"count", "positions"}
+
+    run(go())
+
+
 def nested(depth: int) -> bytes:
     return b'{"flight": 1, "tail": "a", "x": ' + b"[" * depth + b"]" * depth + b"}"
 

@@ -53,8 +53,14 @@ def test_mutant_the_bare_message_is_caught(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_full_disk_is_said_whatever_met_it(number: int) -> None:
     status, _, body = problem(OSError(number, "No space left on device", "/data/artifacts/x"))
     said = json.loads(body)["error"]
-    assert (status, said["code"]) == (507, "log_full")
+    assert (status, said["code"]) == (507, "log_full"), f"a full disk is {status}"
     assert "no space is left" in said["message"] and "/data/artifacts/x" in said["message"]
+
+
+def test_mutant_a_full_disk_that_is_a_fault_of_ours_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "NO_SPACE", ())
+    with pytest.raises(AssertionError, match="a full disk is 500"):
+        test_a_full_disk_is_said_whatever_met_it(errno.ENOSPC)
 
 
 def test_another_fault_of_the_system_says_nothing_of_itself() -> None:

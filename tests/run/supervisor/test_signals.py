@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from penstock.run.supervisor.signals import Signals
 
 
@@ -37,12 +39,26 @@ import os, signal, sys
 from penstock.run.supervisor.signals import Signals
 signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+{plant}
 with Signals() as signals:
     os.kill(os.getpid(), signal.SIGTERM)
     print(signals.wait(5) and signals.stop)
 """
 
 
+def heard(plant: str = "") -> None:
+    code = BLOCKED.replace("{plant}", plant)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True\n", "a signal was not heard"
+
+
 def test_signals_that_were_blocked_or_ignored_by_who_started_it_are_heard() -> None:
-    done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "True\n"
+    heard()
+
+
+@pytest.mark.parametrize(
+    "plant", ["signal.pthread_sigmask = lambda how, numbers: set()", "signal.signal = lambda number, handler: None"]
+)
+def test_mutant_signals_left_as_they_were_found_are_caught(plant: str) -> None:
+    with pytest.raises(AssertionError, match="not heard"):
+        heard(plant)

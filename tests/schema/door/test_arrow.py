@@ -21,6 +21,7 @@ from penstock.schema.cloudevents import decode_events
 from penstock.schema.decode import Decoder
 from penstock.schema.door import arrow
 from penstock.schema.door.arrow import from_arrow
+from penstock.schema.door.ignored import Ignored
 from penstock.schema.types import schema_of
 
 from ...memory import traced
@@ -75,7 +76,7 @@ def test_unknown_columns_are_ignored_and_the_envelopes_refused() -> None:
     [
         ("flight", pa.array(["a", "b", "c"]), None),
         ("flight", pa.array([1, None, 2]), 1),
-        ("flight", pa.array([1, 2, 2**63], pa.uint64()), None),
+        ("flight", pa.array([1, 2, 2**63], pa.uint64()), 2),
         ("delay", pa.array([1.0, 2.0, float("nan")]), 2),
         ("delay", pa.array([1.0, float("-inf"), 1.0]), 1),
         ("seats", pa.array([1, -1, 1]), 1),
@@ -382,7 +383,9 @@ def test_a_struct_written_by_hand_is_checked_too() -> None:
 
 def test_columns_that_the_type_lacks_are_refused_where_the_topic_says_so() -> None:
     body = stream(ROWS.append_column("carier", pa.array(["UA"] * 3)))
-    assert from_arrow(body, SCHEMA).equals(ROWS)
+    ignored = Ignored()
+    assert from_arrow(body, SCHEMA, ignored=ignored).equals(ROWS)
+    assert [(each["field"], each["count"]) for each in ignored.told(SCHEMA)] == [("carier", 3)]
     assert from_arrow(BODY, SCHEMA, reject_unknown=True).num_rows == 6
     with pytest.raises(InvalidEvent, match=r"field 'carier': the topic's type has no such field; .* 'carrier'"):
         from_arrow(body, SCHEMA, reject_unknown=True)

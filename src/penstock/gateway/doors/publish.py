@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs
 
 import msgspec
@@ -18,6 +18,7 @@ import pyarrow as pa
 from ...batch import DEAD, SYSTEM
 from ...errors import Forbidden, TooLarge, UnsupportedMediaType
 from ...schema.door.arrow import from_arrow
+from ...schema.door.ignored import Ignored, IgnoredField
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
@@ -44,6 +45,7 @@ READS = (
 class Incoming:
     rows: Rows
     envelope: Envelope | None = None
+    ignored: Ignored = field(default_factory=Ignored)
 
 
 class Publish:
@@ -80,22 +82,25 @@ class Publish:
                 if asked is not None:
                     waiter = waiting.enter_context(await self._followers.join(topic, asked[0]))
                 receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=body.size)
+            ignored = incoming.ignored.told(intake.spec.schema) if incoming.ignored else []
             if asked is None:
-                return encode(receipt)
+                return encode(receipt, ignored)
             target, seconds = asked
             if not receipt.repeated:
                 waiter.arm(receipt)
-                return await answered(waiter, receipt, seconds)
-        return await self._look_back(topic, target, receipt, seconds)
+                return await answered(waiter, receipt, ignored, seconds)
+        return await self._look_back(topic, target, receipt, ignored, seconds)
 
-    async def _look_back(self, topic: str, target: str, receipt: Receipt, seconds: float) -> bytes:
+    async def _look_back(
+        self, topic: str, target: str, receipt: Receipt, ignored: list[IgnoredField], seconds: float
+    ) -> bytes:
         until = time.monotonic() + seconds
         try:
             async with asyncio.timeout(seconds) as turn, self._followers.looking_back(topic, target, receipt) as waiter:
                 turn.reschedule(None)
-                return await answered(waiter, receipt, until - time.monotonic())
+                return await answered(waiter, receipt, ignored, until - time.monotonic())
         except TimeoutError:
-            return encode_waited(receipt, [], complete=False)
+            return encode_waited(receipt, ignored, [], complete=False)
 
     def _intake(self, topic: str) -> Intake:
         intake = self._ingest.topics.get(topic)
@@ -117,13 +122,14 @@ class Publish:
         return given["wait"], seconds
 
 
-async def answered(waiter: Waiter, receipt: Receipt, seconds: float) -> bytes:
+async def answered(waiter: Waiter, receipt: Receipt, ignored: list[IgnoredField], seconds: float) -> bytes:
     """What was accepted, and what came of it within the time."""
     try:
         await asyncio.wait_for(waiter.done, seconds)
     except TimeoutError:
         pass  # not an error: the events are durable, and the answer says what there is so far
-    return encode_waited(receipt, sorted(waiter.results, key=lambda r: r["row"]), complete=waiter.complete)
+    results = sorted(waiter.results, key=lambda r: r["row"])
+    return encode_waited(receipt, ignored, results, complete=waiter.complete)
 
 
 def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
@@ -141,50 +147,52 @@ def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: Body, 
     Beside the event loop, and alone there: see ``Rooms.decoding``.
     """
     batches: list[pa.RecordBatch] = []
+    ignored = Ignored()
     count = 0
     parts = chain((next(body.parts, b"").removeprefix(BOM),), body.parts)
-    for found in decode_in_pieces(intake, headers, parts, limits):
-        if (count := count + len(found.rows)) > limits.batch_limit:
+    for rows, envelope in decode_in_pieces(intake, headers, parts, limits, ignored):
+        if (count := count + len(rows)) > limits.batch_limit:
             raise TooLarge(f"the request has more events than the limit, which is {limits.batch_limit}: send several")
-        rows = found.rows
-        batches.append(rows if isinstance(rows, pa.RecordBatch) else intake.columns(rows, found.envelope))
+        batches.append(rows if isinstance(rows, pa.RecordBatch) else intake.columns(rows, envelope))
         breathe()
-    return Incoming(together(batches) if batches else intake.columns([], None))
+    return Incoming(together(batches) if batches else intake.columns([], None), None, ignored)
 
 
 def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
     """By content type. Raises ``UnsupportedMediaType``, ``InvalidEvent``, ``TooLarge``."""
     given = headers.get(b"content-type", b"")
+    ignored = Ignored()
     if given == b"application/json" and cloudevents.mode("", headers) is None:
-        return Incoming(intake.decoder.decode(body))
+        return Incoming(intake.decoder.decode(body, ignored=ignored), None, ignored)
     kind = media_type(given)
     mode = cloudevents.mode(kind, headers)
     if mode is not None:
-        rows, envelope = cloudevents.decode(mode, headers, body, intake.decoder)
-        return Incoming(rows, envelope)
+        rows, envelope = cloudevents.decode(mode, headers, body, intake.decoder, ignored)
+        return Incoming(rows, envelope, ignored)
     if kind == "application/json":
-        return Incoming(intake.decoder.decode(body))
+        return Incoming(intake.decoder.decode(body, ignored=ignored), None, ignored)
     if kind in NDJSON:
-        return Incoming(intake.decoder.decode(body, "ndjson"))
-    return Incoming(columns(kind, intake, body, limits))
+        return Incoming(intake.decoder.decode(body, "ndjson", ignored=ignored), None, ignored)
+    return Incoming(columns(kind, intake, body, limits, ignored), None, ignored)
 
 
 def decode_in_pieces(
-    intake: Intake, headers: dict[bytes, bytes], parts: Iterable[bytes], limits: Settings
-) -> Iterator[Incoming]:
-    """The same, some events at a time."""
+    intake: Intake, headers: dict[bytes, bytes], parts: Iterable[bytes], limits: Settings, ignored: Ignored
+) -> Iterator[tuple[Rows, Envelope | None]]:
+    """The same, some events at a time; ``ignored`` is filled on the way."""
     kind = media_type(headers.get(b"content-type", b""))
     mode = cloudevents.mode(kind, headers)
     if mode is not None:
-        for rows, envelope in cloudevents.decode_in_pieces(mode, headers, parts, intake.decoder, limits.event_limit):
-            yield Incoming(rows, envelope)
+        yield from cloudevents.decode_in_pieces(mode, headers, parts, intake.decoder, limits.event_limit, ignored)
     elif kind == "application/json" or kind in NDJSON:
-        yield from map(Incoming, intake.decoder.decode_pieces(parts, "ndjson" if kind in NDJSON else "json"))
+        form: Literal["json", "ndjson"] = "ndjson" if kind in NDJSON else "json"
+        for rows in intake.decoder.decode_pieces(parts, form, ignored=ignored):
+            yield rows, None
     else:
-        yield Incoming(columns(kind, intake, b"".join(parts), limits))
+        yield columns(kind, intake, b"".join(parts), limits, ignored), None
 
 
-def columns(kind: str, intake: Intake, body: bytes, limits: Settings) -> pa.RecordBatch:
+def columns(kind: str, intake: Intake, body: bytes, limits: Settings, ignored: Ignored) -> pa.RecordBatch:
     """Of a body that has them already. Raises what ``from_arrow`` raises."""
     if kind != ARROW:
         raise UnsupportedMediaType(f"content type '{kind or 'none'}' is not one of {READS}")
@@ -194,6 +202,7 @@ def columns(kind: str, intake: Intake, body: bytes, limits: Settings) -> pa.Reco
         row_limit=limits.batch_limit,
         size_limit=limits.body_limit,
         reject_unknown=intake.spec.extra == "reject",
+        ignored=ignored,
     )
 
 
@@ -205,17 +214,24 @@ def media_type(given: bytes) -> str:
     return kind.strip()
 
 
-def encode(receipt: Receipt) -> bytes:
-    if len(receipt) == 1:
+def encode(receipt: Receipt, ignored: list[IgnoredField]) -> bytes:
+    if len(receipt) == 1 and not ignored:
         partition, at = int(receipt.partitions[0]), int(receipt.positions[0])
         place = b'{"partition":%d,"offset":%d,"last":%d,"count":1}' % (partition, at, at)
         return b'{"count":1,"positions":[%b]}' % place
-    return msgspec.json.encode({"count": len(receipt), "positions": places(receipt)})
+    return msgspec.json.encode(accepted(receipt, ignored))
 
 
-def encode_waited(receipt: Receipt, results: list[dict[str, Any]], *, complete: bool) -> bytes:
-    accepted = {"count": len(receipt), "positions": places(receipt)}
-    return msgspec.json.encode({**accepted, "results": results, "complete": complete})
+def encode_waited(
+    receipt: Receipt, ignored: list[IgnoredField], results: list[dict[str, Any]], *, complete: bool
+) -> bytes:
+    return msgspec.json.encode({**accepted(receipt, ignored), "results": results, "complete": complete})
+
+
+def accepted(receipt: Receipt, ignored: list[IgnoredField]) -> dict[str, Any]:
+    """``ignored`` is there only if there is something to say."""
+    answer = {"count": len(receipt), "positions": places(receipt)}
+    return {**answer, "ignored": ignored} if ignored else answer
 
 
 def places(receipt: Receipt) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ...models.registry import Registry
 from ...runner.interface import Runner
 from ...settings import Settings
 from ...stages.emit import Emitter
+from ...stages.failures.in_hand import SIZE, InHand, Turn
 from ...stages.handles import Desk
 from ...stages.inspection import Inspections
 from ...stages.interface import Stage
@@ -27,6 +28,7 @@ from ...stages.score import Score
 from ...stages.scoring.deployment import Deployment, Standing
 from ...stages.scoring.loading import Background, in_thread
 from ...stages.transform import Transform
+from ..outliving import Part
 from . import warming
 from .joining import LateReader, ReaderBeside
 from .measures import StageMeasure, load_failed, observed
@@ -68,12 +70,16 @@ class Composition:
     member: str
     make_runner: MakeRunner
     background: Background = in_thread  # what loads a next version, and joins groups that nobody waits for
+    outliving: int | None = None  # a descriptor: see ``run.outliving``
     registry: Registry = field(init=False)
     lines: list[Line] = field(init=False)
     scorers: dict[str, Scorer] = field(init=False, default_factory=dict)  # by model: its first stage answers calls
     models: list[warming.Model] = field(init=False, default_factory=list)
+    _turn: Turn = field(init=False)
+    _parts: int = field(init=False, default=0)  # of what outlives the worker, one a stage, in the plan's order
 
     def __post_init__(self) -> None:
+        self._turn = Turn(self.clock)
         self.registry = Registry(self.log.reader(None, [SYSTEM], self.member), self.clock)
         self.lines = [
             self._registrar(),
@@ -102,7 +108,8 @@ class Composition:
         runner = self.make_runner(spec.name, True)
         target = None if spec.to is None else self._topic(spec.to)
         desk = Desk(self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models})
-        stage = Transform(spec, target, runner, self.clock, self.settings, desk=desk)
+        in_hand = self._in_hand(spec.place)
+        stage = Transform(spec, target, runner, self.clock, self.settings, desk=desk, in_hand=in_hand)
         warm = warming.Function(spec.name, runner, spec.timeout, spec.place)
         return self._line(stage, runner.close, warm, stage.budget.cap, spec.start)
 
@@ -119,12 +126,27 @@ class Composition:
             failed=load_failed,
             background=self.background,
         )
-        stage = Score(spec, model, self._topic(spec.to), self.registry, deployment, self.clock, self.settings)
+        stage = Score(
+            spec,
+            model,
+            self._topic(spec.to),
+            self.registry,
+            deployment,
+            self.clock,
+            self.settings,
+            in_hand=self._in_hand(f"model '{spec.model}'"),
+        )
         self.scorers.setdefault(spec.model, stage.answer)
         warm = warming.Model(model, self.registry, deployment, stage.answer, spec.timeout)
         self.models.append(warm)
         line = self._line(stage, deployment.close, warm, stage.budget.cap, spec.start)
         return replace(line, standing=lambda: deployment.standing)
+
+    def _in_hand(self, place: str) -> InHand | None:
+        if self.outliving is None:
+            return None
+        self._parts += 1
+        return InHand(Part.of(self.outliving, self._parts - 1, SIZE), self._turn, place)
 
     def _line(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from ...log.neighbours.turnstile import HolderWatch
 from ...models.shared import trim
 from ...settings import Settings
 from ...telemetry import forget_process, logger, metrics, share_metrics
+from .. import outliving as outliving_memory
 from ..descriptors import make_room
 from ..directory import DataDirectory
 from ..process import MEND, reported, reporting
@@ -79,6 +81,8 @@ class Supervisor:
         self._next_holder = 0.0
         self._standstill = Standstill(SystemClock(), self.settings.stopped_timeout)
         self._in_place = InPlace(())
+        self._outliving: dict[str, int] = {}  # by worker: see ``run.outliving``
+        self._condemned: set[int] = set()  # process ids of children that are killed from here
 
     def run(self) -> None:
         """Serve until told to stop; a clean stop returns.
@@ -96,6 +100,7 @@ class Supervisor:
             self.signals = stack.enter_context(Signals())
             share_metrics(self.directory.metrics, clean=True)
             self.children = [self._gateway(), *self._workers()]
+            stack.callback(self._close)
             stack.callback(self._kill)
             try:
                 self._start()
@@ -113,8 +118,10 @@ class Supervisor:
 
     def _workers(self) -> Iterator[Child]:
         for n in range(1, self.options.workers + 1):
-            arguments = [str(self.directory.root), f"worker-{n}", *self._where, f"worker-{n}-{self._run}"]
-            yield Child(f"worker-{n}", "penstock.run.worker", arguments)
+            name, outliving = f"worker-{n}", outliving_memory.make()
+            self._outliving[name] = outliving
+            arguments = [str(self.directory.root), name, *self._where, f"{name}-{self._run}", str(outliving)]
+            yield Child(name, "penstock.run.worker", arguments, [outliving])
 
     def _start(self) -> None:
         """The children import what they need while the user's file is checked."""
@@ -179,10 +186,21 @@ class Supervisor:
         if (code := child.ended()) is not None:
             was_ready = asked or reporting(self.directory, child.name, pid)
             child.restarts.ended(time.monotonic(), was_ready=was_ready)
+            self._tell_next_life(child.name, code, ours=asked or pid in self._condemned)
+            self._condemned.discard(pid)
             if not asked:
                 self._note_death(child, pid, code)
         if not child.alive and time.monotonic() >= child.restarts.due:
             child.start(self._plan)
+
+    def _tell_next_life(self, name: str, code: int, *, ours: bool) -> None:
+        """What a worker had in hand says something only when a signal ended it that did not come from here."""
+        if (outliving := self._outliving.get(name)) is None:
+            return
+        if code < 0 and not ours:
+            outliving_memory.died(outliving, killed_by(-code))
+        else:
+            outliving_memory.forget(outliving)
 
     def _note_death(self, child: Child, pid: int, code: int) -> None:
         if code == MEND and not self._ready:
@@ -207,6 +225,7 @@ class Supervisor:
         for child in self.children:
             if child.pid == pid:
                 log.error(f"{child.name} held the writers' lock for too long and is killed", pid=pid)
+                self._condemned.add(pid)
                 child.kill()
                 return
         log.error("a process that is none of ours holds the writers' lock; end it", pid=pid)
@@ -216,6 +235,7 @@ class Supervisor:
         for child in self.children:
             if child.alive and not child.asked and self._standstill.too_long(child.pid):
                 log.error(f"{child.name} was stopped for too long and is killed", pid=child.pid)
+                self._condemned.add(child.pid)
                 child.kill()
 
     # -- reload ---------------------------------------------------------------
@@ -264,6 +284,15 @@ class Supervisor:
             while child.alive:
                 child.ended()
                 time.sleep(0.005)
+
+    def _close(self) -> None:
+        for outliving in self._outliving.values():
+            os.close(outliving)
+
+
+def killed_by(number: int) -> str:
+    name = {each.value: each.name for each in signal.Signals}.get(number, f"signal {number}")
+    return f"it was killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
 
 
 def ended(code: int) -> str:

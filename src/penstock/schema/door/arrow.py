@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ...batch import joined
 from ...errors import InvalidEvent, TooLarge, UnsupportedMediaType
 from ..casts import cast_column, castable, relaxed
-from ..rows import default_scalar, is_json, rules_of
+from ..rows import INT64_MAX, default_scalar, is_json, rules_of
 from .expansion import expanded
 from .faults import unknown_field
+from .ignored import Ignored
 from .values import check_rows
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"
@@ -31,12 +33,13 @@ def from_arrow(
     row_limit: int = 50_000,
     size_limit: int = 1 << 25,
     reject_unknown: bool = False,
+    ignored: Ignored | None = None,
 ) -> pa.RecordBatch:
     """The rows of an IPC stream, brought to the topic's schema and checked as the JSON door checks.
 
-    Columns are found by name; one with a default may be missing, unknown ones are not read, and with ``reject_unknown``
-    refused, and types that hold the same values are cast (see ``casts``). Columns that need no cast are views of the
-    body.
+    Columns are found by name; one with a default may be missing, and types that hold the same values are cast (see
+    ``casts``). Unknown ones are not read, but told to ``ignored`` with the number of rows, and with ``reject_unknown``
+    they are refused. Columns that need no cast are views of the body.
 
     Raises ``InvalidEvent`` (no whole stream, another type, a value that breaks a rule), ``TooLarge`` (more rows or
     record batches, or more bytes once lists, views and dictionaries are spelled out), ``UnsupportedMediaType``
@@ -45,23 +48,30 @@ def from_arrow(
     if is_json(schema):
         raise UnsupportedMediaType("this topic has no type, so it takes JSON and no Arrow")
     try:
-        return _checked(body, schema, row_limit, size_limit, reject_unknown)
+        rows, names = _checked(body, schema, row_limit, size_limit, reject_unknown)
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise InvalidEvent("not a sound Arrow stream: " + str(error).partition("\n")[0]) from None
+    if ignored is not None and rows.num_rows:
+        ignored.add(dict.fromkeys((name for name in names if name not in schema.names), rows.num_rows))
+    return rows
 
 
-def _checked(body: bytes, schema: pa.Schema, row_limit: int, size_limit: int, reject_unknown: bool) -> pa.RecordBatch:
+def _checked(
+    body: bytes, schema: pa.Schema, row_limit: int, size_limit: int, reject_unknown: bool
+) -> tuple[pa.RecordBatch, list[str]]:
+    """The rows, and the names of all columns of the stream."""
     buffer = _sound(body)
     with pa.ipc.open_stream(buffer) as stream:
+        names = stream.schema.names
         if _is_declared(stream.schema, schema):
-            return _whole(stream, schema, row_limit, size_limit)
+            return _whole(stream, schema, row_limit, size_limit), names
         loose = pa.schema([f.with_type(relaxed(f.type)).with_nullable(True) for f in schema])
         known = _known(stream.schema, loose, reject_unknown)
     options = pa.ipc.IpcReadOptions(included_fields=known or [0])
     with pa.ipc.open_stream(buffer, options=options) as stream:
         whole = _whole(stream, schema, row_limit, size_limit, loose)
     columns = [column.cast(field.type) for column, field in zip(whole.columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return pa.RecordBatch.from_arrays(columns, schema=schema), names
 
 
 def _whole(
@@ -76,14 +86,15 @@ def _whole(
     found: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
-        if (rows := rows + batch.num_rows) > row_limit:
+        first, rows = rows, rows + batch.num_rows
+        if rows > row_limit:
             raise TooLarge(f"{rows} events in one request; the limit is {row_limit}")
         batch.validate(full=True)
         if loose is not None or not is_flat:  # else each value has bytes of its own in the body
             size += _expanded(batch, loose or schema, size_limit)
         if size > size_limit:
             raise TooLarge(f"more than {size_limit} bytes of values in one request: send several")
-        found.append(batch if loose is None else _brought(batch, schema, loose))
+        found.append(batch if loose is None else _brought(batch, first, schema, loose))
     whole = joined(found) if found else pa.RecordBatch.from_pylist([], schema=loose or schema)
     check_rows(whole, schema)
     return whole if loose is not None else pa.RecordBatch.from_arrays(whole.columns, schema=schema)
@@ -159,18 +170,24 @@ def _table(data: bytes, table: int, number: int) -> int:
     return slot + struct.unpack_from("<I", data, slot)[0] if slot else 0
 
 
-def _brought(batch: pa.RecordBatch, schema: pa.Schema, loose: pa.Schema) -> pa.RecordBatch:
-    columns = [_column(batch, field, to.type) for field, to in zip(schema, loose, strict=True)]
+def _brought(batch: pa.RecordBatch, first: int, schema: pa.Schema, loose: pa.Schema) -> pa.RecordBatch:
+    """``first``: so many rows came before this batch."""
+    columns = [_column(batch, first, field, to.type) for field, to in zip(schema, loose, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=loose)
 
 
-def _column(batch: pa.RecordBatch, field: pa.Field, to: pa.DataType) -> pa.Array:
+def _column(batch: pa.RecordBatch, first: int, field: pa.Field, to: pa.DataType) -> pa.Array:
     index = batch.schema.get_field_index(field.name)
     if index < 0:
         if "default" not in rules_of(field):
             raise InvalidEvent("missing, and it has no default", field=field.name)
         return pa.repeat(default_scalar(field), batch.num_rows).cast(to)
+    column = batch.column(index)
     try:
-        return cast_column(batch.column(index), to)
+        return cast_column(column, to)
     except (TypeError, ValueError) as error:
+        if column.type == pa.uint64() and to == pa.int64():
+            row = pc.index(pc.greater(column, pa.scalar(INT64_MAX, pa.uint64())), True).as_py()
+            reason = f"{column[row]} is beyond an integer of 64 bits"
+            raise InvalidEvent(reason, row=first + row, field=field.name) from None
         raise InvalidEvent(str(error), field=field.name) from None

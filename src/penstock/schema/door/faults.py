@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -64,10 +65,24 @@ def with_hint(error: InvalidEvent, schema: pa.Schema) -> InvalidEvent:
     return InvalidEvent(unknown_field(found[1], schema), row=error.row, field=path)
 
 
+def is_unknown_field(error: InvalidEvent) -> bool:
+    return _UNKNOWN.fullmatch(error.reason) is not None
+
+
 def unknown_field(name: str, schema: pa.Schema) -> str:
     """The reason, with the name of the type that is most like this one, at any depth."""
-    alike = get_close_matches(name, list(_names(schema)), 1)
-    return "the topic's type has no such field" + (f"; did you mean '{alike[0]}'?" if alike else "")
+    meant = alike(name, schema)
+    return "the topic's type has no such field" + (f"; did you mean '{meant}'?" if meant else "")
+
+
+def alike(name: str, schema: pa.Schema) -> str | None:
+    """The field of the type, at any depth, that may have been meant."""
+    return _alike(name, tuple(_names(schema)))
+
+
+@lru_cache(maxsize=1024)  # who sends such a field sends it with every request
+def _alike(name: str, names: tuple[str, ...]) -> str | None:
+    return next(iter(get_close_matches(name, names, 1)), None)
 
 
 def _names(fields: Iterable[pa.Field]) -> Iterator[str]:

@@ -14,12 +14,10 @@ from ...clock import Clock
 from ...errors import PredictionInvalid, RunnerDied, TaskFailed
 from ...runner.interface import RowFailure
 from ..interface import Failure, Work
+from .in_hand import Call, InHand
 from .patience import Fault, Patience, Sick
 
 T = TypeVar("T")
-
-Call = Callable[[Indices, float], tuple[T, Sequence[RowFailure]]]
-"""Runs rows of the work within so many seconds: their result, and the rows (within the call) that have none."""
 
 PROBES = 8
 WAYS_RAISED, WAYS_DIED = 2, 8
@@ -55,10 +53,13 @@ class Limits:
 
 
 def isolate(
-    call: Call[T], work: Work, *, patience: Patience, limits: Limits, clock: Clock
+    call: Call[T], work: Work, *, patience: Patience, limits: Limits, clock: Clock, in_hand: InHand | None = None
 ) -> tuple[list[Part[T]], list[Failure]]:
     """The results of the good rows and a verdict on each bad one. Raises ``Sick`` when nothing tells them apart."""
-    attempt = Isolation(call, len(work), limits, clock, patience.retries)
+    watched = call if in_hand is None else in_hand.watched(call, work)
+    attempt = Isolation(watched, len(work), limits, clock, patience.retries)
+    if in_hand is not None:
+        attempt.beware(in_hand.suspected(work), [in_hand.verdict(row) for row in in_hand.guilty(work).tolist()])
     due = patience.begin(work)
     try:
         found = attempt.run(due)
@@ -67,6 +68,8 @@ def isolate(
         held.alone = tuple(fault.verdict(row, attempt.tries(row)) for row, fault in attempt.suspects.items())
         raise held from sick
     patience.forget(work)
+    if in_hand is not None:
+        in_hand.passed(work)
     return found
 
 
@@ -85,11 +88,19 @@ class Isolation(Generic[T]):
         self._passed = False  # some row was answered for: the dependency works
         self._witness: int | None = None
         self.suspects: dict[int, Fault] = {}
+        self._first: list[Indices] = []  # what is tried before the rest
+
+    def beware(self, suspected: Indices, guilty: Sequence[Failure]) -> None:
+        """Of rows one of which may end this process, and such as do: those are tried in pieces, these never are."""
+        never = np.array([failure.row for failure in guilty], np.int64)
+        self._failures += guilty
+        self._all = np.setdiff1d(self._all, never)
+        self._first = [piece for piece in np.array_split(np.setdiff1d(suspected, never), WAYS_DIED) if len(piece)]
 
     def run(self, due: Sequence[int]) -> tuple[list[Part[T]], list[Failure]]:
-        fault = self._try(self._all, self._limits.timeout)
-        if fault is not None:
-            self._divide(fault, due)
+        rest = np.setdiff1d(self._all, np.concatenate(self._first)) if self._first else self._all
+        tried = [(piece, self._try(piece, self._limits.timeout)) for piece in (*self._first, rest) if len(piece)]
+        self._divide([(piece, fault) for piece, fault in tried if fault is not None], due)
         if self.suspects:
             self._judge()
         return self._parts, sorted(self._failures, key=lambda f: f.row)
@@ -150,9 +161,8 @@ class Isolation(Generic[T]):
 
     # -- dividing -------------------------------------------------------------
 
-    def _divide(self, fault: Fault, due: Sequence[int]) -> None:
+    def _divide(self, pending: list[tuple[Indices, Fault]], due: Sequence[int]) -> None:
         """Cut what failed until every row has either passed or failed by itself."""
-        pending: list[tuple[Indices, Fault]] = [(self._all, fault)]
         while pending:
             rows, fault = pending.pop()
             for piece in self._pieces(rows, fault, due):

@@ -94,7 +94,7 @@ class Intake:
             spec.schema,
             depth_limit=settings.depth_limit,
             event_limit=settings.event_limit,
-            reject_unknown=spec.extra == "reject",
+            unknown="reject" if spec.extra == "reject" else "count",
         )
         self._turn = 0
         self._events, self._bytes = (m.labels(spec.name) for m in (metrics().ingest_events, metrics().ingest_bytes))
