@@ -159,18 +159,13 @@ def status_file(directory: DataDirectory, name: str) -> Path:
     return directory.status / f"{name}.json"
 
 
-def last_said(directory: DataDirectory, name: str) -> dict[str, Any] | None:
-    """What a process of that name said last of itself, in this life or the one before; None: nothing."""
-    try:
-        return dict(json.loads(status_file(directory, name).read_text()))
-    except (OSError, ValueError):
-        return None
-
-
 def reported(directory: DataDirectory, name: str, pid: int) -> dict[str, Any] | None:
     """What this very process said last of itself; None: nothing since it started."""
-    said = last_said(directory, name)
-    return said if said is not None and said.get("pid") == pid else None
+    try:
+        said = dict(json.loads(status_file(directory, name).read_text()))
+    except (OSError, ValueError):
+        return None
+    return said if said.get("pid") == pid else None
 
 
 def reporting(directory: DataDirectory, name: str, pid: int) -> bool:
