@@ -115,13 +115,17 @@ def do_without_pandas() -> None:
 
 
 def make_before_the_first_event() -> None:
-    """Metrics, and what numpy imports at the first ``unique``: else the first event waits for both."""
+    """Metrics, and what numpy imports at the first ``unique`` and pyarrow at the first scalar and the first time with
+    a zone: else the first event waits for all of them."""
     import numpy as np
+    import pyarrow as pa
 
     from ..telemetry import metrics
 
     metrics()
     np.unique(np.zeros(1))
+    pa.scalar("")
+    pa.scalar(0, pa.timestamp("us", "UTC")).as_py()
 
 
 class _WithoutPandas(MetaPathFinder):

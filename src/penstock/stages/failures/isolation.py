@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -78,13 +79,18 @@ class Isolation(Generic[T]):
         self._all = np.arange(rows, dtype=np.int64)
         self._limits = limits
         self._clock = clock
-        self._choose = np.random.default_rng(seed)
+        self._seed = seed
         self._parts: list[Part[T]] = []
         self._failures: list[Failure] = []
         self._attempts: Counter[int] = Counter()
         self._passed = False  # some row was answered for: the dependency works
         self._witness: int | None = None
         self.suspects: dict[int, Fault] = {}
+
+    @cached_property
+    def _choose(self) -> np.random.Generator:
+        """Made for rows that fail: numpy imports it then, and nothing else of ours asks for it."""
+        return np.random.default_rng(self._seed)
 
     def run(self, due: Sequence[int]) -> tuple[list[Part[T]], list[Failure]]:
         fault = self._try(self._all, self._limits.timeout)
