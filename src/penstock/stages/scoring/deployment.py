@@ -135,8 +135,8 @@ class Deployment:
         """
         with self._guard:
             side = self._active
-            free = self.cold and not in_use(side) and side.looked in ("", digest)
-            if not free or self._closed:
+            free = self.cold and self._lent is None and not in_use(side) and not self._closed
+            if not free or side.looked not in ("", digest):
                 return None
             self._lent, side.looked = side, digest
             side.users += 1
