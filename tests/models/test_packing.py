@@ -1,5 +1,8 @@
 """Columns to matrices."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import InputInvalid
-from penstock.models.packing import Packer, column_of, zeros
+from penstock.models.packing import Packer, as_numbers, column_of, zeros
 
 
 def batch(*columns: pa.Array) -> pa.RecordBatch:
@@ -114,3 +117,27 @@ def test_zeros_of_every_type() -> None:
     kinds = [pa.float32(), pa.string(), pa.bool_(), pa.list_(pa.float32(), 2), pa.timestamp("us"), pa.null()]
     rows = zeros(pa.schema([(str(n), k) for n, k in enumerate(kinds)]), 2)
     assert rows.to_pylist()[1] == {"0": 0.0, "1": "", "2": False, "3": [0.0, 0.0], "4": None, "5": None}
+
+
+@pytest.mark.parametrize("column", [pa.array([1.0, None]), pa.array([True, False]), pa.array([1, 2, 3]).slice(1)])
+def test_columns_become_numbers(column: pa.Array) -> None:
+    expected = [float("nan") if value is None else value for value in column.to_pylist()]
+    np.testing.assert_array_equal(as_numbers(column), expected)
+
+
+def imports_pandas(call: str) -> bool:
+    code = f"import sys, numpy as np, pyarrow as pa; from penstock.models.packing import *; {call}; "
+    command = [sys.executable, "-c", code + "print('pandas' in sys.modules)"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "True"
+
+
+ROWS = "rows = zeros(pa.schema([('x', pa.float64()), ('s', pa.string()), ('n', pa.int32())]), 2); "
+
+
+def test_a_model_is_asked_without_pandas() -> None:
+    assert not imports_pandas(ROWS + "rows.validate(full=True); as_numbers(rows.column(0)); column_of(np.ones(2))")
+
+
+def test_mutant_numbers_by_pyarrow_are_found() -> None:
+    pytest.importorskip("pandas")
+    assert imports_pandas(ROWS + "rows.column(0).to_numpy()")

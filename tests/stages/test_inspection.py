@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ from penstock.errors import ModelRefused, RunnerDied
 from penstock.models.interface import Signature
 from penstock.models.messages import Register
 from penstock.stages.inspection import AT_ONCE, Inspections
-from penstock.stages.scoring.loading import at_once
+from penstock.stages.scoring.loading import Loan, at_once, of_its_own
 
 FOUND = ("onnx", Signature(pa.schema([]), pa.schema([])))
 
@@ -47,9 +49,9 @@ class House:
 
         self.inspections = Inspections(self.runner, lambda command: self.again.append(command.id), begun)
 
-    def runner(self) -> Any:
+    def runner(self, command: Register) -> Loan:
         self.runners.append(Idle())
-        return self.runners[-1]
+        return of_its_own(self.runners[-1])  # type: ignore[arg-type]
 
     def ask(self, id: str, look: Any = lambda runner: FOUND) -> Any:
         return self.inspections.result(Register(id=id, name="m", digest="ab" * 32), look)
@@ -112,8 +114,23 @@ def test_what_is_cut_off_is_no_refusal() -> None:
     assert house.again == [] and house.ask("a") is None
 
 
+@pytest.mark.parametrize("error", [None, ModelRefused("a cake")])
+def test_who_lent_the_runner_hears_whether_the_artifact_fits(error: Exception | None) -> None:
+    def look(runner: Any) -> Any:
+        assert turn.locked(), "others ask the runner for something too"
+        if error is not None:
+            raise error
+        return FOUND
+
+    turn, lent, heard = Lock(), Idle(), list[bool]()
+    inspections = Inspections(lambda command: Loan(lent, heard.append, turn), lambda command: None, at_once)  # type: ignore[arg-type]
+    with suppress(ModelRefused):
+        inspections.result(Register(id="a", name="m", digest="ab" * 32), look)
+    assert (heard, lent.closed) == ([error is None], 0)
+
+
 def test_without_a_thread_the_result_is_there_at_once() -> None:
     again: list[Register] = []
-    inspections = Inspections(lambda: Idle(), again.append, at_once)  # type: ignore[arg-type, return-value]
+    inspections = Inspections(lambda command: of_its_own(Idle()), again.append, at_once)  # type: ignore[arg-type]
     assert inspections.result(Register(id="a", name="m", digest="ab" * 32), lambda runner: FOUND) == FOUND
     assert again == []

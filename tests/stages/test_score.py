@@ -36,7 +36,7 @@ from penstock.stages.score import Score
 from penstock.stages.scoring.answer import Answers, ask
 from penstock.stages.scoring.combine import Combiner
 from penstock.stages.scoring.deployment import Deployment
-from penstock.stages.scoring.loading import at_once
+from penstock.stages.scoring.loading import at_once, of_its_own
 
 INPUTS = pa.schema([pa.field("n", pa.int64())])
 OUTPUTS = pa.schema([pa.field("copy", pa.int64())])
@@ -79,7 +79,7 @@ class House:
         self.model = ModelSpec("m", ("copy",))
         self.plan = Plan("app", "app.py:app", "code", topics, scorers=(self.spec,), models=(self.model,))
         self.runner = Adds(signature)
-        inspections = Inspections(lambda: self.runner, lambda command: None, at_once)
+        inspections = Inspections(lambda command: of_its_own(self.runner), lambda command: None, at_once)
         registrar = Registrar(self.plan, self.view(), self.artifacts, inspections, rig.clock, 30.0)
         self.registrar = rig.pump(registrar, member="r")
         self.registry = self.view()
@@ -314,7 +314,7 @@ def test_what_waits_is_put_into_one_call(house: House) -> None:
     def call(i: int) -> None:
         got[i] = combiner.predict(artifact, rows(i, i), 1.0).column("copy").to_pylist()
 
-    with combiner._turn:
+    with combiner.turn:
         threads = [Thread(target=call, args=(i,)) for i in range(8)]
         for thread in threads:
             thread.start()

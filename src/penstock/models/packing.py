@@ -79,7 +79,7 @@ def _vectors(rows: pa.RecordBatch) -> Matrix:
         raise TypeError(f"a vector column is a list of fixed size, not {kind}")
     size = kind.list_size
     # Not flatten(): it leaves null rows out, and would shift the others.
-    values = column.values.slice(column.offset * size, len(column) * size).to_numpy(zero_copy_only=False)
+    values = as_numbers(column.values.slice(column.offset * size, len(column) * size))
     packed: Matrix = values.reshape(len(column), size)
     if column.null_count:
         packed = packed.astype(np.float64)
@@ -93,7 +93,20 @@ def column_of(values: Matrix) -> pa.Array:
         values = values.astype(np.float64)
     if values.dtype.kind in "OU":
         return pa.array(values.tolist(), pa.string())
-    return pa.array(np.ascontiguousarray(values))
+    return as_column(values) if values.dtype.kind in "fiu" else pa.array(np.ascontiguousarray(values))
+
+
+def as_column(numbers: npt.NDArray[Any]) -> pa.Array:
+    """Not by ``pa.array``: that imports pandas, where it is installed, and each start would wait for it."""
+    kind = pa.from_numpy_dtype(numbers.dtype)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
+
+
+def as_numbers(column: pa.Array) -> npt.NDArray[Any]:
+    """Of numbers or booleans; nulls become NaN. Numbers without nulls are not copied, and come without pandas too."""
+    plain = not column.null_count and not pa.types.is_boolean(column.type)
+    numbers: npt.NDArray[Any] = np.from_dlpack(column) if plain else column.to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def zeros(schema: pa.Schema, count: int) -> pa.RecordBatch:
@@ -102,10 +115,11 @@ def zeros(schema: pa.Schema, count: int) -> pa.RecordBatch:
 
 
 def _zero(kind: pa.DataType, count: int) -> pa.Array:
+    """Without pandas, as in ``as_column``."""
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(_zero(kind.value_type, count * kind.list_size), type=kind)
-    if pa.types.is_string(kind):
-        return pa.array([""] * count, kind)
+    if pa.types.is_string(kind):  # from the first byte of none to the first byte of none
+        return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(bytes(4 * (count + 1))), pa.py_buffer(b"")])
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        return pa.array(np.zeros(count, np.int8)).cast(kind)
+        return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(bytes((count * kind.bit_width + 7) // 8))])
     return pa.nulls(count, kind)

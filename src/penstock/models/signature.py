@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from ..errors import ModelRefused, PredictionInvalid, PredictionMisshapen
 from .casts import castable, is_list, narrowed
 from .interface import Signature
+from .packing import as_numbers
 
 Mask = npt.NDArray[np.bool_]
 
@@ -185,7 +186,7 @@ def _check_values(answer: pa.RecordBatch, n: int, model: str) -> None:
             break
         values = values.flatten()
     floating = pa.types.is_floating(values.type) and len(values) > 0
-    if not values.null_count and not (floating and not np.isfinite(values.to_numpy()).all()):
+    if not values.null_count and not (floating and not np.isfinite(as_numbers(values)).all()):
         return
     wrong = np.flatnonzero(_wrong_rows(column))
     raise PredictionInvalid(

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ..errors import InputInvalid, ModelRefused
 from .casts import is_list
 from .interface import Model
-from .packing import Matrix, zeros
+from .packing import Matrix, as_column, as_numbers, zeros
 
 COUNTS = (2, 3, 7, 64)
 ROWS = 5
@@ -31,7 +31,7 @@ def rows_to_try(schema: pa.Schema, known: Known | None = None) -> pa.RecordBatch
 def _column(kind: pa.DataType, nth: int, known: pa.Array | None) -> pa.Array:
     if known is not None and len(known):
         places = (np.arange(ROWS) + nth) % len(known)
-        return known.take(pa.array(places)).cast(kind)
+        return known.take(as_column(places)).cast(kind)
     if pa.types.is_fixed_size_list(kind):
         values = _column_of(kind.value_type, ROWS * kind.list_size, nth)
         return pa.FixedSizeListArray.from_arrays(values, type=kind)
@@ -43,9 +43,9 @@ def _column_of(kind: pa.DataType, count: int, seed: int) -> pa.Array:
     if pa.types.is_floating(kind):
         values = chosen.normal(size=count) * 3
         values[: max(1, count // ROWS)] = 0
-        return pa.array(values.astype(np.float32).astype(np.float64)).cast(kind)
+        return as_column(values.astype(np.float32).astype(np.float64)).cast(kind)
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return pa.array(chosen.integers(0, 2, count).astype(np.int8)).cast(kind)
+        return as_column(chosen.integers(0, 2, count).astype(np.int8)).cast(kind)
     return zeros(pa.schema([("x", kind)]), count).column(0)
 
 
@@ -60,13 +60,13 @@ def require_rowwise(model: Model, rows: pa.RecordBatch, *, must: bool = True) ->
         if must and failed is not None:
             raise ModelRefused(f"the model failed on a trial of one row: {_first_line(failed)}")
         return
-    places = sorted(alone)
-    single = pa.Table.from_batches([alone[place] for place in places]).combine_chunks().to_batches()[0]
+    places = np.array(sorted(alone))
+    single = pa.Table.from_batches([alone[place] for place in places.tolist()]).combine_chunks().to_batches()[0]
     same = not _differs(_asked(model, rows.slice(places[0], 1), 1), single.slice(0, 1))
     for count in COUNTS:
-        chosen = pa.array([(3 * n + count) % len(places) for n in range(count)])
-        answer = _asked(model, rows.take(pa.array(places).take(chosen)), count)
-        if same and (where := _differs(answer, single.take(chosen))):
+        chosen = (3 * np.arange(count) + count) % len(places)
+        answer = _asked(model, rows.take(as_column(places[chosen])), count)
+        if same and (where := _differs(answer, single.take(as_column(chosen)))):
             raise ModelRefused(
                 f"the model answers a row of {count} otherwise than the same row alone ({where}): "
                 "an answer must depend on its row alone"
@@ -126,7 +126,7 @@ def _differs(answer: pa.RecordBatch, wanted: pa.RecordBatch) -> str:
 
 
 def _matrix(rows: pa.RecordBatch, places: list[int]) -> Matrix:
-    return np.stack([rows.column(n).to_numpy(zero_copy_only=False) for n in places], axis=1)
+    return np.stack([as_numbers(rows.column(n)) for n in places], axis=1)
 
 
 def _far(found: Matrix, alone: Matrix) -> Matrix:

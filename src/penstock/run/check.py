@@ -39,7 +39,7 @@ from .compose.bundled import is_own_code
 from .compose.prepare import prepare
 from .compose.remarks import remarks_on
 from .directory import DataDirectory
-from .process import die_with_parent, explained, write_notices
+from .process import die_with_parent, do_without_pandas, explained, write_notices
 
 log = logger(__name__)
 
@@ -99,6 +99,7 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
     with explained(PenstockError):
         checked = check(target, os.environ, try_out=in_dev())
         Report(list(checked.resolved.findings)).raise_errors()
+        do_without_pandas()  # from here on no code but ours runs
         directory, clock, settings = DataDirectory(data), SystemClock(), Settings.from_env()
         with closing(open_log(directory, clock, settings, url)) as events:
             # Before its topics are as this version declares them.

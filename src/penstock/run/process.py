@@ -115,13 +115,17 @@ def do_without_pandas() -> None:
 
 
 def make_before_the_first_event() -> None:
-    """Metrics, and what numpy imports at the first ``unique``: else the first event waits for both."""
+    """Metrics, and what numpy imports at the first ``unique`` and pyarrow at the first scalar and the first time with
+    a zone: else the first event waits for all of them."""
     import numpy as np
+    import pyarrow as pa
 
     from ..telemetry import metrics
 
     metrics()
     np.unique(np.zeros(1))
+    pa.scalar("")
+    pa.scalar(0, pa.timestamp("us", "UTC")).as_py()
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -159,18 +163,13 @@ def status_file(directory: DataDirectory, name: str) -> Path:
     return directory.status / f"{name}.json"
 
 
-def last_said(directory: DataDirectory, name: str) -> dict[str, Any] | None:
-    """What a process of that name said last of itself, in this life or the one before; None: nothing."""
-    try:
-        return dict(json.loads(status_file(directory, name).read_text()))
-    except (OSError, ValueError):
-        return None
-
-
 def reported(directory: DataDirectory, name: str, pid: int) -> dict[str, Any] | None:
     """What this very process said last of itself; None: nothing since it started."""
-    said = last_said(directory, name)
-    return said if said is not None and said.get("pid") == pid else None
+    try:
+        said = dict(json.loads(status_file(directory, name).read_text()))
+    except (OSError, ValueError):
+        return None
+    return said if said.get("pid") == pid else None
 
 
 def reporting(directory: DataDirectory, name: str, pid: int) -> bool:

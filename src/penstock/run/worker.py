@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -18,7 +17,6 @@ from .process import (
     StageStatus,
     do_without_pandas,
     explained,
-    last_said,
     make_before_the_first_event,
 )
 
@@ -54,8 +52,6 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     log.close()
 
 
-FIRST = "worker-1"
-TURN = 10.0  # seconds that the others let it have the machine for
 SOON = 0.02  # seconds between two reports while a stage is being made ready
 YOUNG = 20_000  # objects made before the collector looks: a pass makes several an event, and no circles of them
 
@@ -70,9 +66,7 @@ def work(process: Process, composition: Composition) -> None:
 
     gc.freeze()  # plan, libraries and the log's clients stay
     gc.set_threshold(YOUNG, 10, 10)
-    first = Thread(target=_after_the_first, args=(process,), name="first")
-    first.start()
-    threads = [Thread(target=_run, args=(line, first, process), name=line.name) for line in composition.lines]
+    threads = [Thread(target=line.run, args=(process.stop,), name=line.name) for line in composition.lines]
     threads.append(Thread(target=keep_warm, args=(composition.models, process.stop), name="warm"))
     for thread in threads:
         thread.start()
@@ -88,21 +82,6 @@ def work(process: Process, composition: Composition) -> None:
         thread.join()
     if any(line.pump.failed for line in composition.lines):  # also while it drained
         os._exit(1)
-
-
-def _run(line: Line, first: Thread, process: Process) -> None:
-    first.join()
-    line.run(process.stop)
-
-
-def _after_the_first(process: Process) -> None:
-    """Let ``FIRST`` have the machine until its stages are at work: one that is ready early is worth more than several
-    that are ready late together. For a while: it may have to wait for something itself."""
-    until = time.monotonic() + TURN
-    while process.name != FIRST and time.monotonic() < until and not process.stop.wait(SOON):
-        stages = dict((last_said(process.directory, FIRST) or {}).get("stages", {}))
-        if stages and not any(said.get("starting") for said in stages.values()):
-            return
 
 
 def _status(line: Line) -> StageStatus:

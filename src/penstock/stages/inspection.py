@@ -1,4 +1,4 @@
-"""Looking at artifacts that are to be registered, each in a runner of its own: the registry waits for none of them.
+"""Looking at artifacts that are to be registered, each in a runner apart: the registry waits for none of them.
 
 Loading runs code that may hang. So a command is left unanswered while its artifact is looked at, and asked again when
 that is done: the same command, by its id, in the log. Whoever owns the registry then has the result, or looks again.
@@ -14,7 +14,7 @@ from ..models.interface import Signature
 from ..models.messages import Register
 from ..runner.interface import Runner
 from ..telemetry import logger
-from .scoring.loading import Background, in_thread
+from .scoring.loading import Background, Loan, in_thread
 
 KEPT = 64  # results that nobody has fetched
 AT_ONCE = 3  # artifacts; each may take the memory of a runner
@@ -23,6 +23,8 @@ log = logger(__name__)
 
 Look = Callable[[Runner], tuple[str, Signature]]
 """Has the runner load the artifact. Raises what ``Runner.inspect`` raises."""
+Borrow = Callable[[Register], Loan]
+"""A runner for the command's artifact: of its own, or the one of a scorer that would load it first."""
 AskAgain = Callable[[Register], None]
 """Appends the command once more; it is answered once."""
 
@@ -30,11 +32,11 @@ AskAgain = Callable[[Register], None]
 class Inspections:
     """Those under way, and the results that nobody has fetched yet. For any thread."""
 
-    def __init__(self, new_runner: Callable[[], Runner], again: AskAgain, background: Background = in_thread) -> None:
-        self._new_runner, self._again, self._background = new_runner, again, background
+    def __init__(self, borrow: Borrow, again: AskAgain, background: Background = in_thread) -> None:
+        self._borrow, self._again, self._background = borrow, again, background
         self._lock = Lock()
         self._found: dict[str, tuple[str, Signature] | PenstockError] = {}
-        self._running: dict[str, Runner] = {}
+        self._running: dict[str, Loan] = {}
         self._waiting: dict[str, tuple[Register, Look]] = {}
         self._closed = False
 
@@ -60,8 +62,8 @@ class Inspections:
             self._closed = True
             self._waiting.clear()
             running = list(self._running.values())
-        for runner in running:
-            runner.close()
+        for loan in running:
+            loan.runner.close()
 
     def _begin(self, asking: int | None = None) -> None:
         """``asking``: the thread that waits for a result, and needs no command to hear of it."""
@@ -71,12 +73,13 @@ class Inspections:
                     return
                 id = next(iter(self._waiting))
                 command, look = self._waiting.pop(id)
-                runner = self._running[id] = self._new_runner()
-            self._background(lambda c=command, r=runner, k=look: self._run(c, r, k, asking))  # type: ignore[misc]
+                loan = self._running[id] = self._borrow(command)
+            self._background(lambda c=command, n=loan, k=look: self._run(c, n, k, asking))  # type: ignore[misc]
 
-    def _run(self, command: Register, runner: Runner, look: Look, asking: int | None) -> None:
-        found = _looked(runner, look)
-        runner.close()
+    def _run(self, command: Register, loan: Loan, look: Look, asking: int | None) -> None:
+        with loan.turn:
+            found = _looked(loan.runner, look)
+        loan.give_back(not isinstance(found, PenstockError))
         with self._lock:
             del self._running[command.id]
             if self._closed:

@@ -264,7 +264,7 @@ def test_a_stage_is_ready_before_it_joins_its_group(house: House, monkeypatch: p
 def test_what_is_missing_is_said_until_it_is_there(house: House) -> None:
     preparation, stop = house.line("scored").preparation, Event()
     assert preparation.missing is not None and preparation.missing.kind == "soon"
-    thread = Thread(target=preparation.run, args=(stop,))
+    thread = Thread(target=preparation.run, args=(stop,), daemon=True)
     thread.start()
     wait_for(lambda: preparation.missing is not None and preparation.missing.kind == "waits")
     assert [n.stage for n in notices().standing()] == ["scored"]

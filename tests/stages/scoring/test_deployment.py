@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -268,6 +269,72 @@ def test_a_call_with_the_columns_of_the_version_that_is_loaded_is_told_to_come_a
 def test_a_first_version_is_loaded_by_the_first_pass(yard: Yard) -> None:
     yard.promote(3)
     assert yard.score() == {0: 3} and not yard.pending
+
+
+def digest(version: int) -> str:
+    return hashlib.sha256(f"model {version}".encode()).hexdigest()
+
+
+def test_what_has_looked_at_the_first_version_loads_it(yard: Yard) -> None:
+    loan = yard.deployment.lend(digest(1))
+    assert loan is not None and loan.runner is yard.runners[0]
+    assert yard.deployment.lend(digest(2)) is None, "it is lent once"
+    loan.give_back(True)
+    assert yard.deployment.lend(digest(2)) is None, "nothing else is looked at in there"
+    yard.promote(1)
+    assert yard.score() == {0: 1}
+    assert (yard.shelf.loads, [runner.closed for runner in yard.runners]) == ([(0, 1)], [0, 0])
+    assert yard.deployment.lend(digest(2)) is None, "it scores"
+
+
+def test_what_has_looked_at_one_that_does_not_fit_is_ended(yard: Yard) -> None:
+    loan = yard.deployment.lend(digest(2))
+    assert loan is not None
+    loan.give_back(False)
+    assert yard.runners[0].closed == 1
+    assert yard.deployment.lend(digest(1)) is not None
+
+
+def scored_while_lent(yard: Yard) -> None:
+    """An artifact is looked at and looked at, and somebody registers another."""
+    hangs = yard.deployment.lend(digest(2))
+    assert hangs is not None
+    yard.promote(1)
+    with hangs.turn:
+        yard.deployment.begin()
+        assert yard.score() == {0: 1}
+    assert yard.shelf.loads == [(1, 1)], "loaded where something else is looked at"
+    hangs.give_back(True)
+    assert yard.runners[0].closed == 1
+    yard.promote(2)
+    assert yard.score() == {0: 1}
+    yard.load()
+    assert yard.score() == {0: 2}
+
+
+def test_nobody_waits_for_an_artifact_that_is_looked_at(yard: Yard) -> None:
+    scored_while_lent(yard)
+
+
+def loaded_in_a_fresh_process(yard: Yard) -> None:
+    """The artifact that was looked at fits its file and not the topic, so another becomes the first version."""
+    loan = yard.deployment.lend(digest(2))
+    assert loan is not None
+    loan.give_back(True)
+    yard.promote(1)
+    assert yard.score() == {0: 1}
+    assert yard.runners[0].closed == 1, "what ran there before was another artifact's code"
+    assert yard.score() == {0: 1} and yard.runners[0].closed == 1
+
+
+def test_a_version_is_not_loaded_where_another_was_looked_at(yard: Yard) -> None:
+    loaded_in_a_fresh_process(yard)
+
+
+def test_mutant_where_another_was_looked_at_is_forgotten(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Deployment, "_side", lambda self, artifact: (self._active, False))
+    with pytest.raises(AssertionError, match="another artifact's code"):
+        loaded_in_a_fresh_process(yard)
 
 
 def test_a_first_version_that_cannot_be_loaded_makes_the_stage_sick(yard: Yard) -> None:

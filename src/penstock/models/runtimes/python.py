@@ -129,7 +129,7 @@ def _call(model: Any, rows: pa.RecordBatch) -> pa.RecordBatch:
     table = answer.to_arrow()
     table = table.cast(pa.schema([(f.name, _plain(f.type)) for f in table.schema])).combine_chunks()
     if table.num_rows == 0:
-        return pa.RecordBatch.from_pylist([], schema=table.schema)
+        return zeros(table.schema, 0)
     return table.to_batches()[0]
 
 

@@ -26,7 +26,7 @@ from ...stages.redrive import Redrive, group_of
 from ...stages.register import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.scoring.deployment import Deployment, Standing
-from ...stages.scoring.loading import Background, in_thread
+from ...stages.scoring.loading import Background, Loan, in_thread, of_its_own
 from ...stages.transform import Transform
 from ..outliving import Part
 from . import warming
@@ -96,10 +96,16 @@ class Composition:
     # -- stages ---------------------------------------------------------------
 
     def _registrar(self) -> Line:
-        inspections = Inspections(lambda: self.make_runner(GROUP, False), self._again, self.background)
+        inspections = Inspections(self._borrow, self._again, self.background)
         stage = Registrar(self.plan, self.registry, self.artifacts, inspections, self.clock, self.settings.runner_start)
         warm = warming.Unanswered(self.registry, self._again)
         return self._line(stage, inspections.close, warm, lambda: COMMANDS)
+
+    def _borrow(self, command: Register) -> Loan:
+        """Of a scorer that has no version yet: it need not start a process of its own beside the one that looks."""
+        scorers = (warm.deployment for warm in self.models if warm.model.name == command.name)
+        loans = (scorer.lend(command.digest) for scorer in scorers)
+        return next((loan for loan in loans if loan is not None), None) or of_its_own(self.make_runner(GROUP, False))
 
     def _again(self, command: Register) -> None:
         self.log.append([Write(SYSTEM, 0, to_rows([command]))])

@@ -34,6 +34,7 @@ from .readiness import Readiness, readiness
 from .signals import Signals
 from .sockets import address, listen
 from .standstill import Standstill
+from .turn import Turn
 from .watch import Watch
 
 GIVE_UP = 5  # failed starts of one child before all were ready: it will not come up
@@ -99,7 +100,9 @@ class Supervisor:
             stack.enter_context(tokens.announced(host, port, self.directory.secret))
             self.signals = stack.enter_context(Signals())
             share_metrics(self.directory.metrics, clean=True)
-            self.children = [self._gateway(), *self._workers()]
+            first, *others = self._workers()
+            self.children = [self._gateway(), first]
+            self._turn = Turn(others, SystemClock())
             stack.callback(self._close)
             stack.callback(self._kill)
             try:
@@ -124,7 +127,7 @@ class Supervisor:
             yield Child(name, "penstock.run.worker", arguments, [outliving])
 
     def _start(self) -> None:
-        """The children import what they need while the user's file is checked."""
+        """The first children import what they need while the user's file is checked."""
         for child in self.children:
             child.start()
         self._plan = self._check()
@@ -132,6 +135,7 @@ class Supervisor:
         self._watch = Watch(self._sources()) if self.options.reload else None
         for child in self.children:
             child.tell(self._plan)
+        self._turn.begin()
 
     def _check(self) -> Path:
         """Import the user's file in a process of its own, which also creates topics and seeds models."""
@@ -156,6 +160,7 @@ class Supervisor:
 
     def _look(self) -> None:
         self._in_place.check()
+        self.children += self._turn.over(ready=self._ready)
         for child in self.children:
             self._revive(child)
         if not self._ready and (stages := self._settled()) is not None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ...batch import Indices
 from ...errors import ResultInvalid
+from ...models.packing import as_column
 from ...schema.casts import cast_column
 from ...schema.door.values import MadeValues
 from ...schema.encode import data_objects
@@ -67,12 +66,6 @@ def without(applied: Applied, lost: Mapping[int, str]) -> Applied:
     failures = [*applied.failures, *(RowFailure(row, "ResultInvalid", reason) for row, reason in lost.items())]
     rows = None if applied.rows is None else applied.rows.take(as_column(stays))
     return Applied(rows, applied.parents[stays], failures, applied.commands)
-
-
-def as_column(numbers: npt.NDArray[Any]) -> pa.Array:
-    """Not by ``pa.array``: that imports pandas, where it is installed, and the first events would wait for it."""
-    kind = pa.from_numpy_dtype(numbers.dtype)
-    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
 
 
 def repeated(made: Sequence[Sequence[object]]) -> Indices:

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from ...batch import Indices, data_columns
 from ...errors import Reject, ResultInvalid, ResultMisshapen
+from ...models.packing import as_column
 from ..interface import Applied, RowFailure
 from ..raised import row_failed
-from .answers import as_column, fitted, without
+from .answers import fitted, without
 from .callee import Callee
 from .desk import one_batch
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 
 from ...declare.app import App
@@ -49,9 +50,13 @@ class Functions:
         if stage in self._arguments:
             return
         callee = self._callee(stage)
-        if callee.spec.takes != "frame":
+        # Here, and not within the time that the first event has: what a library does at its first call.
+        if callee.spec.takes == "frame":
+            frame = pl.DataFrame(pl.from_arrow(pa.record_batch({"_": pa.nulls(1, pa.int64())})))
+            frame.select(pl.col("_") + 1).to_arrow()
+        else:
             # What it returns is gathered in lists, by us or by itself, and at the first one pyarrow imports pandas
-            # where it is installed: here, and not within the time that the first event has.
+            # where it is installed.
             pa.array([])
         resources = Asked({n: t for n, t in callee.types.items() if t is not Models}, callee.refs)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -81,7 +82,7 @@ class Isolation(Generic[T]):
         self._all = np.arange(rows, dtype=np.int64)
         self._limits = limits
         self._clock = clock
-        self._choose = np.random.default_rng(seed)
+        self._seed = seed
         self._parts: list[Part[T]] = []
         self._failures: list[Failure] = []
         self._attempts: Counter[int] = Counter()
@@ -96,6 +97,11 @@ class Isolation(Generic[T]):
         self._failures += guilty
         self._all = np.setdiff1d(self._all, never)
         self._first = [piece for piece in np.array_split(np.setdiff1d(suspected, never), WAYS_DIED) if len(piece)]
+
+    @cached_property
+    def _choose(self) -> np.random.Generator:
+        """Made for rows that fail: numpy imports it then, and nothing else of ours asks for it."""
+        return np.random.default_rng(self._seed)
 
     def run(self, due: Sequence[int]) -> tuple[list[Part[T]], list[Failure]]:
         rest = np.setdiff1d(self._all, np.concatenate(self._first)) if self._first else self._all

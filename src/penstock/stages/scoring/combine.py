@@ -40,21 +40,24 @@ class Combiner:
         self._clock = clock
         self._rows = rows
         self._observe = observe
-        self._turn = Lock()
+        self.turn = Lock()  # of whoever asks the runner for something
         self._waiting: list[_Ticket] = []
         self._guard = Lock()
 
     def start(self) -> None:
-        """Start the runner, before anything is asked of it."""
-        with self._turn:
-            self._runner.start()
+        """Start the runner, before anything is asked of it. Whose turn it is starts it himself."""
+        if self.turn.acquire(blocking=False):
+            try:
+                self._runner.start()
+            finally:
+                self.turn.release()
 
     def predict(self, model: Artifact, rows: pa.RecordBatch, timeout: float) -> pa.RecordBatch:
         """Errors are those of ``Runner.predict``, of these rows alone: another caller's bad rows are not ours."""
         ticket = _Ticket(model, rows, timeout)
         with self._guard:
             self._waiting.append(ticket)
-        with self._turn:
+        with self.turn:
             if ticket.answer is None and ticket.error is None:
                 self._serve(self._company(ticket))
         if ticket.error is not None:

@@ -25,7 +25,7 @@ from ...telemetry import logger
 from ..failures.backoff import Backoff
 from ..failures.patience import Sick
 from .combine import Combiner, Observe
-from .loading import Background, Load, Side, Trouble, feel, in_thread, in_use, ref_of
+from .loading import Background, Load, Loan, Side, Trouble, feel, in_thread, in_use, ref_of
 
 log = logger(__name__)
 
@@ -57,6 +57,7 @@ class Deployment:
 
     The first version has nothing beside it and is loaded by the first call. From then on the active runner never
     loads: roles change when the standby is warm. What it scored with before stays warm for ``keep_warm`` seconds.
+    Before the first one the active runner may be lent, to look at the artifact that it will score with.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Deployment:
         self._serving: tuple[Alias, Artifact] | None = None  # once it has answered
         self._target: Alias | None = None
         self._load: Load | None = None
+        self._lent: Side | None = None
         self._trouble: Trouble | None = None
         self._idle_since = math.inf  # when the standby was last of use; infinite: it holds nothing
         self._closed = False
@@ -97,9 +99,12 @@ class Deployment:
         current = self._serving or (target, self._artifact(target))  # not under the guard: it may come from far
         with self._guard:
             self._advance(target)
-            side = self._active
             alias, artifact = self._serving or current
+            side, others = self._side(artifact)
             side.users += 1
+        if others:
+            with side.combiner.turn:
+                side.runner.close()
         try:
             yield Lease(alias, artifact, lambda rows, timeout: self._predict(side, alias, artifact, rows, timeout))
         finally:
@@ -122,6 +127,31 @@ class Deployment:
     def begin(self) -> None:
         """Start the process that the first version will be loaded in, while that is still on its way."""
         self._active.combiner.start()
+
+    def lend(self, digest: str) -> Loan | None:
+        """The runner that the first version will be loaded in, to look at that artifact; None: it is not to be had.
+
+        A start would else wait for two processes that import the same libraries. Whoever scores waits for no loan.
+        """
+        with self._guard:
+            side = self._active
+            free = self.cold and self._lent is None and not in_use(side) and not self._closed
+            if not free or side.looked not in ("", digest):
+                return None
+            self._lent, side.looked = side, digest
+            side.users += 1
+        return Loan(side.runner, lambda fits: self._give_back(side, fits), side.combiner.turn)
+
+    def _give_back(self, side: Side, fits: bool) -> None:
+        with self._guard:
+            self._lent = None
+            if fits and side is self._active:
+                side.users -= 1
+                return
+        side.runner.close()
+        with self._guard:
+            side.users -= 1
+            side.looked = ""
 
     def retire(self) -> None:
         """Give back the memory of a standby that was of no use for ``keep_warm`` seconds."""
@@ -166,6 +196,14 @@ class Deployment:
             side.runner.close()
 
     # -- which version, under the guard ---------------------------------------
+
+    def _side(self, artifact: Artifact) -> tuple[Side, bool]:
+        """What scores, or will score first; and whether that process has looked at another artifact."""
+        if self._lent is self._active:  # another version is first: it does not wait
+            self._active, self._standby = self._standby, self._active
+        others = self.cold and self._active.looked not in ("", artifact.version.digest)
+        self._active.looked = ""
+        return self._active, others
 
     def _advance(self, target: Alias) -> None:
         if self._target is None or target.epoch > self._target.epoch:

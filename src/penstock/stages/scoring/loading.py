@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from threading import Thread
 
 from ...models.interface import Alias
@@ -35,6 +36,21 @@ class Side:
     combiner: Combiner
     ref: str = ""
     users: int = 0
+    looked: str = ""  # the digest of the artifact that was looked at in this process, before any version was loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A runner to look at one artifact with, in its ``turn``. ``give_back`` is told whether the artifact fits."""
+
+    runner: Runner
+    give_back: Callable[[bool], None]
+    turn: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+
+def of_its_own(runner: Runner) -> Loan:
+    """Of a runner that ends with the looking."""
+    return Loan(runner, lambda _fits: runner.close())
 
 
 @dataclass(slots=True, eq=False)
