@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -52,6 +53,13 @@ class Rig:
                 continue
         return found
 
+    def is_at_work(self, worker: int) -> bool:
+        try:
+            said = json.loads((self.directory / "run" / "status" / f"worker-{worker}.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(said["stages"]) and not any(stage["starting"] for stage in said["stages"].values())
+
     def family(self) -> list[psutil.Process]:
         """The supervisor and all that it started."""
         supervisor = psutil.Process(self.process.pid)
@@ -90,8 +98,10 @@ def running(
     env: Mapping[str, str] | None = None,
     log: str | None = None,
     files: int | tuple[int, int] | None = None,
+    whole: bool = True,
 ) -> Iterator[Rig]:
-    """``log``: a URL, where it is not ``log_url`` of the directory. ``files``: that may be open, or soft and hard."""
+    """``log``: a URL, where it is not ``log_url`` of the directory. ``files``: that may be open, or soft and hard.
+    ``whole``: all workers are at work, of which at ``ready`` one is."""
     command = [sys.executable, "-m", "penstock", "run", str(app), "--data", str(directory)]
     command += ["--log", url] if (url := log or log_url(directory)) else []
     process = subprocess.Popen(
@@ -105,7 +115,9 @@ def running(
     try:
         line = next((text for text in process.stdout if text.startswith("ready ")), None)
         assert line is not None, f"penstock run ended with {process.wait()} before it was ready"
-        yield Rig(line.split()[1], directory, process)
+        rig = Rig(line.split()[1], directory, process)
+        assert not whole or eventually(lambda: all(map(rig.is_at_work, range(1, workers + 1)))), "a worker is missing"
+        yield rig
     finally:
         Count.of.clear()
         if process.poll() is None:

@@ -119,6 +119,12 @@ def zstd_bomb() -> bytes:
     return b"".join([packer.compress(b" " * MIB) for _ in range(1_024)]) + packer.flush()
 
 
+def thirty_three_mib() -> bytes:
+    """Of few enough events, none of them large."""
+    text = event(note="a" * 1_000)
+    return b"[" + b",".join([text] * (33 * MIB // len(text))) + b"]"
+
+
 def row(number: int) -> dict[str, object]:
     return {"row": number}
 
@@ -167,8 +173,14 @@ BAD = {
     ),
     "depth without an end": Bad(b"[" * DEEP, topic="notes"),
     "a line of NDJSON": Bad(event() + b"\n{}\n", type="application/x-ndjson", where=row(1)),
-    "a gzip bomb": Bad(gzip_bomb, 413, says="decompressed", headers={"content-encoding": "gzip"}),
-    "a zstd bomb": Bad(zstd_bomb, 413, says="decompressed", headers={"content-encoding": "zstd"}),
+    "a gzip bomb": Bad(gzip_bomb, 413, says="the limit is 1048576", headers={"content-encoding": "gzip"}),
+    "a zstd bomb": Bad(zstd_bomb, 413, says="the limit is 1048576", headers={"content-encoding": "zstd"}),
+    "33 MiB of events as gzip": Bad(
+        lambda: gzip.compress(thirty_three_mib()), 413, says="decompressed", headers={"content-encoding": "gzip"}
+    ),
+    "33 MiB of events as zstd": Bad(
+        lambda: zstandard.compress(thirty_three_mib()), 413, says="decompressed", headers={"content-encoding": "zstd"}
+    ),
     "gzip cut short": Bad(gzip.compress(event())[:-9], says="gzip", headers={"content-encoding": "gzip"}),
     "no gzip": Bad(event(), says="gzip", headers={"content-encoding": "gzip"}),
     "an encoding that nobody reads": Bad(event(), 415, says="br", headers={"content-encoding": "br"}),

@@ -17,7 +17,7 @@ PAYMENT = {"id": "p1", "card": "c7", "amount": 120, "country": "US"}
 
 def first_score(folder: Path, **options: object) -> dict[str, object]:
     """What the README's first request is answered, sent at ``ready``."""
-    with rig.running(QUICKSTART, folder, **options) as running:  # type: ignore[arg-type]
+    with rig.running(QUICKSTART, folder, whole=False, **options) as running:  # type: ignore[arg-type]
         answer = httpx.post(f"{running.url}/topics/payments/events?wait=scores", json=PAYMENT, timeout=30)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -42,7 +42,14 @@ def test_twenty_times_of_twenty(tmp_path: Path, nth: int) -> None:
 
 def test_mutant_a_stage_that_says_ready_at_once_is_caught(tmp_path: Path) -> None:
     code = """
+import time
 from penstock.run.compose.warming import Preparation
+from penstock.runner.child import ChildRunner
+plain = ChildRunner.predict
+def slow(self, *given, **named):
+    time.sleep(2)
+    return plain(self, *given, **named)
+ChildRunner.predict = slow
 Preparation.run = lambda self, stop: setattr(self, "missing", None)
 """
     env = rig.planted(tmp_path / "planted", code, "penstock.run.worker")
