@@ -105,6 +105,9 @@ ATTACKS = {
     "views that overlap": Attack(READINGS, arrow(views()), ARROW),
     "a dictionary of lists": Attack(READINGS, arrow(coded()), ARROW),
     "64 events of a megabyte, read": Attack("/topics/large/events?limit=10000"),
+    "to compare: 1,000 events as they should be": Attack(
+        READINGS, json.dumps([{"n": 1, "values": [1.0]}] * 1_000).encode()
+    ),
 }
 
 

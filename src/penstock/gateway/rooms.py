@@ -53,6 +53,7 @@ class Rooms:
     """Whether the gateway works is asked of it when others keep all its readers busy, and then most of all."""
 
     letters: Lock = field(default_factory=Lock)  # held by whoever looks after the dead letters
+    encoding: Lock = field(default_factory=Lock)  # held by whoever writes a page as JSON: the loop waits for one
     arrivals: Arrivals = field(init=False)
     shelf: Shelf = field(default_factory=lambda: Shelf(ANSWERS_BYTES))
 

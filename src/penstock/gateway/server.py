@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from .hosts import check_bind
 from .rooms import Rooms
 from .wire.protocol import config
 
+SWITCH = 0.0005  # seconds after which a thread that computes gives way: the loop asks for its turn again and again
 YOUNG = 20_000  # objects made before the collector looks: requests leave no circles, so there is little to find
 PATIENCE = 0.5  # of the time to drain, in which who waits for a stage may still get an answer of it
 
@@ -30,6 +32,7 @@ def serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, ready: 
     check_bind(listening.getsockname()[0])
     gc.freeze()  # plan, doors and libraries stay; a collector that looks at them took a sixth of a small request
     gc.set_threshold(YOUNG, 10, 10)
+    sys.setswitchinterval(SWITCH)
     uvloop.run(_serve(rooms, listening, stop, ready))
 
 

@@ -117,7 +117,9 @@ def _read(rooms: Rooms, topic: TopicSpec, offsets: dict[int, int], limit: int, k
     for batch in batches:
         after[batch.partition] = batch.through + 1  # "at or after" what follows, whether or not anything is there
     following = ",".join(f"{p}:{o}" for p, o in sorted(after.items()))
-    return Found(_encoded(batches, kind, topic, rooms.plan.app), sum(map(len, batches)), following, there)
+    with rooms.encoding:
+        body = _encoded(batches, kind, topic, rooms.plan.app)
+    return Found(body, sum(map(len, batches)), following, there)
 
 
 def _place(reader: Reader, topic: str, partition: int, offset: int | None) -> None:

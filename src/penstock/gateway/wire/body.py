@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 LARGE = 1 << 20  # bytes of a body that takes so many milliseconds to read that all others would notice
 MANY = 5_000  # objects and lists of one that does, however small it is
-BATCHES = 64  # likewise record batches of Arrow
-PART = 1 << 20  # bytes decompressed at once
+BATCHES, MANY_BYTES = 64, 64 << 10  # likewise record batches of Arrow, in a body of so many bytes
+PART = 256 << 10  # bytes decompressed at once
 BREATH = 0.0002  # seconds in which a thread with much to do lets all others go first
 WINDOW_LIMIT = 8 << 20  # bytes of zstd's window, as RFC 8878 recommends for decoders
 
@@ -145,7 +145,7 @@ def is_large(body: bytes) -> bool:
     return (
         len(body) >= LARGE
         or opened(body) > MANY
-        or (len(body) > PART // 16 and body.count(b"\xff\xff\xff\xff") > BATCHES)
+        or (len(body) >= MANY_BYTES and body.count(b"\xff\xff\xff\xff") > BATCHES)
     )
 
 

@@ -21,7 +21,8 @@ from .structure import COMMA, structure
 from .text import Text
 
 PIECE_BYTES = 64 << 10  # which a parser reads in a millisecond or two: no other thread waits for longer
-PIECE_EVENTS = 4_000  # likewise of events that are a few bytes each
+PIECE_EVENTS = 1_000  # likewise of events that are a few bytes each
+FIRST_BYTES = 4 << 10  # of the first piece, the next is twice as long: a body that is none at all costs little
 _BLANK = b" \t\r\n"
 _SOME = re.compile(rb"[^ \t\r\n]")
 _BETWEEN = re.compile(rb"\}[ \t\r\n]*+(,)[ \t\r\n]*+\{")
@@ -102,10 +103,10 @@ def line_pieces(body: Text, decode: Decode[T], rows_of: Callable[[T], int], even
 
 def _line_end(body: Text, row: int, event_limit: int) -> int:
     """Behind the last line of a piece: a line longer than a piece is one."""
-    least = body.at + PIECE_BYTES
+    least = _least(body)
     body.reach(least)
     if (lines := body.cut(body.at, least).count(b"\n")) > PIECE_EVENTS:
-        least = body.at + PIECE_BYTES * PIECE_EVENTS // lines
+        least = body.at + (least - body.at) * PIECE_EVENTS // lines
     if (end := body.rfind(b"\n", body.at, least)) >= 0:
         return end + 1
     while (end := body.find(b"\n", body.at)) < 0:
@@ -131,9 +132,14 @@ def _placed(decode: Decode[T], text: bytes, start: Start) -> T:
         raise InvalidEvent(error.reason, row=row, field=error.field) from None
 
 
+def _least(body: Text) -> int:
+    """Where to look for the end of the next piece."""
+    return body.at + min(PIECE_BYTES, FIRST_BYTES + body.at)
+
+
 def _guessed(body: Text, event_limit: int) -> int | None:
     """Probably a comma between two events: one between two objects."""
-    least = body.at + PIECE_BYTES
+    least = _least(body)
     if not body.reach(least):
         return body.end
     most = least + min(event_limit, PIECE_BYTES)
