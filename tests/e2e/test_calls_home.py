@@ -105,12 +105,14 @@ def write_app(folder: Path, kinds: list[str], seen: str) -> Path:
 
 def foreign(trace: str, data: Path) -> list[str]:
     """The calls to the network that are not ours: one socket listens on 127.0.0.1, all others are of this machine's
-    file system and lie with the data. A name is looked up over AF_INET or through a daemon's socket."""
+    file system, and lie with the data or were made by one of our processes (where the data's path is too long for a
+    socket). A name is looked up over AF_INET or through a daemon's socket."""
     listeners = re.findall(r"socket\(AF_INET,.*= \d+", trace)
     found = re.findall(r".*socket\(AF_(?!UNIX|INET,).*", trace) + listeners[1:]
+    made = set(re.findall(r'bind\(.*sun_path="([^"]*)"', trace))
     for line in re.findall(r".*(?:connect|sendto|sendmsg)\(.*sa_family=.*", trace):
         ours = re.search(r'sun_path="([^"]*)"', line)
-        if ours is None or not ours[1].startswith(str(data)):
+        if ours is None or not (ours[1].startswith(str(data)) or ours[1] in made):
             found.append(line)
     return found
 
