@@ -119,6 +119,12 @@ class Pump:
             if self._redrive is not None:
                 self._redrive.close()
 
+    def wait_as_member(self) -> None:
+        """Before ``run``, in its thread, while nobody can deal with anything: what retention takes meanwhile is missed
+        by the group, and told."""
+        self._rewind = True
+        self._rest(0.0)
+
     def step(self, wait: float) -> int:
         """One pass; waits up to ``wait`` seconds when there is nothing to do. Returns the rows dealt with."""
         self._telling.remind()

@@ -25,6 +25,7 @@ from penstock.run.compose.warming import Missing, keep_warm
 from penstock.runner.inline import InlineRunner
 from penstock.runner.interface import Artifact
 from penstock.settings import Settings
+from penstock.stages.pump import Pump
 from penstock.stages.register import GROUP
 from penstock.stages.scoring.deployment import Standing
 from penstock.stages.scoring.loading import at_once
@@ -255,10 +256,28 @@ def test_what_fails_is_told_and_tried_again(house: House, monkeypatch: pytest.Mo
 def test_a_stage_is_ready_before_it_joins_its_group(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     line, stop = house.line("note"), Event()
-    monkeypatch.setattr(line.preparation, "run", lambda stop: done.append("prepared"))
+    monkeypatch.setattr(line.preparation, "run", lambda stop, waiting: done.append("prepared"))
     monkeypatch.setattr(line.pump, "run", lambda stop: done.append("pumping"))
     line.run(stop)
     assert done == ["prepared", "pumping"]
+
+
+def test_one_that_waits_for_a_first_version_has_a_place_already(house: House, patience: float = 10.0) -> None:
+    """Else what retention takes until then would be missed by nobody."""
+    line, stop = house.line("scored"), Event()
+    thread = Thread(target=line.run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        wait_for(lambda: "scored" in {state.group for state in house.log.groups()}, patience)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_one_that_joins_with_its_first_version_only_is_found(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pump, "wait_as_member", lambda self: None)
+    with pytest.raises(AssertionError, match="did not happen in time"):
+        test_one_that_waits_for_a_first_version_has_a_place_already(house, patience=0.5)
 
 
 def test_what_is_missing_is_said_until_it_is_there(house: House) -> None:
@@ -294,8 +313,8 @@ def test_a_version_that_comes_later_is_loaded_without_an_event(house: House) -> 
     thread.join()
 
 
-def wait_for(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+def wait_for(holds: Callable[[], bool], patience: float = 10.0) -> None:
+    deadline = time.monotonic() + patience
     while not holds():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)

@@ -53,8 +53,9 @@ class Line:
     standing: Callable[[], Standing] = Standing  # of a scorer: which version it scores with
 
     def run(self, stop: Event) -> None:
-        """Ready first, then a member of the group: nobody waits for what this one holds and cannot yet do."""
-        self.preparation.run(stop)
+        """Ready first, then a member of the group: nobody waits for what this one holds and cannot yet do. But where
+        all wait alike, for a model's first version, the group's place is to be known."""
+        self.preparation.run(stop, self.pump.wait_as_member)
         self.pump.run(stop)
 
 

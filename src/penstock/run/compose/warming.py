@@ -159,11 +159,14 @@ class Preparation:
         self._backoff = Backoff(clock)
         self._began = clock.monotonic()
 
-    def run(self, stop: Event) -> None:
-        """Until the stage is ready, or ``stop``. What fails is told, and tried again ever later."""
+    def run(self, stop: Event, waiting: Callable[[], None] = lambda: None) -> None:
+        """Until the stage is ready, or ``stop``. What fails is told, and tried again ever later. ``waiting`` is called
+        again and again while it waits for what a person has to give it."""
         self._began = self._clock.monotonic()
         while not stop.is_set() and (missing := self.warm()) is not None:
             self._tell(missing)
+            if missing.kind == "waits":
+                waiting()
             stop.wait(self._pause(missing))
         else:
             if not stop.is_set():
