@@ -50,7 +50,7 @@ def slow(self, *given, **named):
     time.sleep(2)
     return plain(self, *given, **named)
 ChildRunner.predict = slow
-Preparation.run = lambda self, stop: setattr(self, "missing", None)
+Preparation.run = lambda self, stop, waiting: setattr(self, "missing", None)
 """
     env = rig.planted(tmp_path / "planted", code, "penstock.run.worker")
     with pytest.raises(AssertionError, match="ready, and not scored"):
