@@ -47,11 +47,11 @@ def is_array(body: Text, event_limit: int) -> bool:
     an end."""
     while body.reach(body.at):
         found = body.search(_SOME, body.at, body.end)
-        body.at = body.end if found is None else body.offset + found.start()
+        body.at = found if found >= 0 else body.end
         if body.at > event_limit:
             raise _too_large(0, body.at, event_limit)
-        if found is not None:
-            return found.group() == b"["
+        if found >= 0:
+            return body.cut(found, found + 1) == b"["
     return False
 
 
@@ -145,7 +145,7 @@ def _guessed(body: Text, event_limit: int) -> int | None:
     most = least + min(event_limit, PIECE_BYTES)
     body.reach(most)
     found = body.search(_BETWEEN, least, most)
-    return None if found is None else body.offset + found.start(1)
+    return found if found >= 0 else None
 
 
 def _ends(body: Text, row: int, event_limit: int) -> Iterator[int]:

@@ -32,13 +32,10 @@ class Text:
     def cut(self, start: int, stop: int) -> bytes:
         return self._held[start - self._before : stop - self._before]
 
-    def search(self, pattern: re.Pattern[bytes], start: int, stop: int) -> re.Match[bytes] | None:
-        """In what has come. A match's own places count from ``offset`` on."""
-        return pattern.search(self._held, start - self._before, stop - self._before)
-
-    @property
-    def offset(self) -> int:
-        return self._before
+    def search(self, pattern: re.Pattern[bytes], start: int, stop: int) -> int:
+        """The place of the first match in what has come, or of the group in it; -1: there is none."""
+        found = pattern.search(self._held, start - self._before, stop - self._before)
+        return -1 if found is None else found.start(found.lastindex or 0) + self._before
 
     def rfind(self, byte: bytes, start: int, stop: int) -> int:
         """The last one's place; -1: there is none."""
