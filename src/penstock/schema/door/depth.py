@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 _SMALL = 4_096  # bytes from which numpy is faster than two searches that stop at every hit
-_BLOCK = 65_536  # bytes at once, which stay in the processor's cache
+_MANY = 262_144  # bytes at once, of which nothing is held but what says whether each is a bracket
+_BLOCK = 65_536  # bytes at once, with some times as many beside them, which stay in the processor's cache
 
 
 def opened(body: bytes) -> int:
     """How many brackets open in these bytes, those in strings included. 0.02 µs for an event of 200 bytes."""
     if len(body) < _SMALL:
         return body.count(b"[") + body.count(b"{")
-    every = np.frombuffer(body, np.uint8)
-    blocks = (every[start : start + _BLOCK] for start in range(0, len(every), _BLOCK))
     # The two differ in one bit, and no third byte becomes either when it is set.
-    return sum(int(np.count_nonzero((block | 0x20) == ord("{"))) for block in blocks)
+    every = np.frombuffer(body, np.uint8)
+    found = 0
+    for start in range(0, len(every), _MANY):
+        found += int(np.count_nonzero((every[start : start + _MANY] | 0x20) == ord("{")))
+    return found
 
 
 def exceeds(body: bytes, limit: int) -> bool:

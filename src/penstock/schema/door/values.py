@@ -65,28 +65,29 @@ def _quick_look(field: pa.Field) -> Callable[[pa.Array], bool] | None:
     if rules_of(field).keys() - {"default"} or children(field):
         return lambda column: False
     if pa.types.is_floating(kind) and not field.nullable:
-        return lambda column: not column.null_count and bool(np.isfinite(_slots(column)).all())
+        floats = np.dtype(f"<f{kind.bit_width // 8}")
+        return lambda column: not column.null_count and bool(np.isfinite(_slots(column, floats)).all())
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         low, high = (pa.scalar(end, kind).value for end in _ends(kind))
-        return lambda column: _all_within(column, low, high) and (field.nullable or not column.null_count)
+        ticks = np.dtype(f"<i{kind.bit_width // 8}")
+        return lambda column: _all_within(column, ticks, low, high) and (field.nullable or not column.null_count)
     return None if field.nullable else lambda column: not column.null_count
 
 
-def _all_within(column: pa.Array, low: int, high: int) -> bool:
+def _all_within(column: pa.Array, kind: np.dtype[Any], low: int, high: int) -> bool:
     """Of the slots of nulls too, which may hold anything: then a closer look tells."""
     if column.null_count == len(column):
         return True
-    values = _slots(column)
+    values = _slots(column, kind)
     return bool(low <= values.min() and values.max() <= high)
 
 
-def _slots(column: pa.Array) -> npt.NDArray[Any]:
+def _slots(column: pa.Array, kind: np.dtype[Any]) -> npt.NDArray[Any]:
     """A column's buffer of numbers. Not by ``to_numpy``: that imports pandas, where it is installed, and the first
     events would wait for it."""
-    letter = "f" if pa.types.is_floating(column.type) else "i"
-    width = column.type.bit_width // 8
-    buffer = column.buffers()[1] if len(column) else b""
-    return np.frombuffer(buffer, f"<{letter}{width}", len(column), width * column.offset if len(column) else 0)
+    if not len(column):
+        return np.empty(0, kind)
+    return np.frombuffer(column.buffers()[1], kind, len(column), kind.itemsize * column.offset)
 
 
 Places: TypeAlias = npt.NDArray[np.int64]

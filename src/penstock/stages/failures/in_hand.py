@@ -111,6 +111,11 @@ class InHand:
 
         return handed
 
+    @property
+    def is_wary(self) -> bool:
+        """Is any row suspected, or guilty?"""
+        return bool(self._suspects or self._guilty)
+
     def suspected(self, work: Work) -> Indices:
         """The rows of the work that were in hand when the worker died, in order."""
         found = np.zeros(len(work), bool)
@@ -133,7 +138,7 @@ class InHand:
 
     def passed(self, work: Work) -> None:
         """Nothing of what the work holds is suspected any more, or guilty."""
-        if not self._suspects and not self._guilty:
+        if not self.is_wary:
             return
         ends = {int(p): int(work.positions[work.partitions == p].max()) for p in np.unique(work.partitions)}
         if self._suspects:
@@ -178,7 +183,7 @@ def _spans(work: Work, rows: Indices) -> list[Span]:
     partitions, positions = work.partitions, work.positions
     if len(rows) < len(work):
         partitions, positions = partitions[rows], positions[rows]
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(partitions)) + 1])
-    ends = np.append(starts[1:], len(rows)) - 1
+    last = (partitions[1:] != partitions[:-1]).nonzero()[0]  # of each run but the last one
+    starts, ends = [0, *(last + 1).tolist()], [*last.tolist(), len(rows) - 1]
     found = zip(partitions[starts].tolist(), positions[starts].tolist(), positions[ends].tolist(), strict=True)
     return [Span(*each) for each in found]

@@ -59,7 +59,7 @@ def isolate(
     """The results of the good rows and a verdict on each bad one. Raises ``Sick`` when nothing tells them apart."""
     watched = call if in_hand is None else in_hand.watched(call, work)
     attempt = Isolation(watched, len(work), limits, clock, patience.retries)
-    if in_hand is not None:
+    if in_hand is not None and in_hand.is_wary:
         attempt.beware(in_hand.suspected(work), [in_hand.verdict(row) for row in in_hand.guilty(work).tolist()])
     due = patience.begin(work)
     try:
