@@ -53,7 +53,9 @@ class Rooms:
     """Whether the gateway works is asked of it when others keep all its readers busy, and then most of all."""
 
     letters: Lock = field(default_factory=Lock)  # held by whoever looks after the dead letters
-    encoding: Lock = field(default_factory=Lock)  # held by whoever writes a page as JSON: the loop waits for one
+    pages: Lock = field(default_factory=Lock)
+    """Held by whoever reads a page and writes it: all other threads wait for one then, not for as many as there are."""
+
     arrivals: Arrivals = field(init=False)
     shelf: Shelf = field(default_factory=lambda: Shelf(ANSWERS_BYTES))
 

@@ -64,3 +64,23 @@ def test_a_body_is_sent_as_it_is_taken_and_then_gives_its_room_back() -> None:
         await asyncio.wait_for(shelf.hold(1 << 20), 1)
 
     asyncio.run(go())
+
+
+def test_others_have_their_turn_between_two_pieces_though_the_reader_keeps_up() -> None:
+    async def go() -> None:
+        pieces, seen = 0, list[int]()
+
+        async def send(message: Any) -> None:
+            nonlocal pieces
+            pieces += message["type"] == "http.response.body"
+
+        async def neighbour() -> None:
+            while not seen or seen[-1] < 5:
+                seen.append(pieces)
+                await asyncio.sleep(0)
+
+        page = Page(bytes(5 * pages.PIECE_BYTES), await Shelf(1 << 20).hold(1), "text/plain", {})
+        await asyncio.gather(page({"type": "http"}, send, send), neighbour())
+        assert sorted(set(seen)) == [1, 2, 3, 4, 5], "the whole page left in one turn"
+
+    asyncio.run(go())

@@ -110,15 +110,15 @@ def _read(rooms: Rooms, topic: TopicSpec, offsets: dict[int, int], limit: int, k
     try:
         for partition in range(topic.partitions):
             _place(reader, topic.name, partition, offsets.get(partition))
-        batches = _batches(reader, there, limit)
+        with rooms.pages:
+            batches = _batches(reader, there, limit)
+            body = _encoded(batches, kind, topic, rooms.plan.app)
     finally:
         reader.close()
     after = dict(offsets)
     for batch in batches:
         after[batch.partition] = batch.through + 1  # "at or after" what follows, whether or not anything is there
     following = ",".join(f"{p}:{o}" for p, o in sorted(after.items()))
-    with rooms.encoding:
-        body = _encoded(batches, kind, topic, rooms.plan.app)
     return Found(body, sum(map(len, batches)), following, there)
 
 

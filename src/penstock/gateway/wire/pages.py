@@ -85,3 +85,4 @@ class Page(Response):
                 piece = self._whole[at : at + PIECE_BYTES]
                 more = at + PIECE_BYTES < len(self._whole)
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
+                await asyncio.sleep(0)  # a reader who keeps up lets the sending never wait, and others would
