@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from tests.brokers.cluster import running
 
-from penstock.log.kafka.producing import RETRY
+from penstock.log.kafka.produce.transactions import RETRY
 
 TOPIC, PARTITIONS, VALUE = "measured", range(4), b"x" * 10_000
 

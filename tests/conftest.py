@@ -6,9 +6,8 @@ import pytest
 from hypothesis import settings
 
 from penstock import notices
-
-from .brokers.fixtures import BROKERS, GROUP, _three, alone, certificates, hub, kafka, prefix, secured, three
-from .buckets.fixtures import bucket, moto
+from tests.brokers.fixtures import BROKERS, GROUP, _three, alone, certificates, hub, kafka, prefix, secured, three
+from tests.buckets.fixtures import bucket, moto
 
 __all__ = ["_three", "alone", "bucket", "certificates", "hub", "kafka", "moto", "prefix", "secured", "three"]
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from penstock.notices import MOST, PERIOD, Notice, Notices, Tally
+from penstock.notices import MOST, PERIOD_S, Notice, Notices, Tally
 
 
 def test_one_is_said_once_and_stands_until_it_is_settled(caplog: pytest.LogCaptureFixture) -> None:
@@ -56,7 +56,7 @@ def test_what_goes_on_and_on_is_told_at_once_and_then_counted(caplog: pytest.Log
     for _ in range(1_000):
         tally.add(3, "KeyError: 'b'")
     assert len(caplog.records) == 1
-    now.now += PERIOD
+    now.now += PERIOD_S
     tally.flush()
     tally.flush()
     (told,) = notices.standing()

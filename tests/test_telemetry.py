@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock import telemetry
-
-from .e2e.rig import small_disk
+from tests.e2e.rig import small_disk
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,12 @@ import os
 from typing import Literal, cast
 
 import penstock as ps
-from penstock.bench.bare import Delay, Departure
+from penstock.bench.bare import BareDelay, BareDeparture
 
 encoding = cast(Literal["arrow", "json"], os.environ["PENSTOCK_BENCH_ENCODING"])
 
 app = ps.App("bench")
-departures = app.topic("departures", Departure, key="tailnum", partitions=4, encoding=encoding)
-delays = app.topic("delays", Delay, encoding=encoding)
+departures = app.topic("departures", BareDeparture, key="tailnum", partitions=4, encoding=encoding)
+delays = app.topic("delays", BareDelay, encoding=encoding)
 delay = app.model("delay", os.environ["PENSTOCK_BENCH_MODEL"], outputs=["arr_delay"])
 app.score(departures, delay, to=delays, keep=["flight"])

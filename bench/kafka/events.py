@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from penstock.batch import TopicSpec, Write
-from penstock.bench.bare import FEATURES, Departure, session
+from penstock.bench.bare import FEATURES, BareDeparture, session
 from penstock.log.kafka.records.arrow import ArrowRecords, rows_of
 from penstock.partition import assign
 
@@ -27,14 +27,16 @@ class Record:
     value: bytes
 
 
-def records(encoding: str, events: Sequence[Departure]) -> list[Record]:
+def records(encoding: str, events: Sequence[BareDeparture]) -> list[Record]:
     """As a client that knows nothing of Penstock writes them, in the partitions of their keys."""
     partitions = assign(pa.array([event.tailnum for event in events]), PARTITIONS)
     if encoding == "json":
         encode = msgspec.json.Encoder().encode
         return [Record(p, e.tailnum.encode(), encode(e)) for p, e in zip(partitions.tolist(), events, strict=True)]
-    columns = {name: [getattr(event, name) for event in events] for name in Departure.__struct_fields__}
-    schema = pa.schema([pa.field(f.name, _ARROW[f.type], nullable=False) for f in msgspec.structs.fields(Departure)])
+    columns = {name: [getattr(event, name) for event in events] for name in BareDeparture.__struct_fields__}
+    schema = pa.schema(
+        [pa.field(f.name, _ARROW[f.type], nullable=False) for f in msgspec.structs.fields(BareDeparture)]
+    )
     rows = pa.RecordBatch.from_pydict(columns, schema=schema)
     spec, encoder = TopicSpec("departures", schema, PARTITIONS, "tailnum"), ArrowRecords(1 << 20)
     found = []
@@ -67,7 +69,7 @@ def check(encoding: str, values: Sequence[bytes], expected: np.ndarray) -> None:
     assert furthest < TOLERANCE, f"a prediction is {furthest} minutes from the model's"
 
 
-def scored(events: Sequence[Departure], model: Path) -> np.ndarray:
+def scored(events: Sequence[BareDeparture], model: Path) -> np.ndarray:
     """Each event's delay by the model, called directly; an event's ``flight`` is its place."""
     scorer = session(model)
     rows = np.array([[getattr(event, name) for name in FEATURES] for event in events], np.float32)

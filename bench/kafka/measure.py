@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from bench.kafka import events
+from bench.kafka.events import BareDeparture, Record, np
+from bench.kafka.programs import Program, Unavailable
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from penstock.bench.stack import role_of
-
-from . import events
-from .events import Departure, Record, np
-from .programs import Program, Unavailable
 
 WARM = 10_000  # events that are scored before the clock starts
 LIBRARY = "librdkafka"  # the part of a program that its threads are
@@ -49,7 +48,7 @@ class Job:
     brokers: str
     broker: int | None  # its process, where it is ours
     model: Path
-    events: Sequence[Departure]
+    events: Sequence[BareDeparture]
     expected: np.ndarray
 
     def run(self, program: Program, name: str) -> Run:

@@ -13,16 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import confluent_kafka
+from bench.kafka import events
+from bench.kafka.measure import LIBRARY, WARM, Job, Run
+from bench.kafka.programs import AT_LEAST, ONCE, Program, Unavailable
 from rich.console import Console
 from rich.table import Table
 from tests.brokers import cluster, jars
 
 from penstock.bench import events as made
 from penstock.bench.report import machine
-
-from . import events
-from .measure import LIBRARY, WARM, Job, Run
-from .programs import AT_LEAST, ONCE, Program, Unavailable
 
 SMALL = 0.05  # microseconds an event, below which a part is not told
 MANY, SOME, FEW = 400_000, 40_000, 10_000  # events of one run, of the fast and of the slow

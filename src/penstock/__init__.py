@@ -8,29 +8,16 @@ from typing import TYPE_CHECKING
 # sets 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-from .declare.app import JSON as JSON
-from .declare.app import App as App
-from .declare.events import Event as Event
-from .declare.events import ModelPromoted as ModelPromoted
-from .declare.events import ModelRegistered as ModelRegistered
-from .declare.events import SystemEvent as SystemEvent
-from .declare.handles import Loaded as Loaded
-from .declare.handles import Models as Models
-from .declare.parts import Model as Model
-from .declare.parts import Source as Source
-from .declare.parts import Topic as Topic
-from .declare.values import Duration as Duration
-from .declare.values import Ref as Ref
-from .declare.values import Retry as Retry
-from .declare.values import env as env
-from .declare.values import secret as secret
-from .errors import Reject as Reject
-from .errors import Unavailable as Unavailable
+from .declare.app import JSON, App
+from .declare.events import Event, ModelPromoted, ModelRegistered, SystemEvent
+from .declare.handles import Loaded, Models
+from .declare.parts import Model, Source, Topic
+from .declare.values import Duration, Ref, Retry, env, secret
+from .errors import Reject, Unavailable
 
 if TYPE_CHECKING:
-    from . import errors as errors
-    from .client.connection import Client as Client
-    from .client.connection import connect as connect
+    from . import errors
+    from .client.connection import Client, connect
 
 # Loaded when they are asked for: an app's file has no use for an HTTP client.
 _LATER = {"Client": "client.connection", "connect": "client.connection", "errors": "errors", "testing": "testing"}

@@ -54,7 +54,7 @@ class TopicSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Lineage:
     """What made these rows; the same for every row of a batch. The parent positions are columns."""
 
     stage: str
@@ -71,11 +71,11 @@ class Write:
     topic: str
     partition: int
     rows: pa.RecordBatch
-    origin: Origin | None = None
+    origin: Lineage | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class AppendResult:
     """Where a write went: positions ``first`` to ``last``, both included, of ``count`` rows (0: nothing).
 
     A log that left gaps between the rows gives each one's position in ``sparse``.
@@ -120,7 +120,7 @@ class Batch:
     positions: Positions
     appended: Positions
     rows: pa.RecordBatch
-    origin: Origin | None = None
+    origin: Lineage | None = None
     rejected: Sequence[Rejected] = field(default=())
 
     def __len__(self) -> int:
@@ -149,7 +149,7 @@ def data_columns(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.select([name for name in rows.schema.names if not name.startswith("_")])
 
 
-def joined(parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+def concat_same(parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Rows of one schema, one after the other; a copy only where there are several parts."""
     return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
 

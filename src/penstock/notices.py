@@ -14,7 +14,7 @@ from typing import Any
 
 from .telemetry import logger
 
-PERIOD = 10.0  # seconds between two lines about what goes on and on
+PERIOD_S = 10.0  # seconds between two lines about what goes on and on
 MOST = 100  # notices that stand at once; what comes after them is in the log alone
 
 log = logger(__name__)
@@ -72,7 +72,7 @@ class Notices:
 
 class Tally:
     """What happens again and again, such as events that are dead-lettered: the first is told at once, those after it
-    together, in a line every ``PERIOD`` seconds at most. Used by one thread at a time."""
+    together, in a line every ``PERIOD_S`` seconds at most. Used by one thread at a time."""
 
     def __init__(
         self, key: str, what: str, *, stage: str, now: Callable[[], float] = time.monotonic, to: Notices | None = None
@@ -89,7 +89,7 @@ class Tally:
 
     def flush(self) -> None:
         """Say what was not said yet, if it is time to."""
-        if self._count == self._said or (self._said and self._now() < self._at + PERIOD):
+        if self._count == self._said or (self._said and self._now() < self._at + PERIOD_S):
             return
         self._said, self._at = self._count, self._now()
         last = self._last

@@ -30,7 +30,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 # From 0.1 ms: OpenTelemetry's advice starts at 5 ms, where most of our calls have long ended.
 SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-ENTRY = 64  # bytes of a stored value beside its name, at most
+ENTRY_BYTES = 64  # bytes of a stored value beside its name, at most
 ROWS = (1, 4, 16, 64, 256, 1_024, 4_096, 16_384)
 
 
@@ -205,7 +205,7 @@ def _reserve_before_touching() -> None:
             super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
 
         def _init_value(self, key: str) -> None:
-            reserve(self._f.fileno(), self._used + len(key.encode()) + ENTRY)
+            reserve(self._f.fileno(), self._used + len(key.encode()) + ENTRY_BYTES)
             super()._init_value(key)  # type: ignore[no-untyped-call]
 
     def value(*arguments: Any, **options: Any) -> Any:

@@ -24,7 +24,7 @@ from .loopback import is_loopback
 from .telemetry import logger
 
 SECRET_BYTES = 32
-LONGEST = 4_096  # bytes that are read of a file
+LONGEST_BYTES = 4_096  # bytes that are read of a file
 OTHERS = 0o077  # mode bits by which the group or everybody may do something
 
 log = logger(__name__)
@@ -58,7 +58,7 @@ def read(path: Path) -> str:
         if found.st_mode & OTHERS:
             mode = f"{stat.S_IMODE(found.st_mode):o}"
             raise Forbidden(f"the secret {path} is open to others (its mode is {mode}), so it is none now: {again}")
-        if not (secret := os.read(handle, LONGEST).decode("ascii", "replace").strip()):
+        if not (secret := os.read(handle, LONGEST_BYTES).decode("ascii", "replace").strip()):
             raise Forbidden(f"the file {path} holds no secret: {again}")
         return secret
     finally:

@@ -14,8 +14,8 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from .node import CONNECTION_STRING, HUB_USER, PASSWORD, QUICK, USER, Node
-from .tls import Authority
+from tests.brokers.node import CONNECTION_STRING, HUB_USER, PASSWORD, QUICK, USER, Node
+from tests.brokers.tls import Authority
 
 PATIENCE = 90.0  # seconds that any single thing may take before the test gives up
 PLAIN, SASL, TLS, SASL_TLS = "PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"

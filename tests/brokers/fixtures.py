@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from . import jars
-from .cluster import Cluster, running
-from .hub import running_hub
-from .jars import Missing
-from .tls import Authority, authority
+from tests.brokers import jars
+from tests.brokers.cluster import Cluster, running
+from tests.brokers.hub import running_hub
+from tests.brokers.jars import Missing
+from tests.brokers.tls import Authority, authority
 
 BROKERS = frozenset({"alone", "kafka", "secured", "hub", "three"})
 """The fixtures that start some. An idle one takes a twentieth of a core, so those of few modules end with each."""

@@ -15,9 +15,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from .cluster import PATIENCE, PLAIN, Cluster, running
-from .node import HUB_USER
-from .tls import Authority
+from tests.brokers.cluster import PATIENCE, PLAIN, Cluster, running
+from tests.brokers.node import HUB_USER
+from tests.brokers.tls import Authority
 
 AUTHORIZER = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import jars
+from tests.brokers import jars
 
 CLUSTER_ID = "cGVuc3RvY2stdGVzdHMtMQ"
 USER, PASSWORD = "penstock", "pump-house"

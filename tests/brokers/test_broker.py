@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from .cluster import PATIENCE, SASL, SASL_TLS, TLS, Cluster
-from .node import CONNECTION_STRING, HUB_USER, PASSWORD, USER
-from .tls import Authority, authority
+from tests.brokers.cluster import PATIENCE, SASL, SASL_TLS, TLS, Cluster
+from tests.brokers.node import CONNECTION_STRING, HUB_USER, PASSWORD, USER
+from tests.brokers.tls import Authority, authority
 
 Settings = dict[str, Any]
 

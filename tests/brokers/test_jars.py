@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from . import jars
-from .cluster import PATIENCE
-from .fixtures import or_skip
-from .node import ENDS_WITH_ITS_PARENT
+from tests.brokers import jars
+from tests.brokers.cluster import PATIENCE
+from tests.brokers.fixtures import or_skip
+from tests.brokers.node import ENDS_WITH_ITS_PARENT
 
 MAVEN = """#!/bin/sh
 echo called >> "{calls}"

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .jars import Missing
+from tests.brokers.jars import Missing
 
 SERVER = "subjectAltName=IP:127.0.0.1,DNS:localhost\n"
 EC_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"

@@ -7,12 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.run.server import Server, wait_for, write_app
 from typer.testing import CliRunner
 
 from penstock.cli.main import app
 from penstock.log import copying
-
-from ..run.server import Server, wait_for, write_app
 
 cli = CliRunner()
 

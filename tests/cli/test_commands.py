@@ -11,11 +11,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.run.server import MODEL, Server, wait_for, write_app
 from typer.testing import CliRunner, Result
 
 from penstock.cli.main import app
-
-from ..run.server import MODEL, Server, wait_for, write_app
 
 cli = CliRunner()
 

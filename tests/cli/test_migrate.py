@@ -8,17 +8,16 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.migrate.a_log import fill
 from typer.testing import CliRunner
 
 from penstock.cli.main import app
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.interface import Advance
+from penstock.migrate import copying
 from penstock.models.artifacts import Artifacts
 from penstock.run.directory import DataDirectory
-from penstock.run.migration import copying
 from penstock.testing.log_contract import drain, numbers, values, write
-
-from ..run.migration.a_log import fill
 
 cli = CliRunner()
 

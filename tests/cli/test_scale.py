@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.run.server import Server, wait_for, write_app
 from typer.testing import CliRunner
 
 from penstock.cli.main import app
 from penstock.cli.scale import hints
-
-from ..run.server import Server, wait_for, write_app
 
 cli = CliRunner()
 

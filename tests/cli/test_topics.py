@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.run.server import Server, write_app
 from typer.testing import CliRunner, Result
 
 from penstock.batch import DEAD, SYSTEM, TopicSpec, Write
 from penstock.cli.main import app
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.interface import Advance
-
-from ..run.server import Server, write_app
 
 cli = CliRunner()
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False)])

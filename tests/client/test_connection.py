@@ -13,13 +13,12 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from tests.run.server import Server, wait_for, write_app
 
 import penstock
 from penstock.client import bodies
 from penstock.client.connection import Client
 from penstock.errors import Conflict, InvalidEvent, ModelRefused, NotFound
-
-from ..run.server import Server, wait_for, write_app
 
 TOPICS = """
 from datetime import datetime
@@ -192,7 +191,7 @@ def test_reading_pages_and_limits(server: Client, monkeypatch: pytest.MonkeyPatc
 
     server.publish("readings", pl.DataFrame({"n": range(120), "x": [1.0] * 120}))
     whole = server.read("readings")
-    monkeypatch.setattr(connection, "PAGE", 50)
+    monkeypatch.setattr(connection, "PAGE_ROWS", 50)
     assert server.read("readings").height == whole.height
     assert server.read("readings", limit=70).height == 70 and server.read("readings", limit=0).height == 0
     assert server.read("readings", start=10**9).columns == ["n", "x"]

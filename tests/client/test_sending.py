@@ -23,7 +23,7 @@ from penstock.errors import (
     Uncertain,
     Unreachable,
 )
-from penstock.gateway.wire import answers
+from penstock.gateway.wire import errors as answers
 
 
 def refusal(status: str, code: str, *headers: str) -> bytes:

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 from penstock.declare.load import load
-from penstock.declare.planning.build import Resolved, resolve
+from penstock.declare.planning.build import ResolvedApp, resolve
 
 HEAD = """
 from __future__ import annotations
@@ -58,10 +58,10 @@ def app_file(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
 
 @pytest.fixture
-def looked_at(app_file: Callable[..., Path]) -> Callable[..., Resolved]:
+def looked_at(app_file: Callable[..., Path]) -> Callable[..., ResolvedApp]:
     """What resolving says of an app whose file is HEAD and the text."""
 
-    def look(text: str, **options: object) -> Resolved:
+    def look(text: str, **options: object) -> ResolvedApp:
         return resolve(load(str(app_file(text))).app, **options)  # type: ignore[arg-type]
 
     return look

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from . import pages
+from tests.docs import pages
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("src", "docs", "examples", "pyproject.toml", "README.md", "LICENSE")

@@ -16,13 +16,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tests.run.server import Server, wait_for
 
 import penstock as ps
 from penstock import errors, testing
 from penstock.client.connection import Client
 from penstock.errors import NotFound
-
-from ..run.server import Server, wait_for
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart" / "app.py"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..brokers.fixtures import GROUP
-from . import rig
+from tests.brokers.fixtures import GROUP
+from tests.e2e import rig
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import steps
+from tests.e2e import steps
 
 STAGE = """
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from . import rig, steps
+from tests.e2e import rig, steps
 
 BACK = 5.0  # seconds in which everything works again, on an idle machine
 CHILDREN = ("gateway", "worker", "runner")

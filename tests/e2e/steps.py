@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import polars as pl
 
-from . import rig, steps_app
+from tests.e2e import rig, steps_app
 
 APP = Path(steps_app.__file__)
 KEYS = 48

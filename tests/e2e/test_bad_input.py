@@ -27,8 +27,7 @@ import pytest
 import zstandard
 
 from penstock.log.embedded import EmbeddedLog
-
-from . import rig
+from tests.e2e import rig
 
 APP = """
 from dataclasses import dataclass

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from ..brokers.cluster import Cluster
-from . import rig, steps
+from tests.brokers.cluster import Cluster
+from tests.e2e import rig, steps
 
 pytestmark = pytest.mark.soak  # three brokers and a run take more of a machine than `make test` may ask for
 

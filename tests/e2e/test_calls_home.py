@@ -23,7 +23,7 @@ import skops.io
 from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.linear_model import LinearRegression
 
-from . import rig
+from tests.e2e import rig
 
 IDLE = 6.0  # seconds that the runners sit there with their models: a library's first report comes within two
 

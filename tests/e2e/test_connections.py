@@ -13,8 +13,7 @@ import httpx
 import pytest
 
 from penstock.settings import Settings
-
-from . import rig
+from tests.e2e import rig
 
 APP = Path(__file__).parents[2] / "examples" / "quickstart" / "app.py"
 MANY = Settings().connection_limit + 52

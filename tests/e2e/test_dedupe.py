@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from . import proxy, rig
+from tests.e2e import proxy, rig
 
 APP = """
 from dataclasses import dataclass

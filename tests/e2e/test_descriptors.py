@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from . import rig, steps
+from tests.e2e import rig, steps
 
 pytestmark = pytest.mark.embedded
 

@@ -19,8 +19,7 @@ from penstock.run.compose.backends import open_log
 from penstock.run.directory import DataDirectory
 from penstock.settings import Settings
 from penstock.stages.failures.dead import DEAD_TOPIC
-
-from . import rig
+from tests.e2e import rig
 
 APP = Path(__file__).parents[2] / "examples" / "quickstart" / "app.py"
 

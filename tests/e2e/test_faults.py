@@ -19,8 +19,8 @@ import httpx
 import psutil
 import pytest
 
-from . import rig, steps
-from .kills import ROLES, kill_all
+from tests.e2e import rig, steps
+from tests.e2e.kills import ROLES, kill_all
 
 # -- SIGKILL ------------------------------------------------------------------
 

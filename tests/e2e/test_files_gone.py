@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from . import rig, steps
+from tests.e2e import rig, steps
 
 pytestmark = pytest.mark.embedded
 
@@ -69,7 +69,7 @@ def test_files_that_processes_meet_in_are_looked_after_too(tmp_path: Path, name:
 
 
 BLIND = """
-from penstock.log.neighbours.in_place import InPlace
+from penstock.log.processes.in_place import InPlace
 InPlace.check = lambda self: None
 """
 

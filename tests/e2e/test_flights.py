@@ -19,8 +19,7 @@ import pytest
 
 from penstock.demo import app as demo_app
 from penstock.demo import flights
-
-from . import rig
+from tests.e2e import rig
 
 APP = Path(demo_app.__file__)
 TOLERANCE = 1e-4  # minutes: ONNX answers in float32, LightGBM in float64

@@ -11,8 +11,7 @@ import httpx
 import pytest
 
 from penstock.run.directory import DataDirectory
-
-from . import rig, steps
+from tests.e2e import rig, steps
 
 pytestmark = pytest.mark.embedded
 

@@ -16,10 +16,9 @@ import pytest
 
 from penstock.client.connection import Client
 from penstock.errors import PenstockError
-
-from ..run.server import MODEL, Server, write_app
-from . import rig, steps
-from .rig import eventually
+from tests.e2e import rig, steps
+from tests.e2e.rig import eventually
+from tests.run.server import MODEL, Server, write_app
 
 START = 120.0  # seconds: two runs at once, on a machine with other work
 

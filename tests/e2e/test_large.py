@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from . import large_app, rig
+from tests.e2e import large_app, rig
 
 APP = Path(large_app.__file__)
 EVENT_LIMIT = 1 << 20  # bytes, of the doors

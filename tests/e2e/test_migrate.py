@@ -8,8 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from penstock.client.connection import Client
-
-from ..run.server import PENSTOCK, Server, wait_for, write_app
+from tests.run.server import PENSTOCK, Server, wait_for, write_app
 
 BEFORE, AFTER = 3_000, 500
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from . import rig, steps
-from .gated import gated
+from tests.e2e import rig, steps
+from tests.e2e.gated import gated
 
 MILLION, MANY = 1_000_000, 64
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ..run.server import Server, wait_for
-from . import rig
+from tests.e2e import rig
+from tests.run.server import Server, wait_for
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart" / "app.py"
 PAYMENT = {"id": "p1", "card": "c7", "amount": 120, "country": "US"}

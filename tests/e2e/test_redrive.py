@@ -15,8 +15,7 @@ import pytest
 
 from penstock.batch import DEAD
 from penstock.stages.redrive import group_of
-
-from . import redrive_app, rig
+from tests.e2e import redrive_app, rig
 
 APP = Path(redrive_app.__file__)
 COUNT = 600  # orders, of which a third is refused at first

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import ModelRefused, TooLarge
-
-from ..run.server import MODEL, write_app
-from . import rig
+from tests.e2e import rig
+from tests.run.server import MODEL, write_app
 
 LOOPS = MODEL.format(factor=3) + "\nwhile True:\n    pass\n"
 LOAD = 12.0  # seconds that loading may take here

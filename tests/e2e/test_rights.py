@@ -21,15 +21,14 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from penstock.log.kafka.address import Address
-from penstock.log.kafka.client import admin
-
-from ..brokers import jars
-from ..brokers.cluster import SASL, Cluster, running
-from ..brokers.fixtures import or_skip
-from ..brokers.hub import AUTHORIZER
-from ..brokers.node import PASSWORD, USER
-from . import rig, steps
+from penstock.log.kafka.cluster.address import Address
+from penstock.log.kafka.cluster.client import admin
+from tests.brokers import jars
+from tests.brokers.cluster import SASL, Cluster, running
+from tests.brokers.fixtures import or_skip
+from tests.brokers.hub import AUTHORIZER
+from tests.brokers.node import PASSWORD, USER
+from tests.e2e import rig, steps
 
 LOGIN = {"KAFKA_USER": USER, "KAFKA_PASSWORD": PASSWORD}
 

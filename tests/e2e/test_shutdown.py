@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from . import rig, steps
-from .gated import gated
+from tests.e2e import rig, steps
+from tests.e2e.gated import gated
 
 SENT = [{"key": f"k{n}", "writer": 0, "seq": n} for n in range(steps.SIZE)]
 

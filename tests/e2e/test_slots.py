@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from . import rig, steps
+from tests.e2e import rig, steps
 
 # A transaction may last for ten minutes here: within the test nothing but the heir ends the one that is left open.
 KILLED_IN_ITS_FIRST_TRANSACTION = """

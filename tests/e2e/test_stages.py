@@ -17,8 +17,8 @@ import polars as pl
 import psutil
 import pytest
 
-from . import rig, stages_app
-from .stages_app import EAT, EVERY, HANG, RAISE, REJECT, SOME
+from tests.e2e import rig, stages_app
+from tests.e2e.stages_app import EAT, EVERY, HANG, RAISE, REJECT, SOME
 
 EVENTS, BODY = 2_000, 100
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ..brokers.cluster import Cluster
-from . import rig, throttled_app
+from tests.brokers.cluster import Cluster
+from tests.e2e import rig, throttled_app
 
 pytestmark = pytest.mark.soak  # minutes, most of them the broker's
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ..run.server import MODEL, Server, wait_for, write_app
+from tests.run.server import MODEL, Server, wait_for, write_app
 
 APP = """
 import logging
@@ -94,7 +94,7 @@ def test_dead_letters_deaths_and_what_the_code_logs(tmp_path: Path) -> None:
 
 
 def test_mutant_letters_that_nobody_is_told_of_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from . import rig
+    from tests.e2e import rig
 
     code = "from penstock.stages.failures.telling import Telling\nTelling.dead = lambda self, writes: 0\n"
     for name, value in rig.planted(tmp_path / "planted", code, "penstock.run.worker").items():

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from . import rig, wait_app
+from tests.e2e import rig, wait_app
 
 APP = Path(wait_app.__file__)
 LONG = 25.0  # seconds that are asked for where the answer must not take so long
@@ -174,7 +174,7 @@ def test_who_waits_at_a_killed_gateway_asks_again_and_gets_the_rows(running: rig
 
 
 NO_LOOK_BACK = """
-from penstock.gateway.wait.tails import LookBack
+from penstock.gateway.wait.followers import LookBack
 LookBack._begin = LookBack.open
 """
 

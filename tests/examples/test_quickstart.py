@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from ..e2e import rig
+from tests.e2e import rig
 
 APP = Path(__file__).parents[2] / "examples" / "quickstart" / "app.py"
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from penstock import tokens
-from penstock.batch import SYSTEM, Batch, Span, TopicSpec, Write
+from penstock.batch import SYSTEM, AppendResult, Batch, TopicSpec, Write
 from penstock.clock import SystemClock
 from penstock.declare.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
 from penstock.errors import Busy
 from penstock.gateway.app import Gateway
-from penstock.gateway.rooms import Rooms
+from penstock.gateway.services import GatewayServices
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.registry import Registry
@@ -54,7 +54,7 @@ PLAN = Plan(
 )
 EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}
 
-Append = Callable[[Sequence[Write]], Sequence[Span]]
+Append = Callable[[Sequence[Write]], Sequence[AppendResult]]
 
 
 async def nobody(model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
@@ -71,7 +71,7 @@ class House:
         self.failed: list[bool] = []
         clock = SystemClock()
         (folder / "status").mkdir(parents=True, exist_ok=True)
-        self.rooms = Rooms(
+        self.services = GatewayServices(
             plan=PLAN,
             log=self.log,
             ingest=Ingest(self.log, TOPICS, settings, clock, lambda: self.failed.append(True)),
@@ -83,8 +83,8 @@ class House:
             settings=settings,
             clock=clock,
         )
-        self.secret = tokens.make(self.rooms.token)
-        self.gateway = Gateway(self.rooms)
+        self.secret = tokens.make(self.services.token)
+        self.gateway = Gateway(self.services)
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.gateway, raise_app_exceptions=True), base_url="http://127.0.0.1"
         )

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from penstock.batch import SYSTEM, Span, TopicSpec, Write
+from penstock.batch import SYSTEM, AppendResult, TopicSpec, Write
 from penstock.clock import SystemClock
 from penstock.declare.plan import Plan
 from penstock.errors import Busy, DiskFailed, LogFull
-from penstock.gateway.rooms import Rooms
 from penstock.gateway.server import serve
+from penstock.gateway.services import GatewayServices
 from penstock.log.embedded import EmbeddedLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.registry import Registry
@@ -28,7 +28,7 @@ from penstock.stages.ingest.group_commit import Ingest
 class FailingLog(EmbeddedLog):
     folder: Path
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         if (self.folder / "full").exists():
             raise LogFull("no space is left: free some")
         spans = super().append(writes)
@@ -51,9 +51,11 @@ def main(folder: Path) -> None:
     registry = Registry(log.reader(None, [SYSTEM], "view"), clock)
     plan = Plan(app="a", target="", code="c", topics=topics)
     artifacts = Artifacts(folder / "artifacts")
-    rooms = Rooms(plan, log, ingest, registry, artifacts, nobody, folder, folder / "token", settings, clock)  # type: ignore[arg-type]
+    services = GatewayServices(
+        plan, log, ingest, registry, artifacts, nobody, folder, folder / "token", settings, clock
+    )  # type: ignore[arg-type]
     listening = listen("127.0.0.1", 0)
-    serve(rooms, listening, threading.Event(), lambda: print(listening.getsockname()[1], flush=True))
+    serve(services, listening, threading.Event(), lambda: print(listening.getsockname()[1], flush=True))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def test_topics_and_groups(house: Any) -> None:
 def test_a_stage_on_its_way_is_a_reason_until_some_process_has_it_at_work(house: Any) -> None:
     async def work(h: Any) -> None:
         def say(worker: str, **stages: dict[str, object]) -> None:
-            (h.rooms.status / f"{worker}.json").write_text(json.dumps({"role": worker, "stages": stages}))
+            (h.services.status / f"{worker}.json").write_text(json.dumps({"role": worker, "stages": stages}))
 
         soon = {"ready": False, "starting": True, "reason": "it is being made ready"}
         sick = {"ready": False, "reason": "the database is away"}
@@ -66,21 +66,21 @@ def test_readiness_says_why(house: Any) -> None:
         assert {r["stage"] for r in answer.json()["reasons"]} == {"prepare", "score"}
         waits = {"ready": False, "reason": "model 'delay' has no version yet"}
         status = {"role": "worker-1", "stages": {"prepare": {"ready": True}, "score": waits}}
-        (h.rooms.status / "worker-1.json").write_text(json.dumps(status))
-        (h.rooms.status / "broken.json").write_text("{")
+        (h.services.status / "worker-1.json").write_text(json.dumps(status))
+        (h.services.status / "broken.json").write_text("{")
         (why,) = (await h.http.get("/readyz")).json()["reasons"]
         assert why == {"process": "worker-1", "stage": "score", "reason": "model 'delay' has no version yet"}
         status["stages"]["score"]["ready"] = True  # type: ignore[index]
-        (h.rooms.status / "worker-1.json").write_text(json.dumps(status))
+        (h.services.status / "worker-1.json").write_text(json.dumps(status))
         assert (await h.http.get("/readyz")).status_code == 200
         status["stages"]["score"] |= {"version": "delay/1", "behind": "delay/2 cannot be loaded", "load_failed": True}  # type: ignore[index]
-        (h.rooms.status / "worker-1.json").write_text(json.dumps(status))
+        (h.services.status / "worker-1.json").write_text(json.dumps(status))
         answer = await h.http.get("/readyz")
         assert answer.status_code == 200, "the version before goes on"
         assert answer.json()["warnings"] == [
             {"process": "worker-1", "stage": "score", "reason": "delay/2 cannot be loaded"}
         ]
-        os.utime(h.rooms.status / "worker-1.json", times=(time.time() - 60,) * 2)
+        os.utime(h.services.status / "worker-1.json", times=(time.time() - 60,) * 2)
         assert "said nothing" in (await h.http.get("/readyz")).text
         assert (await h.http.get("/healthz")).status_code == 200
 
@@ -148,7 +148,7 @@ def test_a_fault_of_ours_leaks_nothing(house: Any, monkeypatch: Any) -> None:
 
     async def work(h: Any) -> None:
         monkeypatch.setattr(h.log, "topics", broken)
-        monkeypatch.setattr(h.rooms.ingest, "store", broken)
+        monkeypatch.setattr(h.services.ingest, "store", broken)
         for answer in (
             await h.http.get("/topics"),
             await h.http.post("/topics/flights/events", json={"flight": 1, "tail": "a"}),

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.test_server import Running, running
 
 from penstock.errors import PenstockError
 from penstock.gateway import pages
 from penstock.gateway.app import Gateway
 from penstock.gateway.routes import ROUTES, Route
 from penstock.settings import Settings
-
-from .test_server import Running, running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
@@ -181,7 +180,7 @@ def test_a_foreign_page_changes_nothing(
         attack(server, page_host, our_host, tmp_path)
         house: Any = server.house
         assert house.count() == 0, "a foreign page changed something"
-        assert asked == [] and list(house.rooms.artifacts.digests()) == []
+        assert asked == [] and list(house.services.artifacts.digests()) == []
     for route in ROUTES:
         path = door(route)["path"].partition("?")[0]
         ways = {(method, passed) for method, tried, passed in admitted if tried == path}

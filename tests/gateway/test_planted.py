@@ -7,30 +7,35 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.gateway.doors.test_models import test_code_is_taken_with_the_secret_only as code_needs_the_secret
+from tests.gateway.doors.test_publish import test_limits_on_size_and_count as limits_hold
+from tests.gateway.doors.test_publish import (
+    test_no_more_of_a_compressed_body_is_read_than_shows_that_it_holds_too_much as unpacking_is_counted,
+)
+from tests.gateway.doors.test_publish import (
+    test_waiting_is_over_when_the_last_stage_has_dealt_with_all as waiting_lasts,
+)
+from tests.gateway.test_pages import FOREIGN
+from tests.gateway.test_pages import test_no_door_that_changes_something_opens_for_a_foreign_page as pages_are_refused
+from tests.gateway.test_pages import (
+    test_no_door_that_changes_something_takes_what_is_sent_unasked as unasked_is_refused,
+)
+from tests.gateway.test_server import ELSEWHERE, running
+from tests.gateway.test_server import test_a_socket_that_others_reach_is_not_served as others_are_not_served
+from tests.gateway.test_server import test_ambiguous_framing_is_refused_and_the_connection_closed as framing_is_strict
+from tests.gateway.test_server import test_only_loopback_may_be_bound as only_loopback
+from tests.gateway.test_server import (
+    test_slow_heads_and_bodies_are_cut_off_while_others_are_served as the_slow_are_cut_off,
+)
+from tests.gateway.wire.test_protocol import test_what_keeps_a_connection_for_nothing_gives_way as the_idle_give_way
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from penstock import tokens
 from penstock.gateway import hosts, pages, server
 from penstock.gateway.doors import publish
-from penstock.gateway.wait.follow import Waiter
+from penstock.gateway.wait.lineage import Waiter
 from penstock.gateway.wire import body, protocol
 from penstock.settings import Settings
-
-from .doors.test_models import test_code_is_taken_with_the_secret_only as code_needs_the_secret
-from .doors.test_publish import test_limits_on_size_and_count as limits_hold
-from .doors.test_publish import (
-    test_no_more_of_a_compressed_body_is_read_than_shows_that_it_holds_too_much as unpacking_is_counted,
-)
-from .doors.test_publish import test_waiting_is_over_when_the_last_stage_has_dealt_with_all as waiting_lasts
-from .test_pages import FOREIGN
-from .test_pages import test_no_door_that_changes_something_opens_for_a_foreign_page as pages_are_refused
-from .test_pages import test_no_door_that_changes_something_takes_what_is_sent_unasked as unasked_is_refused
-from .test_server import ELSEWHERE, running
-from .test_server import test_a_socket_that_others_reach_is_not_served as others_are_not_served
-from .test_server import test_ambiguous_framing_is_refused_and_the_connection_closed as framing_is_strict
-from .test_server import test_only_loopback_may_be_bound as only_loopback
-from .test_server import test_slow_heads_and_bodies_are_cut_off_while_others_are_served as the_slow_are_cut_off
-from .wire.test_protocol import test_what_keeps_a_connection_for_nothing_gives_way as the_idle_give_way
 
 
 def test_a_parser_that_is_lenient_about_framing_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +64,7 @@ def test_a_server_that_waits_for_slow_heads_is_found(tmp_path: Path) -> None:
 
 
 def test_decompression_without_an_end_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "PART", 1 << 30)
+    monkeypatch.setattr(body, "PART_BYTES", 1 << 30)
     with pytest.raises(AssertionError):
         limits_hold(house)
 

@@ -52,13 +52,13 @@ def answer(wire: socket.socket) -> bytes:
 
 
 @contextmanager
-def running(folder: Path, settings: Settings, **rooms: Any) -> Iterator[Running]:
-    from .conftest import House
+def running(folder: Path, settings: Settings, **services: Any) -> Iterator[Running]:
+    from tests.gateway.conftest import House
 
-    house = House(folder, settings, **rooms)
+    house = House(folder, settings, **services)
     listening = listen("127.0.0.1", 0)
     stop, ready = threading.Event(), threading.Event()
-    thread = threading.Thread(target=serve, args=(house.rooms, listening, stop, ready.set))
+    thread = threading.Thread(target=serve, args=(house.services, listening, stop, ready.set))
     thread.start()
     try:
         assert ready.wait(10)
@@ -221,7 +221,7 @@ def test_a_socket_that_others_reach_is_not_served(house: Any) -> None:
     async def refused() -> None:
         async with house() as made:
             with Elsewhere() as listening, pytest.raises(DeclarationError, match="authentication"):
-                serve(made.rooms, listening, threading.Event(), lambda: None)
+                serve(made.services, listening, threading.Event(), lambda: None)
 
     asyncio.run(refused())
 

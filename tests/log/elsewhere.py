@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
-from penstock.batch import Batch, Span, TopicSpec, Write
+from penstock.batch import AppendResult, Batch, TopicSpec, Write
 from penstock.errors import PenstockError
 from penstock.log.interface import Advance, GroupState, Log, PartitionState, Reader, Seek, Start
 
 
 class LogElsewhere:
-    """Implements ``Log``, ``Inspect`` and ``Frontier``. ``open`` is called in the other process. A call ends a stop."""
+    """Implements ``Log``, ``LogInspection`` and ``Offsets``. ``open`` is called in the other process. A call ends a
+    stop."""
 
     def __init__(self, open: Callable[..., Log], *arguments: Any) -> None:
         context = multiprocessing.get_context("spawn")
@@ -51,8 +52,8 @@ class LogElsewhere:
     def create(self, topic: TopicSpec, *, grow: bool = False) -> None:
         self.ask(-1, "create", topic, grow=grow)
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
-        found: Sequence[Span] = self.ask(-1, "append", writes)
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
+        found: Sequence[AppendResult] = self.ask(-1, "append", writes)
         return found
 
     def reader(

@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.log.children import finish, killed_at_last, line, needs_strace, start, stored, wait_until
 
 from penstock.errors import LogError
 from penstock.log.embedded import EmbeddedLog, holder_watch
 from penstock.log.interface import Advance
 from penstock.settings import Settings
-
-from .processes import finish, killed_at_last, line, needs_strace, start, stored, wait_until
 
 
 def check_acknowledged(directory: Path, acknowledged: dict[int, int]) -> None:

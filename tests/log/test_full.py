@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from penstock.batch import Span, TopicSpec, Write
+from penstock.batch import AppendResult, TopicSpec, Write
 from penstock.errors import DiskFailed, LogFull
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.interface import Advance
@@ -95,20 +95,20 @@ class Swallowing(EmbeddedLog):
 
     swallowed = 0
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         try:
             return super().append(writes)
         except LogFull:
             self.swallowed += 1
             if self.swallowed > 3:
                 raise
-            return [Span(w.topic, w.partition, 0, 0, w.rows.num_rows) for w in writes]
+            return [AppendResult(w.topic, w.partition, 0, 0, w.rows.num_rows) for w in writes]
 
 
 class Ending(EmbeddedLog):
     """Takes a full disk for a broken one, after which the process must end."""
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         try:
             return super().append(writes)
         except LogFull as error:

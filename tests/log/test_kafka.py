@@ -10,17 +10,16 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
+from tests.log.elsewhere import LogElsewhere
 
 from penstock.batch import TopicSpec
 from penstock.clock import Clock
 from penstock.errors import DeclarationError
 from penstock.log.interface import Log
-from penstock.log.kafka.address import Address
+from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.log import KafkaLog
 from penstock.settings import Settings
 from penstock.testing.log_contract import LogContract
-
-from .elsewhere import LogElsewhere
 
 Encoding = Literal["arrow", "json"]
 

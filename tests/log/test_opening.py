@@ -18,9 +18,9 @@ import pytest
 
 from penstock.errors import DiskFailed, LogError, LogFull, LogUnusable
 from penstock.log.embedded import EmbeddedLog
-from penstock.log.neighbours.directory import file_system, unusable
-from penstock.log.neighbours.presence import Presence
-from penstock.log.neighbours.wake import Wakeups
+from penstock.log.processes.directory import file_system, unusable
+from penstock.log.processes.heartbeat import Heartbeat
+from penstock.log.processes.wake import Wakeups
 from penstock.log.sqlite.store import tables
 from penstock.testing.log_contract import drain, numbers, values, write
 
@@ -130,7 +130,7 @@ def test_too_many_open_files_are_told_whichever_one_is_too_many(tmp_path: Path) 
 
 def test_a_member_file_or_a_socket_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(LogUnusable, match="cannot use"):
-        Presence(tmp_path / "gone", 1)
+        Heartbeat(tmp_path / "gone", 1)
     with closing(Wakeups(tmp_path / "gone", "me")) as wakeups, pytest.raises(LogUnusable, match="cannot use"):
         wakeups.bind()
 

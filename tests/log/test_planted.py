@@ -10,27 +10,26 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.log.test_embedded import TestEmbedded as OnSqlite
+from tests.log.test_memory import TestMemory as InMemory
 
 from penstock.batch import Batch
 from penstock.clock import ManualClock, SystemClock
 from penstock.errors import SchemaChanged
-from penstock.log import fitting
+from penstock.log import topic_schema
 from penstock.log.in_memory import reader as memory
 from penstock.log.in_memory import store
 from penstock.log.interface import Log, Reader
-from penstock.log.reading.holding import Holding
+from penstock.log.reading.assigned import Holding
 from penstock.log.sqlite import leases, seeking
 from penstock.log.sqlite import reader as embedded
-from penstock.log.sqlite.membership import Membership
+from penstock.log.sqlite.membership import FileMembership
 from penstock.log.sqlite.store.appending import Appender
 from penstock.log.sqlite.store.expiring import Expirer
 from penstock.log.sqlite.store.tables import PartitionRow
 from penstock.log.steady import SteadyTime
 from penstock.schema import evolution
 from penstock.testing.log_contract import BRISK, JUMPS, LogContract
-
-from .test_embedded import TestEmbedded as OnSqlite
-from .test_memory import TestMemory as InMemory
 
 To = int | datetime | str
 Wrong = Callable[[Callable[[To], int], To], int]  # how to find a place as it should be, and what was asked for
@@ -68,10 +67,10 @@ def test_groups_that_share_their_positions_are_found(
     monkeypatch.setattr(leases, "position", lambda db, catalog, group, tp: position(db, catalog, 1, tp))
     monkeypatch.setattr(leases, "set_position", lambda db, group, tp, through: set_position(db, 1, tp, through))
 
-    class Sharing(store.Group):
+    class Sharing(store.StoredGroup):
         through = property(lambda self: shared, lambda self, ahead: shared.update(ahead))
 
-    monkeypatch.setattr(store, "Group", Sharing)
+    monkeypatch.setattr(store, "StoredGroup", Sharing)
     with pytest.raises(AssertionError):
         contract.test_groups_are_independent(log, log)
 
@@ -134,7 +133,7 @@ def test_a_seek_by_time_that_misses_its_row_is_found(
 def test_a_seek_that_only_its_reader_knows_of_is_found(
     contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Membership, "move", lambda *_: None)
+    monkeypatch.setattr(FileMembership, "move", lambda *_: None)
     with pytest.raises(AssertionError):
         contract.test_a_seek_of_a_group_is_durable(log)
 
@@ -216,7 +215,7 @@ def test_retention_that_removes_nothing_is_found(
 def test_events_that_were_missed_in_silence_are_found(
     contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def in_memory(holding: Holding, partition: store.Partition) -> None:
+    def in_memory(holding: Holding, partition: store.StoredPartition) -> None:
         holding.cursor = max(holding.cursor, partition.earliest)
 
     def on_disk(_reader: Reader, holding: Holding, row: PartitionRow) -> None:
@@ -238,8 +237,8 @@ def test_a_group_that_begins_nowhere_is_found(
         def setdefault(self, _key: Any, default: Any = None) -> Any:
             return default
 
-    made = store.Group
-    monkeypatch.setattr(store, "Group", lambda: made(through=Forgetful()))
+    made = store.StoredGroup
+    monkeypatch.setattr(store, "StoredGroup", lambda: made(through=Forgetful()))
     monkeypatch.setattr(leases, "_begin", lambda *_: None)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         contract.test_a_group_that_committed_nothing_is_told_too(timed, clock, True)
@@ -282,6 +281,6 @@ def test_older_rows_that_get_their_types_zero_for_the_default_are_found(
 def test_an_older_writer_that_is_refused_for_lack_of_a_default_is_found(
     contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "may_lack", lambda field: field.nullable)
+    monkeypatch.setattr(topic_schema, "may_lack", lambda field: field.nullable)
     with pytest.raises(SchemaChanged, match="unit"):
         contract.test_an_added_default_stands_where_older_rows_and_older_writers_have_nothing(log, log)

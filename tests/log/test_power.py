@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
-from .processes import finish, needs_strace, start, stored
+from tests.log.children import finish, needs_strace, start, stored
 
 CALL = re.compile(r"^\d+\s+(\w+)\((\d+)<([^>]*)>(.*)")
 STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')

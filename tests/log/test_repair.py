@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.log.test_damage import EXPECTED, FILES, check, copied, flip, images, rows, tamper
 
 from penstock.batch import Write
 from penstock.errors import Corrupt, LogUnusable
@@ -15,8 +16,6 @@ from penstock.log import repair as module
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.repair import Loss, Repair, repair
 from penstock.log.sqlite.store.tables import key
-
-from .test_damage import EXPECTED, FILES, check, copied, flip, images, rows, tamper
 
 __all__ = ["images"]
 

@@ -2,7 +2,7 @@ import pytest
 
 from penstock.clock import ManualClock
 from penstock.log import steady as module
-from penstock.log.steady import BELIEVE_AFTER, SteadyTime, append_time, believable
+from penstock.log.steady import BELIEVE_AFTER_S, SteadyTime, append_time, believable
 from penstock.notices import notices
 from penstock.testing.log_contract import JUMPS
 
@@ -24,7 +24,7 @@ def test_a_jump_that_lasts_is_a_correction() -> None:
     steady = SteadyTime(clock)
     clock.jump(86_400)
     steady.expiry()
-    clock.advance(BELIEVE_AFTER)
+    clock.advance(BELIEVE_AFTER_S)
     assert steady.expiry() == steady.stamp() == 25 * HOUR
 
 
@@ -75,13 +75,13 @@ def test_the_raw_wall_clock_is_caught(monkeypatch: pytest.MonkeyPatch, reading: 
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_a_jump_believed_at_once_is_caught(monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
-    monkeypatch.setattr(module, "BELIEVE_AFTER", 0.0)
+    monkeypatch.setattr(module, "BELIEVE_AFTER_S", 0.0)
     with pytest.raises(AssertionError):
         test_a_jump_is_not_believed_at_once_in_the_dangerous_direction(jump)
 
 
 def test_a_clock_that_no_correction_reaches_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BELIEVE_AFTER", float("inf"))
+    monkeypatch.setattr(module, "BELIEVE_AFTER_S", float("inf"))
     with pytest.raises(AssertionError):
         test_a_jump_that_lasts_is_a_correction()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import ArtifactDamaged, ModelRefused, NotFound
 from penstock.models import decide as deciding
-from penstock.models.decide import State, answer, decide, fold
+from penstock.models.decide import RegistryState, answer, decide, fold
 from penstock.models.interface import Signature
 from penstock.models.messages import (
     Answer,
@@ -32,7 +32,7 @@ def inspect(command: Register) -> tuple[str, Signature]:
     return "onnx", SIGNATURE
 
 
-def ask(state: State, *commands: Command) -> list[Answer]:
+def ask(state: RegistryState, *commands: Command) -> list[Answer]:
     events = []
     for command in commands:
         for event in decide(state, command, now=7, inspect=inspect):
@@ -50,7 +50,7 @@ def move(id: str = "m", **fields: object) -> MoveAlias:
 
 
 def test_the_first_version_becomes_champion_in_the_same_answer() -> None:
-    first = ask(State(), register(metrics={"auc": 0.9}, dataset_id="d1"))
+    first = ask(RegistryState(), register(metrics={"auc": 0.9}, dataset_id="d1"))
     assert isinstance(first[0], Registered)
     assert (first[0].version, first[0].created, first[0].metrics, first[0].dataset_id) == (1, 7, {"auc": 0.9}, "d1")
     assert first[1] == Promoted(
@@ -59,13 +59,13 @@ def test_the_first_version_becomes_champion_in_the_same_answer() -> None:
 
 
 def test_a_model_may_declare_another_alias() -> None:
-    state = State()
+    state = RegistryState()
     ask(state, register(alias="live"))
     assert list(state.aliases) == [("delay", "live")]
 
 
 def test_later_versions_wait_for_a_promotion() -> None:
-    state = State()
+    state = RegistryState()
     ask(state, register(), register("b"))
     assert len(state.versions["delay"]) == 2
     assert state.aliases["delay", "champion"].version == 1
@@ -74,13 +74,13 @@ def test_later_versions_wait_for_a_promotion() -> None:
 
 
 def test_a_roll_back_is_a_new_epoch() -> None:
-    state = State()
+    state = RegistryState()
     ask(state, register(), register("b"), move("m", version=2), move("n", version=1))
     assert (state.aliases["delay", "champion"].version, state.aliases["delay", "champion"].epoch) == (1, 3)
 
 
 def test_an_alias_remembers_the_version_before() -> None:
-    state = State()
+    state = RegistryState()
 
     def previous() -> int | None:
         return state.aliases["delay", "champion"].previous
@@ -96,7 +96,7 @@ def test_an_alias_remembers_the_version_before() -> None:
 
 
 def test_an_old_promotion_read_again_does_not_take_the_alias_back() -> None:
-    state = State()
+    state = RegistryState()
     log = ask(state, register(), register("b"), move("m", version=2))
     again = state.copy()
     again.apply(log[1])
@@ -104,7 +104,7 @@ def test_an_old_promotion_read_again_does_not_take_the_alias_back() -> None:
 
 
 def test_a_conflict_says_what_was_expected_and_what_is_there() -> None:
-    state = State()
+    state = RegistryState()
     (refused,) = ask(state, register(), register("b"), move(version=2, expected=7))[3:]
     assert isinstance(refused, Refused)
     assert refused.kind == "conflict"
@@ -113,7 +113,7 @@ def test_a_conflict_says_what_was_expected_and_what_is_there() -> None:
 
 
 def test_expected_0_means_that_the_alias_is_new() -> None:
-    state = State()
+    state = RegistryState()
     ask(state, register())
     assert isinstance(ask(state, move(alias="next", expected=0))[0], Promoted)
     refused = ask(state, move("n", alias="next", expected=0))[0]
@@ -137,7 +137,7 @@ def test_expected_0_means_that_the_alias_is_new() -> None:
     ],
 )
 def test_what_cannot_be_done_is_refused_and_changes_nothing(command: Command, kind: str, says: str) -> None:
-    state = State()
+    state = RegistryState()
     (refused,) = ask(state, command)
     assert isinstance(refused, Refused)
     assert (refused.kind, refused.causationid) == (kind, command.id)
@@ -156,7 +156,7 @@ def test_an_artifact_that_cannot_be_looked_at_is_refused(error: Exception, kind:
     def fails(_: Register) -> tuple[str, Signature]:
         raise error
 
-    (refused,) = decide(State(), register(), now=0, inspect=fails)
+    (refused,) = decide(RegistryState(), register(), now=0, inspect=fails)
     assert isinstance(refused, Refused)
     assert refused.kind == kind
     assert str(error) in refused.reason
@@ -167,11 +167,11 @@ def test_a_passing_failure_leaves_the_command_for_another_try() -> None:
         raise OSError("the disk is away")
 
     with pytest.raises(OSError, match="away"):
-        decide(State(), register(), now=0, inspect=away)
+        decide(RegistryState(), register(), now=0, inspect=away)
 
 
 def test_seeding_does_nothing_to_a_model_that_has_a_version() -> None:
-    state = State()
+    state = RegistryState()
     ask(state, register("a", only_if_none=True))
     (refused,) = ask(state, register("b", only_if_none=True, digest="bad: not even looked at"))
     assert isinstance(refused, Refused)
@@ -180,24 +180,24 @@ def test_seeding_does_nothing_to_a_model_that_has_a_version() -> None:
 
 
 def test_a_repeat_has_no_new_answer() -> None:
-    state = State()
+    state = RegistryState()
     assert len(ask(state, register())) == 2
     assert ask(state, register(), register(digest="other")) == []
 
 
 def test_commands_of_one_batch_see_each_other_and_the_state_given_stays() -> None:
-    state = State()
+    state = RegistryState()
     rows = to_rows([register(), move(version=1, expected=1), register("b"), move(version=1, expected=1)])
     events, parents = answer(state, rows, now=7, inspect=inspect)
     assert [type(e).__name__ for e in events] == ["Registered", "Promoted", "Promoted", "Registered"]
     assert parents == [0, 0, 1, 2]
-    assert state == State()
+    assert state == RegistryState()
 
 
 def test_a_command_that_cannot_be_read_is_answered() -> None:
     rows = to_rows([register()])
     rows = rows.set_column(0, rows.schema.field(0), pa.array(['{"id": "a", "name": 5}']))
-    ((refused,), parents) = answer(State(), rows, now=7, inspect=inspect)
+    ((refused,), parents) = answer(RegistryState(), rows, now=7, inspect=inspect)
     assert isinstance(refused, Refused)
     assert (refused.causationid, refused.kind, parents) == ("a", "invalid", [0])
     assert "Expected `str`, got `int` - at `$.name`" in refused.reason
@@ -205,7 +205,7 @@ def test_a_command_that_cannot_be_read_is_answered() -> None:
 
 def test_answers_are_remembered_for_so_many_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deciding, "REMEMBERED", 3)
-    state = State()
+    state = RegistryState()
     ask(state, *(register(str(n)) for n in range(5)))
     assert list(state.answers) == ["2", "3", "4"]
 
@@ -234,7 +234,7 @@ sequences = st.lists(registers | moves, max_size=25)
 @settings(max_examples=150, deadline=None)
 @given(sequences)
 def test_any_sequence_keeps_the_promises(commands: Sequence[Register | MoveAlias]) -> None:
-    state, log = State(), list[Answer]()
+    state, log = RegistryState(), list[Answer]()
     for command in commands:
         before = state.answers.get(command.id)
         events = ask(state, command)
@@ -244,7 +244,7 @@ def test_any_sequence_keeps_the_promises(commands: Sequence[Register | MoveAlias
     assert_promises(state, log)
 
 
-def assert_promises(state: State, log: Sequence[Answer]) -> None:
+def assert_promises(state: RegistryState, log: Sequence[Answer]) -> None:
     assert fold(log) == state
     again = state.copy()
     for event in log:
@@ -269,8 +269,8 @@ def assert_promises(state: State, log: Sequence[Answer]) -> None:
     ],
 )
 def test_the_promises_are_tested(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(State, planted, lambda self, event: None)
-    state = State()
+    monkeypatch.setattr(RegistryState, planted, lambda self, event: None)
+    state = RegistryState()
     log = ask(state, register(), register(), register("b"), move(version=1))
     with pytest.raises(AssertionError):
         assert log, "answered"

@@ -6,7 +6,7 @@ import pytest
 from penstock.errors import ModelRefused, PredictionInvalid
 from penstock.models import signature as signatures
 from penstock.models.interface import Signature
-from penstock.models.signature import Intake, check_answer, fits, from_json, offer, to_json
+from penstock.models.signature import FeatureColumns, check_answer, fits, from_json, offer, to_json
 
 KINDS = [
     *("float", "double", "int8", "uint64", "bool", "string", "binary", "date32[day]", "timestamp[us]", "null"),
@@ -49,7 +49,7 @@ def test_a_source_that_does_not_fit_is_told_the_column(columns: list[tuple[str, 
     with pytest.raises(ModelRefused, match=says):
         fits(SCORE, pa.schema(columns))
     with pytest.raises(ModelRefused, match=says):
-        Intake(SCORE)(pa.RecordBatch.from_pylist([], schema=pa.schema(columns)))
+        FeatureColumns(SCORE)(pa.RecordBatch.from_pylist([], schema=pa.schema(columns)))
 
 
 @pytest.mark.parametrize("kind", ["int8", "uint64", "bool", "f8", "halffloat", "null"])
@@ -58,7 +58,7 @@ def test_numbers_fit_numbers(kind: str) -> None:
 
 
 def test_columns_are_taken_in_the_models_order() -> None:
-    intake = Intake(SCORE)
+    intake = FeatureColumns(SCORE)
     rows = pa.RecordBatch.from_pydict({"c": [1], "b": ["x"], "a": [0.5]})
     assert intake(rows).schema.names == ["a", "b"]
     assert intake(rows.select([2, 1, 0])).schema.names == ["a", "b"]

@@ -6,13 +6,12 @@ from threading import Thread
 
 import pytest
 from obstore.store import MemoryStore
+from tests.buckets.fixtures import free_port
 
 from penstock.errors import StoreUnreachable, StoreUnusable
 from penstock.objects.cloud import Cloud
 from penstock.objects.interface import Objects
 from penstock.testing import ObjectsContract
-
-from ..buckets.fixtures import free_port
 
 
 class TestMemory(ObjectsContract):

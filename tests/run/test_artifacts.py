@@ -10,13 +10,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.run.server import MODEL, PENSTOCK, Server, wait_for, write_app
 
 from penstock.client.connection import Client
 from penstock.errors import CannotStart, PenstockError, StoreUnusable
 from penstock.objects.cloud import Cloud
 from penstock.run.compose.backends import open_objects
-
-from .server import MODEL, PENSTOCK, Server, wait_for, write_app
 
 
 def options(artifacts: str) -> tuple[str, ...]:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.run.server import PENSTOCK, Server, wait_for, write_app
 
 from penstock.run.check import check
-
-from .server import PENSTOCK, Server, wait_for, write_app
 
 
 def run(app: Path, data: Path) -> subprocess.CompletedProcess[str]:

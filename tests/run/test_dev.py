@@ -7,8 +7,7 @@ from pathlib import Path
 
 import httpx
 import polars as pl
-
-from .server import Server, wait_for, write_app
+from tests.run.server import Server, wait_for, write_app
 
 
 def edit(app: Path, *changes: tuple[str, str]) -> None:

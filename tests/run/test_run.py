@@ -14,10 +14,9 @@ from pathlib import Path
 import polars as pl
 import psutil
 import pytest
+from tests.run.server import MODEL, PENSTOCK, Server, wait_for, write_app
 
 from penstock.errors import PenstockError, Uncertain, Unreachable
-
-from .server import MODEL, PENSTOCK, Server, wait_for, write_app
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from .server import PENSTOCK, write_app
+from tests.run.server import PENSTOCK, write_app
 
 
 @pytest.mark.parametrize("closed", [[2], [0, 2]])

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pyarrow as pa
 import pytest
+from tests.runner.contract import PLAN, TWICE, RunnerContract, Shelf, features, given, made, model, registered_event
 
 from penstock.errors import RunnerDied, TaskFailed
 from penstock.runner import child, process, relay
@@ -21,8 +22,6 @@ from penstock.runner.child import ChildRunner
 from penstock.runner.interface import Runner
 from penstock.runner.relay import Relay
 from penstock.settings import MIB, Settings
-
-from .contract import PLAN, TWICE, RunnerContract, Shelf, features, given, made, model, registered_event
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 10.0
@@ -293,7 +292,7 @@ def test_mutant_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_mutant_no_look_at_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process.Process, "excess", lambda self, memory: None)
+    monkeypatch.setattr(process.RunnerProcess, "excess", lambda self, memory: None)
     runner = ChildRunner(PLAN, settings=SETTINGS, name="zoo")
     runner.apply("one", given(1), timeout=LIMIT)
     with pytest.raises(RunnerDied) as caught:
@@ -379,7 +378,7 @@ def test_a_flood_past_print_is_cut_and_told(zoo: ChildRunner, capfd: pytest.Capt
     zoo.apply("flooding", given(13), timeout=60.0)
     zoo.close()
     err = capfd.readouterr().err
-    assert relay.BURST // 2 < len(err) < 4 * relay.BURST, f"{len(err)} characters"
+    assert relay.BURST_BYTES // 2 < len(err) < 4 * relay.BURST_BYTES, f"{len(err)} characters"
     assert "[zoo] writes more than 128 KiB a second: from here on some of it is left out" in err
 
 

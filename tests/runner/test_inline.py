@@ -6,12 +6,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.runner.contract import PLAN, ZOO, RunnerContract, features, given, model
 
 from penstock.errors import PredictionInvalid
 from penstock.runner.inline import InlineRunner
 from penstock.runner.interface import Runner
-
-from .contract import PLAN, ZOO, RunnerContract, features, given, model
 
 LIMIT = 10.0
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.schema.flights import GOOD, Flight
 
 from penstock.batch import JSON_SCHEMA
 from penstock.errors import InvalidEvent, TooLarge
@@ -16,8 +17,6 @@ from penstock.schema import decode as module
 from penstock.schema.decode import Decoder
 from penstock.schema.rows import with_rules
 from penstock.schema.types import schema_of
-
-from .flights import GOOD, Flight
 
 FLIGHTS = Decoder(schema_of(Flight))
 TEXTS = Decoder(JSON_SCHEMA)

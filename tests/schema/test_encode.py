@@ -4,19 +4,18 @@ import json
 
 import numpy as np
 import pyarrow as pa
+from tests.schema.flights import GOOD, Flight
 
-from penstock.batch import JSON_SCHEMA, Batch, Origin, TopicSpec
+from penstock.batch import JSON_SCHEMA, Batch, Lineage, TopicSpec
 from penstock.schema.decode import Decoder
 from penstock.schema.encode import keys, to_dicts, to_json, to_ndjson
 from penstock.schema.types import schema_of
-
-from .flights import GOOD, Flight
 
 DECODER = Decoder(schema_of(Flight))
 TOPIC = TopicSpec("flights", DECODER.schema, key="flight")
 
 
-def batch(rows: pa.RecordBatch, origin: Origin | None = None) -> Batch:
+def batch(rows: pa.RecordBatch, origin: Lineage | None = None) -> Batch:
     count = rows.num_rows
     return Batch("flights", 3, np.arange(count) * 5 + 10, np.full(count, 1_700_000_000_000_000), rows, origin)
 
@@ -68,7 +67,7 @@ def test_a_prediction_says_what_made_it_and_nan_is_null() -> None:
             "_parent": [7, 9],
         }
     )
-    made = batch(rows, Origin("scores", "inputs", "c0de", "fraud", 3))
+    made = batch(rows, Lineage("scores", "inputs", "c0de", "fraud", 3))
     first = to_dicts(made, TopicSpec("flights", rows.schema), "app")[0]
     assert first["data"] == {"score": None} and first["key"] is None
     assert first["parent"] == {"topic": "inputs", "partition": 1, "offset": 7}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 import pytest
+from tests.schema.flights import GOOD, Flight
 
 from penstock.batch import JSON_SCHEMA
 from penstock.errors import SchemaChanged
@@ -10,8 +11,6 @@ from penstock.schema.decode import Decoder
 from penstock.schema.evolution import conform, evolved, fingerprint, fits, left_out
 from penstock.schema.rows import rules_of, with_rules
 from penstock.schema.types import schema_of
-
-from .flights import GOOD, Flight
 
 N = pa.field("n", pa.int64(), nullable=False)
 OPTIONAL = pa.field("more", pa.float64())

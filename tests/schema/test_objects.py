@@ -8,13 +8,12 @@ import msgspec
 import pyarrow as pa
 import pydantic
 import pytest
+from tests.schema.flights import Cabin, Flight, Leg
 
 from penstock.batch import JSON_SCHEMA
 from penstock.errors import InvalidEvent
 from penstock.schema.objects import from_objects, to_objects
 from penstock.schema.types import schema_of
-
-from .flights import Cabin, Flight, Leg
 
 
 def test_dataclasses_go_there_and_back() -> None:

@@ -10,12 +10,11 @@ import msgspec
 import pyarrow as pa
 import pydantic
 import pytest
+from tests.schema.flights import Flight
 
 from penstock.errors import DeclarationError
 from penstock.schema.rows import default_scalar, rules_of
 from penstock.schema.types import schema_of
-
-from .flights import Flight
 
 
 def test_every_annotation_has_its_column() -> None:

@@ -16,13 +16,13 @@ import pyarrow as pa
 from penstock.batch import Batch, Write
 from penstock.clock import SystemClock
 from penstock.declare.load import load
-from penstock.declare.planning.findings import Report
+from penstock.declare.planning.findings import FindingCollector
 from penstock.log.embedded import EmbeddedLog
 from penstock.models.artifacts import Artifacts
 from penstock.run.check import check
 from penstock.run.compose.backends import child_runner
-from penstock.run.compose.prepare import prepare
-from penstock.run.compose.stages import Composition, Line
+from penstock.run.compose.bootstrap import prepare
+from penstock.run.compose.stages import Composition, RunningStage
 from penstock.runner.inline import InlineRunner
 from penstock.settings import Settings
 
@@ -41,7 +41,7 @@ class Stack:
     ) -> None:
         (folder / "app.py").write_text(text)
         resolved = check(str(folder / "app.py"), os.environ).resolved
-        Report(list(resolved.findings)).raise_errors()
+        FindingCollector(list(resolved.findings)).raise_errors()
         self.plan, self.settings, clock = resolved.plan, settings or Settings(), SystemClock()
         self.log = EmbeddedLog(data or folder / "data", settings=self.settings)
         artifacts = Artifacts(folder / "artifacts")
@@ -55,7 +55,7 @@ class Stack:
         self._stop = Event()
         self._threads = [Thread(target=line.pump.run, args=(self._stop,)) for line in self.composition.lines]
 
-    def line(self, name: str) -> Line:
+    def line(self, name: str) -> RunningStage:
         return next(line for line in self.composition.lines if line.name == name)
 
     def start(self) -> None:

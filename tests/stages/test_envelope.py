@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.stages.stack import stack
 
-from penstock.batch import Origin, event_ids
+from penstock.batch import Lineage, event_ids
 from penstock.schema.encode import to_dicts
 from penstock.stages import envelope
 from penstock.stages.interface import Work
-
-from .stack import stack
 
 APP = """
 from dataclasses import dataclass
@@ -126,7 +125,7 @@ def test_rows_of_several_partitions_keep_their_places(new_rig: Any) -> None:
 
 
 def test_origins_go_with_the_rows() -> None:
-    made = Origin("s", "t", "code")
+    made = Lineage("s", "t", "code")
     rows = pa.record_batch({"_parent_partition": pa.array([0], pa.int32()), "_parent": pa.array([5], pa.int64())})
     one = np.array([7], np.int64)
     work = Work("t", rows, np.zeros(1, np.int32), one, one, {0: made})

@@ -19,7 +19,7 @@ from penstock.settings import Settings
 from penstock.stages import pump as pump_module
 from penstock.stages.emit import Emitter
 from penstock.stages.failures.dead import DEAD_TOPIC
-from penstock.stages.failures.patience import Sick
+from penstock.stages.failures.poison_policy import Sick
 from penstock.stages.interface import Outcome, Output, Work
 from penstock.stages.pump import Pump
 

@@ -14,8 +14,8 @@ from penstock.errors import Corrupt, DiskFailed, Fenced, LogError, LogRefused, L
 from penstock.log.interface import Advance, Seek
 from penstock.notices import notices
 from penstock.stages import pump as pump_module
+from penstock.stages.commit_size import CommitSize
 from penstock.stages.interface import Outcome, Work
-from penstock.stages.pace import Pace
 
 
 class Killed(BaseException):
@@ -360,7 +360,7 @@ def test_a_backlog_too_large_for_one_transaction_is_dealt_with(rig: Any, copies:
 
 @pytest.mark.parametrize("fences", [True, False])
 def test_mutant_that_tries_as_many_again(rig: Any, copies: Any, fences: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Pace, "failed", lambda *_: None)
+    monkeypatch.setattr(CommitSize, "failed", lambda *_: None)
     with pytest.raises(AssertionError):
         throttled(rig, copies, fences)
 

@@ -14,8 +14,8 @@ import pytest
 
 from penstock.batch import DEAD, Batch, TopicSpec, Write, event_ids
 from penstock.errors import Corrupt, Overtaken
-from penstock.log.fitting import merged
 from penstock.log.interface import Advance
+from penstock.log.topic_schema import concat_evolved
 from penstock.notices import notices
 from penstock.stages import redrive as redriving
 from penstock.stages.emit import Emitter
@@ -200,7 +200,7 @@ def test_what_another_member_owns_by_now_is_its_business(rig: Any, bad: Any) -> 
     rig.clock.advance(1.0)
     pump.step(0.0)
     assert any("events put back wait" in notice.reason for notice in notices().standing())
-    rig.clock.advance(redriving.LONGEST)
+    rig.clock.advance(redriving.LONGEST_S)
     pump.step(0.0)
     assert not any("events put back wait" in notice.reason for notice in notices().standing())
 
@@ -231,7 +231,7 @@ def test_a_busy_source_is_left_for_a_look_once_a_second_that_takes_no_time(rig: 
     for value in range(100, 110):
         rig.publish([value])
         assert pump.step(1.0) == 1
-        rig.clock.advance(redriving.LOOK / 4)
+        rig.clock.advance(redriving.LOOK_S / 4)
     assert beside.waits == [None] * 2  # of ten passes in 2.5 seconds; the first look is due, the letters are read
 
 
@@ -279,7 +279,7 @@ def test_while_the_history_of_a_letter_cannot_be_read_it_waits(rig: Any, bad: An
         patched.setattr(redriving, "history", damaged)
         for _ in range(4):
             pump.step(0.0)
-    rig.clock.advance(redriving.FIRST)
+    rig.clock.advance(redriving.FIRST_S)
     turn(rig, pump)
     assert became(rig) == {"done": 3}
 
@@ -419,7 +419,7 @@ def test_a_letter_keeps_the_event_exactly() -> None:
     found = letters("stage", work, [Failure(n, "E", "r", "t", 1) for n in (0, 1)], None).rows
     assert found.column("source").to_pylist() == ["/till/7", None]
     assert found.column("extensions").to_pylist() == ['{"traceparent":"00"}', None]
-    kept = merged(EXACT, [event_of(each) for each in found.column("event").to_pylist()])
+    kept = concat_evolved(EXACT, [event_of(each) for each in found.column("event").to_pylist()])
     assert str(kept.column("x").to_pylist()) == "[nan, inf]"
     for name in ("raw", "at", "price", "tags", "_source", "_type", "_subject", "_extensions", "_key"):
         assert kept.column(name).equals(rows.column(name)), name

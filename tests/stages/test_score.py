@@ -31,10 +31,10 @@ from penstock.models.registry import Registry
 from penstock.runner.interface import Applied, Artifact, Services
 from penstock.schema.rows import with_rules
 from penstock.stages.inspection import Inspections
-from penstock.stages.register import Registrar
+from penstock.stages.registry_owner import Registrar
 from penstock.stages.score import Score
-from penstock.stages.scoring.answer import Answers, ask
-from penstock.stages.scoring.combine import Combiner
+from penstock.stages.scoring.call_batcher import Combiner
+from penstock.stages.scoring.call_server import Answers, ask
 from penstock.stages.scoring.deployment import Deployment
 from penstock.stages.scoring.loading import at_once, of_its_own
 

@@ -10,11 +10,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from tests.stages.stack import eventually, stack
 
 from penstock.batch import SYSTEM
 from penstock.schema.encode import to_json
-
-from .stack import eventually, stack
 
 MODEL = """
 import polars as pl

@@ -3,10 +3,10 @@
 import os
 
 import penstock as ps
-from penstock.bench.bare import Delay, Departure
+from penstock.bench.bare import BareDelay, BareDeparture
 
 app = ps.App("bench")
-departures = app.topic("departures", Departure, key="tailnum", partitions=4)
-delays = app.topic("delays", Delay)
+departures = app.topic("departures", BareDeparture, key="tailnum", partitions=4)
+delays = app.topic("delays", BareDelay)
 delay = app.model("delay", os.environ["PENSTOCK_BENCH_MODEL"], outputs=["arr_delay"])
 app.score(departures, delay, to=delays, keep=["flight"])

@@ -19,7 +19,7 @@ import onnxruntime
 SIZES = (256, 1_000, 4_096)
 
 
-class Departure(msgspec.Struct, gc=False):
+class BareDeparture(msgspec.Struct, gc=False):
     """The 13 fields of an event; ten of them, the numbers, feed the model."""
 
     month: int
@@ -37,12 +37,12 @@ class Departure(msgspec.Struct, gc=False):
     minute: int
 
 
-class Delay(msgspec.Struct, gc=False):
+class BareDelay(msgspec.Struct, gc=False):
     flight: int
     arr_delay: float
 
 
-FEATURES = tuple(f.name for f in msgspec.structs.fields(Departure) if f.type is not str)
+FEATURES = tuple(f.name for f in msgspec.structs.fields(BareDeparture) if f.type is not str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def session(model: Path) -> onnxruntime.InferenceSession:
 
 def loop(bodies: Sequence[bytes], scorer: onnxruntime.InferenceSession) -> int:
     """Score JSON arrays into JSON arrays; bytes written."""
-    decode = msgspec.json.Decoder(list[Departure]).decode
+    decode = msgspec.json.Decoder(list[BareDeparture]).decode
     encode = msgspec.json.Encoder().encode
     numbers = attrgetter(*FEATURES)
     name, width, written = scorer.get_inputs()[0].name, len(FEATURES), 0
@@ -73,11 +73,11 @@ def loop(bodies: Sequence[bytes], scorer: onnxruntime.InferenceSession) -> int:
         rows = decode(body)
         flat = np.fromiter(chain.from_iterable(map(numbers, rows)), np.float32, len(rows) * width)
         answer = scorer.run(None, {name: flat.reshape(-1, width)})[0][:, 0].tolist()
-        written += len(encode([Delay(row.flight, delay) for row, delay in zip(rows, answer, strict=True)]))
+        written += len(encode([BareDelay(row.flight, delay) for row, delay in zip(rows, answer, strict=True)]))
     return written
 
 
-def measure(events: Sequence[Departure], model: Path, *, seconds: float = 2.0) -> Bare:
+def measure(events: Sequence[BareDeparture], model: Path, *, seconds: float = 2.0) -> Bare:
     """The best of ``SIZES``, each run for about ``seconds`` over the same events."""
     scorer, best = session(model), Bare(float("inf"), 0)
     for size in SIZES:

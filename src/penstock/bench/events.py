@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from .bare import FEATURES, Departure
+from .bare import FEATURES, BareDeparture
 
 CARRIERS = ("UA", "B6", "EV", "DL", "AA", "MQ", "US", "9E", "WN", "VX")
 
 
-def departures(count: int, seed: int = 13) -> list[Departure]:
+def departures(count: int, seed: int = 13) -> list[BareDeparture]:
     """Events shaped like the flights of 2013: four thousand aircraft, so that keys repeat."""
     rng = random.Random(seed)
     tails = [f"N{rng.randrange(10_000, 99_999)}" for _ in range(4_000)]
@@ -22,7 +22,7 @@ def departures(count: int, seed: int = 13) -> list[Departure]:
     for flight in range(count):
         hour, minute, late = rng.randrange(5, 24), rng.randrange(60), round(rng.gauss(12, 40))
         made.append(
-            Departure(
+            BareDeparture(
                 month=rng.randrange(1, 13), day=rng.randrange(1, 29), sched_dep_time=hour * 100 + minute,
                 sched_arr_time=(hour + 3) % 24 * 100 + minute, dep_delay=float(late), carrier=rng.choice(CARRIERS),
                 flight=flight, tailnum=rng.choice(tails), origin=rng.choice(("EWR", "JFK", "LGA")),
@@ -32,11 +32,11 @@ def departures(count: int, seed: int = 13) -> list[Departure]:
     return made
 
 
-def json_bodies(events: list[Departure], size: int) -> list[bytes]:
+def json_bodies(events: list[BareDeparture], size: int) -> list[bytes]:
     return [msgspec.json.encode(events[at : at + size]) for at in range(0, len(events), size)]
 
 
-def arrow_bodies(events: list[Departure], size: int) -> list[bytes]:
+def arrow_bodies(events: list[BareDeparture], size: int) -> list[bytes]:
     bodies = []
     for at in range(0, len(events), size):
         batch = pa.RecordBatch.from_pylist([msgspec.structs.asdict(e) for e in events[at : at + size]])

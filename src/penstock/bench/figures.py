@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from . import bare, load
-from .bare import Bare, Departure
+from .bare import Bare, BareDeparture
 from .events import arrow_bodies, json_bodies
 from .stack import Stack, stack
 
@@ -45,7 +45,7 @@ class Flow:
 class Bench:
     """What the figures share: the events, the model, and the bare loop before and after each run."""
 
-    events: Sequence[Departure]
+    events: Sequence[BareDeparture]
     model: Path
     runs: int = 5
 
@@ -90,7 +90,7 @@ class Bench:
     def arrow(self, size: int = 2_000, connections: int = 8) -> list[tuple[Flow, Bare]]:
         return self.flow(arrow_bodies(list(self.events), size), size, ARROW, connections)
 
-    def singles(self, connections: int = 200, seconds: float = 4.0) -> list[load.Report]:
+    def singles(self, connections: int = 200, seconds: float = 4.0) -> list[load.LoadReport]:
         """One event a request, as fast as the publishers can."""
         bodies = json_bodies(list(self.events[:5_000]), 1)
         with self.stack() as running:

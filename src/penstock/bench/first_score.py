@@ -23,7 +23,7 @@ PAYMENT = {"id": "p1", "card": "c7", "amount": 120, "country": "US"}
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class FirstScore:
     """Seconds until ``ready``, seconds from there until the answer, whether the score was in it, and seconds from the
     start until there was one."""
 
@@ -33,7 +33,7 @@ class Start:
     score: float
 
 
-def start(app: Path, source: Path | None, compiled: Path) -> Start:
+def start(app: Path, source: Path | None, compiled: Path) -> FirstScore:
     environ = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": os.fspath(compiled)}
     if source is not None:
         environ["PYTHONPATH"] = os.fspath(source)
@@ -43,10 +43,10 @@ def start(app: Path, source: Path | None, compiled: Path) -> Start:
         answered = time.perf_counter() - began
         scored = bool(said["results"])
         later = 0.0 if scored else running.wait_for("scores", 1)
-        return Start(running.started, answered, scored, running.started + answered + later)
+        return FirstScore(running.started, answered, scored, running.started + answered + later)
 
 
-def shown(name: str, starts: list[Start]) -> str:
+def shown(name: str, starts: list[FirstScore]) -> str:
     ready, answered, score = ([getattr(s, what) for s in starts] for what in ("ready", "answered", "score"))
     scored = sum(s.scored for s in starts)
     return (
@@ -59,7 +59,7 @@ def shown(name: str, starts: list[Start]) -> str:
 
 def main(app: str, *sources: str) -> None:
     versions: dict[str, Path | None] = {"this version": None} | {source: Path(source) for source in sources}
-    starts: dict[str, list[Start]] = {name: [] for name in versions}
+    starts: dict[str, list[FirstScore]] = {name: [] for name in versions}
     with TemporaryDirectory() as compiled:
         for source in versions.values():
             start(Path(app), source, Path(compiled))

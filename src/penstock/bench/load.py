@@ -26,7 +26,7 @@ REFUSED = b"503"  # back-pressure
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class LoadReport:
     """Rates are per second of wall clock, times in milliseconds, ``cpu`` seconds of this process."""
 
     requests: int
@@ -53,7 +53,7 @@ def request(url: str, body: bytes, content_type: str = "application/json", heade
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
-class Connection(asyncio.Protocol):
+class LoadConnection(asyncio.Protocol):
     """Sends the next request when the answer to the last has come, until there are no more."""
 
     def __init__(self, requests: Iterator[bytes], until: float, times: list[float], failures: list[bytes]) -> None:
@@ -105,14 +105,14 @@ async def _drive(
     failures: list[bytes] = []
     until = time.perf_counter() + seconds
     made = [
-        await loop.create_connection(lambda: Connection(requests, until, times, failures), host, port)
+        await loop.create_connection(lambda: LoadConnection(requests, until, times, failures), host, port)
         for _ in range(connections)
     ]
     await asyncio.gather(*(protocol.done for _, protocol in made))
     return times, failures
 
 
-def run(url: str, requests: Iterator[bytes], *, connections: int, seconds: float) -> Report:
+def run(url: str, requests: Iterator[bytes], *, connections: int, seconds: float) -> LoadReport:
     """Send ``requests`` over ``connections`` until they end or ``seconds`` have passed."""
     parts = urlsplit(url)
     assert parts.hostname is not None and parts.port is not None
@@ -121,7 +121,7 @@ def run(url: str, requests: Iterator[bytes], *, connections: int, seconds: float
     took = time.perf_counter() - began
     ordered = sorted(times) or [float("nan")]
     at = [ordered[min(len(ordered) - 1, int(len(ordered) * q))] * 1e3 for q in (0.5, 0.99)]
-    return Report(
+    return LoadReport(
         requests=len(times),
         failures=len(failures),
         seconds=round(took, 3),

@@ -15,7 +15,7 @@ from ..log.embedded import EmbeddedLog
 from ..log.interface import Advance
 
 SCHEMA = pa.schema([pa.field("x", pa.int64(), nullable=False)])
-BATCH = 100  # events a batch: small, so that many batches are stored
+BATCH_EVENTS = 100  # events a batch: small, so that many batches are stored
 PASSES = 400
 
 
@@ -24,8 +24,8 @@ def rows(count: int) -> pa.RecordBatch:
 
 
 def fill(log: EmbeddedLog, topic: str, events: int) -> None:
-    """Append so many events, in batches of ``BATCH``, 500 batches a transaction."""
-    batch, left = rows(BATCH), events // BATCH
+    """Append so many events, in batches of ``BATCH_EVENTS``, 500 batches a transaction."""
+    batch, left = rows(BATCH_EVENTS), events // BATCH_EVENTS
     while left > 0:
         log.append([Write(topic, n % 4, batch) for n in range(min(500, left))])
         left -= 500
@@ -36,17 +36,17 @@ def cost(log: EmbeddedLog, topics: Sequence[str], group: str) -> float:
     reader = log.reader(group, topics, "bench", start="latest")
     while reader.read(1, 0.0):  # membership, and the end of what is there
         pass
-    batch, done, spread = rows(BATCH), 0, topics[:: max(1, len(topics) // 16)]
+    batch, done, spread = rows(BATCH_EVENTS), 0, topics[:: max(1, len(topics) // 16)]
     start = time.process_time()
     for turn in range(PASSES):
         log.append([Write(spread[turn % len(spread)], turn % 4, batch)])
-        for found in reader.read(BATCH * 4, 1.0):
+        for found in reader.read(BATCH_EVENTS * 4, 1.0):
             reader.commit([Advance(found.topic, found.partition, found.through)], [])
             done += len(found)
     spent = time.process_time() - start
     reader.close()
-    if done != PASSES * BATCH:
-        raise RuntimeError(f"read {done} of {PASSES * BATCH} events")
+    if done != PASSES * BATCH_EVENTS:
+        raise RuntimeError(f"read {done} of {PASSES * BATCH_EVENTS} events")
     return spent / done * 1e6
 
 

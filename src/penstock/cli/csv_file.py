@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from ..errors import InvalidEvent, PenstockError
-from ..schema.door.faults import alike
+from ..schema.ingress.faults import alike
 from ..schema.rows import is_json, rules_of
 
 ABSENT = ("", "NA", "N/A", "NULL", "null", "None")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Dead letters: list, show, redrive, drop.", no_args_is_help=True)
 
 AT_ONCE = 1_000  # letters of one request
-LOOK = 0.5  # seconds between two looks at what became of events put back
+LOOK_S = 0.5  # seconds between two looks at what became of events put back
 
 Topic = Annotated[str | None, typer.Option(help="Only of this topic.")]
 Stage = Annotated[str | None, typer.Option(help="Only of this stage.")]
@@ -216,7 +216,7 @@ def _wait(server: Client, which: dict[str, Any], total: int, as_json: bool) -> N
             moved(left - min(len(under_way), left))
             left = min(len(under_way), left)
             if left:
-                time.sleep(LOOK)
+                time.sleep(LOOK_S)
     again = [d for d in server.dead(state="dead", limit=10_000, **query) if d["round"] and _is_wanted(d, which)]
     again = [d for d in again if d["died"] >= which["until"]]
     _say({"failed_again": len(again)}, f"{len(again):,} of them failed again", as_json)

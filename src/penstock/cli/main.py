@@ -20,7 +20,7 @@ from . import backup, dead, demo, events, migrate, models, repair, scale, serve,
 COULD_NOT_START = (CannotStart, DeclarationError, LogUnusable)
 
 
-class Guarded(TyperGroup):
+class OutermostGroup(TyperGroup):
     """The outermost group: what Penstock raises on purpose is said in one line, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -40,7 +40,7 @@ class Guarded(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Guarded,
+    cls=OutermostGroup,
     help="Events in, predictions out: an event-driven machine-learning system in one Python file.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,7 +50,7 @@ app = typer.Typer(
 
 @app.callback()
 def common(debug: Annotated[bool, typer.Option(help="Show where in the code an error came from.")] = False) -> None:
-    """Read by ``Guarded``."""
+    """Read by ``OutermostGroup``."""
 
 
 app.command(epilog="Such as: penstock run app.py --data shop --workers 2")(serve.run)

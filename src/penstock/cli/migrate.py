@@ -13,7 +13,7 @@ from .options import DATA, Data, Json
 from .serve import Artifacts
 
 if TYPE_CHECKING:
-    from ..run.migration.comparing import Line
+    from ..migrate.comparing import Difference
 
 Source = Annotated[str, typer.Option("--from", help="sqlite:DIR or kafka://HOST:PORT[,HOST:PORT…]\\[/NAMESPACE].")]
 Goal = Annotated[str, typer.Option("--to", help="The same; an empty one, or one that was interrupted.")]
@@ -26,7 +26,7 @@ def migrate(source: Source, target: Goal, data: Data = DATA, artifacts: Artifact
     are those of the runs on kafka://; sqlite:DIR has the models' files itself. Afterwards: `penstock run APP --log`
     with the URL given to --to. Exit code 1 when the two differ.
     """
-    from ..run.migration.ends import migrate_urls
+    from ..migrate.logs import migrate_urls
     from .show import rows
 
     found = migrate_urls(source, target, data, artifacts, _step)
@@ -44,7 +44,7 @@ def _step(title: str, total: int) -> AbstractContextManager[Callable[[int], None
     return progress(title, total if sys.stderr.isatty() else None)
 
 
-def _conclude(found: list[Line]) -> None:
+def _conclude(found: list[Difference]) -> None:
     different = [line for line in found if not line.same]
     if not different:
         print("both logs hold the same")

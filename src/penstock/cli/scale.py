@@ -11,7 +11,7 @@ import typer
 from .options import URL, Json
 
 if TYPE_CHECKING:
-    from ..stages.scaling import Load
+    from ..stages.scaling import StageLoad
 
 Urls = Annotated[
     list[str] | None,
@@ -55,13 +55,13 @@ def hints(texts: Iterable[str]) -> list[dict[str, object]]:
     return found
 
 
-def _read(texts: Iterable[str]) -> tuple[dict[str, float], dict[str, list[Load]]]:
+def _read(texts: Iterable[str]) -> tuple[dict[str, float], dict[str, list[StageLoad]]]:
     from prometheus_client.parser import text_string_to_metric_families as families
 
     from ..run.compose.scaling import load_of
 
     wanted: dict[str, float] = {}
-    loads: dict[str, list[Load]] = {}
+    loads: dict[str, list[StageLoad]] = {}
     for text in texts:
         said: dict[str, dict[str, float]] = {}
         for sample in (sample for family in families(text) for sample in family.samples):
@@ -75,12 +75,12 @@ def _read(texts: Iterable[str]) -> tuple[dict[str, float], dict[str, list[Load]]
     return wanted, loads
 
 
-def _together(loads: list[Load]) -> Load:
+def _together(loads: list[StageLoad]) -> StageLoad:
     """Of several hosts. What a worker can do is that of the mean."""
-    from ..stages.scaling import Load
+    from ..stages.scaling import StageLoad
 
     able = [load.capacity for load in loads if load.capacity]
-    return Load(
+    return StageLoad(
         sum(load.rate for load in loads),
         sum(able) / len(able) if able else 0.0,
         sum(load.lag for load in loads),

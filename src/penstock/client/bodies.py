@@ -30,7 +30,7 @@ NATIVE = (bytes, np.generic)  # values that polars reads as they are
 WIDE = (pl.Int128, pl.UInt128)
 
 
-class Body(NamedTuple):
+class RequestBody(NamedTuple):
     """Of one request. ``rows``: how many it holds."""
 
     kind: str
@@ -38,7 +38,7 @@ class Body(NamedTuple):
     rows: int
 
 
-def bodies(rows: Rows) -> Iterator[Body]:
+def bodies(rows: Rows) -> Iterator[RequestBody]:
     """The requests that carry these rows: Arrow where they are columns, else JSON lines.
 
     A list is looked at whole before the first is yielded, an iterator piece by piece. Raises ``InvalidEvent`` for what
@@ -48,7 +48,7 @@ def bodies(rows: Rows) -> Iterator[Body]:
     yield from _lines(events(rows)) if table is None else _streams(table)
 
 
-def as_lines(body: Body) -> Iterator[Body]:
+def as_lines(body: RequestBody) -> Iterator[RequestBody]:
     """An Arrow body as JSON lines, for a topic that takes no columns."""
     return _lines(pa.ipc.open_stream(body.data).read_all().to_pylist())
 
@@ -143,31 +143,31 @@ def _of_pandas(rows: Any) -> pa.Table:
         raise
 
 
-def _streams(table: pa.Table) -> Iterator[Body]:
+def _streams(table: pa.Table) -> Iterator[RequestBody]:
     step = max(1, min(CHUNK_ROWS, table.num_rows * CHUNK_BYTES // max(table.nbytes, 1)))
     for start in range(0, table.num_rows, step):
         part = table.slice(start, step)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, part.schema) as stream:
             stream.write_table(part)
-        yield Body(ARROW, bytes(sink.getvalue()), part.num_rows)
+        yield RequestBody(ARROW, bytes(sink.getvalue()), part.num_rows)
 
 
 # -- events -------------------------------------------------------------------
 
 
-def _lines(rows: Iterable[Any]) -> Iterator[Body]:
+def _lines(rows: Iterable[Any]) -> Iterator[RequestBody]:
     lines = (_line(row, at) for at, row in enumerate(rows))
     held: list[bytes] = []
     size = 0
     for line in list(lines) if isinstance(rows, Sequence) else lines:
         if held and (len(held) == CHUNK_ROWS or size + len(line) > CHUNK_BYTES):
-            yield Body(NDJSON, b"\n".join(held), len(held))
+            yield RequestBody(NDJSON, b"\n".join(held), len(held))
             held, size = [], 0
         held.append(line)
         size += len(line)
     if held:
-        yield Body(NDJSON, b"\n".join(held), len(held))
+        yield RequestBody(NDJSON, b"\n".join(held), len(held))
 
 
 def _line(row: Any, at: int) -> bytes:

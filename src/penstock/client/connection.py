@@ -13,13 +13,13 @@ import polars as pl
 import pyarrow as pa
 
 from .. import tokens
-from ..batch import Span
+from ..batch import AppendResult
 from ..errors import InvalidEvent, Unavailable, UnsupportedMediaType
-from .bodies import ARROW, NDJSON, Body, Rows, as_lines, bodies, column, frame, tensor
+from .bodies import ARROW, NDJSON, RequestBody, Rows, as_lines, bodies, column, frame, tensor
 from .published import Published
 from .sending import Sender, door, json, stranger
 
-PAGE = 5_000  # rows of one reading request
+PAGE_ROWS = 5_000  # rows of one reading request
 NEXT = "penstock-next"
 
 
@@ -98,7 +98,7 @@ class Client:
                 raise InvalidEvent(error.reason + _hint(rows), row=row, field=error.field) from None
             for answer in answers:
                 places = answer["positions"]
-                published += [Span(topic, p["partition"], p["offset"], p["last"], p["count"]) for p in places]
+                published += [AppendResult(topic, p["partition"], p["offset"], p["last"], p["count"]) for p in places]
                 published.ignore(answer.get("ignored", ()))
             done += body.rows
             if progress is not None:
@@ -107,7 +107,7 @@ class Client:
             self._sender.get(door("topics", topic))
         return published
 
-    def _append(self, topic: str, body: Body) -> list[dict[str, Any]]:
+    def _append(self, topic: str, body: RequestBody) -> list[dict[str, Any]]:
         """Columns that the topic does not take, since it has no type, are sent as JSON: nothing of them was stored."""
         where = door("topics", topic, "events")
         try:
@@ -130,7 +130,7 @@ class Client:
         tables: list[pa.Table] = []
         at, left = str(start), limit
         while left is None or left > 0:
-            params = {"offset": at, "limit": str(PAGE if left is None else min(PAGE, left))}
+            params = {"offset": at, "limit": str(PAGE_ROWS if left is None else min(PAGE_ROWS, left))}
             answer = self._sender.send("GET", door("topics", topic, "events"), headers={"accept": ARROW}, params=params)
             table = pa.ipc.open_stream(answer.content).read_all()
             before, at = at, answer.headers[NEXT]
@@ -168,7 +168,7 @@ class Client:
     def _between(self, topic: str, partition: int, first: int) -> Iterator[dict[str, Any]]:
         at = str(first)
         while True:
-            params = {"partition": str(partition), "offset": at, "limit": str(PAGE)}
+            params = {"partition": str(partition), "offset": at, "limit": str(PAGE_ROWS)}
             answer = self._sender.send(
                 "GET", door("topics", topic, "events"), headers={"accept": NDJSON}, params=params
             )
@@ -188,7 +188,7 @@ class Client:
         """
         at = self.end(topic) if start is None else str(start)
         while True:
-            params = {"offset": at, "limit": str(PAGE), "wait": "10s" if follow else "0"}
+            params = {"offset": at, "limit": str(PAGE_ROWS), "wait": "10s" if follow else "0"}
             answer = self._sender.send(
                 "GET", door("topics", topic, "events"), headers={"accept": NDJSON}, params=params
             )

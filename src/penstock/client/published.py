@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..batch import Span
-from ..schema.door.ignored import IgnoredField
+from ..batch import AppendResult
+from ..schema.ingress.ignored import IgnoredField
 
 
-class Published(list[Span]):
+class Published(list[AppendResult]):
     """A span for each request and partition.
 
     ``ignored``: fields that the topic's type lacks and that were not stored, each with its name (``field``), how many

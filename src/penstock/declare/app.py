@@ -20,8 +20,8 @@ from .parts import (
     Start,
     Topic,
 )
-from .place import declaring_frame, declaring_place
-from .shapes import Sink, To
+from .signatures import Sink, To
+from .source_location import declaring_frame, declaring_place
 from .values import Duration, Retry, at_least, checked_name, microseconds, refused, seconds
 
 E = TypeVar("E")

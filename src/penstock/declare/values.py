@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from ..errors import DeclarationError
-from .place import declaring_place
+from .source_location import declaring_place
 
 Duration: TypeAlias = str | timedelta
 """``"7d"``, ``"24h"``, ``"1h30m"``, ``"200ms"``, or a ``timedelta``. Units: w d h m s ms us."""

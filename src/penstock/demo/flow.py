@@ -19,8 +19,8 @@ from ..errors import CannotStart, PenstockError
 from . import flights
 
 APP = Path(__file__).with_name("app.py")
-BODY = 500  # events of one request
-PATIENCE = 60.0  # seconds that a step may take
+BODY_EVENTS = 500  # events of one request
+PATIENCE_S = 60.0  # seconds that a step may take
 
 
 @contextmanager
@@ -55,7 +55,7 @@ class Takeover:
 
     def _run(self) -> None:
         try:
-            with Client(self.url, timeout=PATIENCE, patience=PATIENCE) as client:
+            with Client(self.url, timeout=PATIENCE_S, patience=PATIENCE_S) as client:
                 version = client.register_model("delay", self.file)
                 client.promote("delay", version)
                 wait_until_at_work(client, version)
@@ -64,45 +64,45 @@ class Takeover:
 
 
 def publish(client: Client, rows: pl.DataFrame, takeover: Takeover, progress: Callable[[int], None]) -> None:
-    """Send the departures in requests of ``BODY`` events.
+    """Send the departures in requests of ``BODY_EVENTS`` events.
 
     The takeover begins half-way and events flow on meanwhile; the last quarter waits for it, or a fast machine would
     have sent everything before. Raises what the takeover failed with.
     """
-    half, last = rows.height // 2 // BODY * BODY, rows.height * 3 // 4 // BODY * BODY
+    half, last = rows.height // 2 // BODY_EVENTS * BODY_EVENTS, rows.height * 3 // 4 // BODY_EVENTS * BODY_EVENTS
     thread: threading.Thread | None = None
-    for at in range(0, rows.height, BODY):
+    for at in range(0, rows.height, BODY_EVENTS):
         if at == half:
             thread = takeover.start()
         if at == last and thread is not None:
             thread.join()
-        client.publish("departures", rows[at : at + BODY])
-        progress(min(BODY, rows.height - at))
+        client.publish("departures", rows[at : at + BODY_EVENTS])
+        progress(min(BODY_EVENTS, rows.height - at))
     if takeover.error is not None:
         raise takeover.error
 
 
 def wait_until_ready(client: Client) -> None:
     """Until every stage can work: the first version is loaded. Raises ``PenstockError`` with what is waited for."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_S
     while not (answer := client.ready()):
         if time.monotonic() > deadline:
-            raise PenstockError(f"not ready after {PATIENCE:.0f} s: {'; '.join(r['reason'] for r in answer.reasons)}")
+            raise PenstockError(f"not ready after {PATIENCE_S:.0f} s: {'; '.join(r['reason'] for r in answer.reasons)}")
         time.sleep(0.05)
 
 
 def wait_until_at_work(client: Client, version: int) -> None:
     """Until every worker scores with it: it is loaded beside the one before, which goes on until then."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_S
     while {scorer["version"] for scorer in client.model("delay")["scorers"]} != {version}:
         if time.monotonic() > deadline:
-            raise PenstockError(f"delay/{version} is not at work after {PATIENCE:.0f} s; GET /models/delay says why")
+            raise PenstockError(f"delay/{version} is not at work after {PATIENCE_S:.0f} s; GET /models/delay says why")
         time.sleep(0.05)
 
 
 def wait_for(client: Client, topic: str, events: int) -> None:
-    """Until the topic holds so many events. Raises ``PenstockError`` when it takes longer than ``PATIENCE``."""
-    deadline = time.monotonic() + PATIENCE
+    """Until the topic holds so many events. Raises ``PenstockError`` when it takes longer than ``PATIENCE_S``."""
+    deadline = time.monotonic() + PATIENCE_S
     while (have := stored(client, topic)) < events:
         if time.monotonic() > deadline:
             raise PenstockError(f"{topic} holds {have} of {events} events; readiness: {client.ready().reasons}")
@@ -114,7 +114,7 @@ def stored(client: Client, topic: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class DemoResult:
     events: int
     predictions: int
     versions: dict[int, int]
@@ -129,7 +129,7 @@ class Result:
         return json.dumps({name: getattr(self, name) for name in self.__slots__})
 
 
-def look(client: Client, sent: pl.DataFrame, seconds: float) -> Result:
+def look(client: Client, sent: pl.DataFrame, seconds: float) -> DemoResult:
     """Read all three topics back through the doors, and follow each prediction to its departure by its parents."""
     departures, features, delays = (client.read(topic) for topic in ("departures", "features", "delays"))
     here = ["_parent_partition", "_parent"]
@@ -141,7 +141,7 @@ def look(client: Client, sent: pl.DataFrame, seconds: float) -> Result:
     known = sent.filter(pl.col("arr_delay").is_not_null()).select(*flights.EVENT, actual="arr_delay")
     judged = chain.join(known, on=flights.EVENT, nulls_equal=True)
     counts = chain["_version"].value_counts().sort("_version")
-    return Result(
+    return DemoResult(
         events=departures.height,
         predictions=chain.height,
         versions=dict(zip(counts["_version"].to_list(), counts["count"].to_list(), strict=True)),

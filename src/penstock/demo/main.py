@@ -39,7 +39,7 @@ def run(*, directory: Path | None, keep: bool, port: int, workers: int, as_json:
 
 
 def client_of(url: str) -> Client:
-    return Client(url, timeout=flow.PATIENCE, patience=flow.PATIENCE)
+    return Client(url, timeout=flow.PATIENCE_S, patience=flow.PATIENCE_S)
 
 
 def learn(console: Console, scratch: Path) -> tuple[pl.DataFrame, list[Path]]:
@@ -61,7 +61,7 @@ def trained_on(rows: pl.DataFrame) -> int:
     return rows.filter((pl.col("month") <= 9) & pl.col("arr_delay").is_not_null()).height
 
 
-def stream(console: Console, url: str, client: Client, rows: pl.DataFrame, files: list[Path]) -> flow.Result:
+def stream(console: Console, url: str, client: Client, rows: pl.DataFrame, files: list[Path]) -> flow.DemoResult:
     """October to December through the door; version 2 takes over half-way."""
     first, second = files
     client.register_model("delay", first)
@@ -78,7 +78,7 @@ def stream(console: Console, url: str, client: Client, rows: pl.DataFrame, files
     return flow.look(client, later, time.perf_counter() - start)
 
 
-def table(result: flow.Result) -> Table:
+def table(result: flow.DemoResult) -> Table:
     shown = Table(show_header=False, box=None, padding=(0, 2))
     equal = "[green]equal[/]" if result.events == result.predictions else "[red]not equal[/]"
     versions = ", ".join(f"version {version}: {count:,}" for version, count in result.versions.items())

@@ -14,16 +14,16 @@ from starlette.routing import compile_path
 from ..declare.plan import Plan
 from ..errors import PenstockError
 from . import pages
+from .docs.openapi import document
+from .docs.page import HOST, page
+from .docs.samples import Samples
 from .doors.publish import Publish
 from .hosts import check_host
-from .openapi import document
-from .page import HOST, page
-from .rooms import Rooms
 from .routes import ROUTES, Route
-from .samples import Samples
-from .wait.tails import Followers
-from .wire.answers import Disconnected, error_body, problem
+from .services import GatewayServices
+from .wait.followers import Followers
 from .wire.asgi import Receive, Scope, Send, answer
+from .wire.errors import Disconnected, error_body, problem
 
 PREFIX, SUFFIX = "/topics/", "/events"
 PATTERNS = [(route, compile_path(route.path)[0]) for route in ROUTES]
@@ -32,12 +32,12 @@ PATTERNS = [(route, compile_path(route.path)[0]) for route in ROUTES]
 class Gateway:
     """``hosts``: the names that a request may call us by (DNS rebinding); None: any."""
 
-    def __init__(self, rooms: Rooms, *, loopback_only: bool = True) -> None:
-        self._rooms = rooms
+    def __init__(self, services: GatewayServices, *, loopback_only: bool = True) -> None:
+        self._rooms = services
         self._loopback_only = loopback_only
-        self._followers = Followers(rooms)
-        self._publish = Publish(rooms, self._followers)
-        self._rest = Starlette(routes=[*(_routed(r, rooms) for r in ROUTES if r.handler), *_pages(rooms.plan)])
+        self._followers = Followers(services)
+        self._publish = Publish(services, self._followers)
+        self._rest = Starlette(routes=[*(_routed(r, services) for r in ROUTES if r.handler), *_pages(services.plan)])
         self._rest.router.redirect_slashes = False  # it names an address that a proxy's clients cannot reach
         self._rest.add_exception_handler(HTTPException, _unrouted)
 
@@ -74,13 +74,13 @@ class Gateway:
         self._rooms.close()
 
 
-def _routed(route: Route, rooms: Rooms) -> StarletteRoute:
+def _routed(route: Route, services: GatewayServices) -> StarletteRoute:
     handler = route.handler
     assert handler is not None
 
     async def endpoint(request: Request) -> Response:
         try:
-            return await handler(request, rooms)
+            return await handler(request, services)
         except (Disconnected, ClientDisconnect):
             return Response(status_code=499)  # nobody is there to read it
         except Exception as error:

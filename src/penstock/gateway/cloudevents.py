@@ -10,9 +10,9 @@ from urllib.parse import unquote_to_bytes
 from ..errors import InvalidEvent, UnsupportedMediaType
 from ..schema.cloudevents import Attributes, check_data, decode_events, decode_pieces, envelope
 from ..schema.decode import Decoder, Row
-from ..schema.door.ignored import Ignored
-from ..schema.door.pieces import only_one
-from ..schema.door.text import Text
+from ..schema.ingress.ignored import Ignored
+from ..schema.ingress.pieces import only_one
+from ..schema.ingress.text import Text
 
 Mode: TypeAlias = Literal["binary", "structured", "batch"]
 Headers: TypeAlias = Mapping[bytes, bytes]  # names in lower case, as ASGI gives them

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from ..errors import DeclarationError, Forbidden
 from ..loopback import is_loopback
-from .wire.answers import BadRequest
+from .wire.errors import BadRequest
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?", re.ASCII)  # RFC 3986 §3.2.2
 

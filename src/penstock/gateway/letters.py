@@ -16,13 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..batch import DEAD, Batch, Write, data_columns, joined
+from ..batch import DEAD, Batch, Write, concat_same, data_columns
 from ..declare.plan import Plan
 from ..errors import SchemaChanged
-from ..log.fitting import merged
+from ..log.topic_schema import concat_evolved
 from ..stages.failures.dead import LEFT_OUT, as_json, event_of, marks
-from ..stages.failures.ledger import Became, Entry, Failed, Ledger, column_of, history
-from .rooms import ObservedLog
+from ..stages.failures.ledger import Became, Ledger, LetterKey, LetterState, column_of, history
+from .services import ObservedLog
 
 LOADED = 1_000  # letters in memory at once
 TOLD = 20  # letters that an answer names one by one
@@ -32,7 +32,7 @@ Place = tuple[int, int]  # partition and position in penstock.dead
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LetterFilter:
     """Which letters. ``reason``: a part of it. ``since``, ``until``: when the event died, in microseconds since the
     epoch; ``places``: ``TOPIC/PARTITION/OFFSET`` of the events, none: any."""
 
@@ -66,8 +66,8 @@ class Wanted:
 class Letter:
     """``row``: the columns of the letter; ``died``: when it was written, in microseconds since the epoch."""
 
-    failed: Failed
-    entry: Entry
+    failed: LetterKey
+    entry: LetterState
     row: pa.RecordBatch
     died: int
 
@@ -89,7 +89,7 @@ class Letter:
 
 
 @dataclass(slots=True)
-class Done:
+class RedriveResult:
     """``left``: how many more are to be done as far as one can tell without reading them. ``refused``: which cannot be
     put back, and why; ``reasons``: how many for each reason."""
 
@@ -105,7 +105,7 @@ class Letters:
     def __init__(self, log: ObservedLog, plan: Plan) -> None:
         self._log, self._plan = log, plan
 
-    def found(self, wanted: Wanted, states: frozenset[Became]) -> list[tuple[Failed, Entry]]:
+    def found(self, wanted: LetterFilter, states: frozenset[Became]) -> list[tuple[LetterKey, LetterState]]:
         """Those in one of these states, the oldest first. Raises ``Corrupt`` where ``penstock.dead`` is damaged."""
         ledger, right = Ledger(), set[Place]()
         for batch in history(self._log, self._ends()):
@@ -114,7 +114,7 @@ class Letters:
         there = ((f, e) for f, e in ledger.entries.items() if e.became in states and (e.partition, e.at) in right)
         return sorted(there, key=lambda each: (each[1].since, each[1].partition, each[1].at))
 
-    def load(self, known: Sequence[tuple[Failed, Entry]]) -> list[Letter]:
+    def load(self, known: Sequence[tuple[LetterKey, LetterState]]) -> list[Letter]:
         """Their rows, in the same order."""
         rows: dict[Place, tuple[pa.RecordBatch, int]] = {}
         places = {(entry.partition, entry.at) for _, entry in known}
@@ -133,10 +133,10 @@ class Letters:
             if (entry.partition, entry.at) in rows
         ]
 
-    def redrive(self, wanted: Wanted, *, rounds: int, most: int, dry: bool) -> Done:
+    def redrive(self, wanted: LetterFilter, *, rounds: int, most: int, dry: bool) -> RedriveResult:
         """Ask for up to ``most`` of them to be put back. A letter that was put back ``rounds`` times stays."""
-        done = Done()
-        hopeful: list[tuple[Failed, Entry]] = []
+        done = RedriveResult()
+        hopeful: list[tuple[LetterKey, LetterState]] = []
         for failed, entry in self.found(wanted, frozenset({"dead"})):
             why = self._never(failed) or _too_often(entry, rounds)
             if why:
@@ -155,18 +155,18 @@ class Letters:
         done.count = 0 if dry else done.count
         return done
 
-    def drop(self, wanted: Wanted, *, most: int, dry: bool) -> Done:
+    def drop(self, wanted: LetterFilter, *, most: int, dry: bool) -> RedriveResult:
         """Say of up to ``most`` of them that nothing is to be done."""
         there = self.found(wanted, frozenset({"dead"}))
         if dry:
-            return Done(left=len(there))
+            return RedriveResult(left=len(there))
         part = self.load(there[:most])
         self._mark(part, "dropped")
-        return Done(count=len(part), left=max(len(there) - most, 0))
+        return RedriveResult(count=len(part), left=max(len(there) - most, 0))
 
     # -- what keeps an event from being put back ------------------------------
 
-    def _never(self, failed: Failed) -> str:
+    def _never(self, failed: LetterKey) -> str:
         stages = {stage.name: stage.source for stage in self._plan.functions}
         stages |= {stage.name: stage.source for stage in self._plan.scorers}
         if failed.topic not in {spec.name for spec in self._log.topics()}:
@@ -177,7 +177,7 @@ class Letters:
             return f"stage '{failed.stage}' reads topic '{stages[failed.stage]}' now, not '{failed.topic}'"
         return ""
 
-    def _check(self, done: Done, letter: Letter) -> bool:
+    def _check(self, done: RedriveResult, letter: Letter) -> bool:
         why = self._unfit(letter)
         if why:
             _refuse(done, letter.failed, why)
@@ -189,7 +189,7 @@ class Letters:
             return _why_unknown(letter.row)
         schema = next(spec.schema for spec in self._log.topics() if spec.name == letter.failed.topic)
         try:
-            merged(schema, [event_of(kept)])
+            concat_evolved(schema, [event_of(kept)])
         except (SchemaChanged, ValueError) as error:
             return f"it does not fit topic '{letter.failed.topic}' as it is now: {error}"
         return ""
@@ -201,19 +201,19 @@ class Letters:
         rows: dict[int, list[pa.RecordBatch]] = {}
         for letter in letters:
             rows.setdefault(letter.entry.partition, []).append(marks(letter.row, mark))
-        self._log.append([Write(DEAD, partition, joined(parts)) for partition, parts in rows.items()])
+        self._log.append([Write(DEAD, partition, concat_same(parts)) for partition, parts in rows.items()])
 
     def _ends(self) -> Mapping[int, int]:
         return {partition: end - 1 for partition, end in self._log.ends(DEAD).items()}
 
 
-def _refuse(done: Done, failed: Failed, why: str) -> None:
+def _refuse(done: RedriveResult, failed: LetterKey, why: str) -> None:
     done.reasons[why] += 1
     if len(done.refused) < TOLD:
         done.refused.append({"place": failed.place, "stage": failed.stage, "reason": why})
 
 
-def _too_often(entry: Entry, rounds: int) -> str:
+def _too_often(entry: LetterState, rounds: int) -> str:
     if entry.round < rounds:
         return ""
     return (

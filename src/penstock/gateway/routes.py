@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .doors import dead, health, infer, models, read, topics
-from .rooms import Rooms
+from .services import GatewayServices
 
-Handler = Callable[[Request, Rooms], Awaitable[Response]]
+Handler = Callable[[Request, GatewayServices], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)

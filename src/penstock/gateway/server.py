@@ -16,15 +16,17 @@ import uvloop
 from ..settings import Settings
 from .app import Gateway
 from .hosts import check_bind
-from .rooms import Rooms
+from .services import GatewayServices
 from .wire.protocol import config
 
-SWITCH = 0.0005  # seconds after which a thread that computes gives way: the loop asks for its turn again and again
+SWITCH_S = 0.0005  # seconds after which a thread that computes gives way: the loop asks for its turn again and again
 YOUNG = 20_000  # objects made before the collector looks: requests leave no circles, so there is little to find
 PATIENCE = 0.5  # of the time to drain, in which who waits for a stage may still get an answer of it
 
 
-def serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, ready: Callable[[], None]) -> None:
+def serve(
+    services: GatewayServices, listening: socket.socket, stop: threading.Event, ready: Callable[[], None]
+) -> None:
     """Serve until ``stop`` is set, then drain: no new connections, requests under way are answered, ingest is empty.
 
     ``ready`` is called once requests are answered. The caller owns signals; this installs none.
@@ -32,8 +34,8 @@ def serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, ready: 
     check_bind(listening.getsockname()[0])
     gc.freeze()  # plan, doors and libraries stay; a collector that looks at them took a sixth of a small request
     gc.set_threshold(YOUNG, 10, 10)
-    sys.setswitchinterval(SWITCH)
-    uvloop.run(_serve(rooms, listening, stop, ready))
+    sys.setswitchinterval(SWITCH_S)
+    uvloop.run(_serve(services, listening, stop, ready))
 
 
 class _Server(uvicorn.Server):
@@ -50,10 +52,12 @@ class _Server(uvicorn.Server):
                 await asyncio.wait_for(self._stopped.wait(), 1.0)
 
 
-async def _serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, ready: Callable[[], None]) -> None:
-    gateway, stopped = Gateway(rooms), asyncio.Event()
+async def _serve(
+    services: GatewayServices, listening: socket.socket, stop: threading.Event, ready: Callable[[], None]
+) -> None:
+    gateway, stopped = Gateway(services), asyncio.Event()
     threading.Thread(target=_tell, args=(stop, asyncio.get_running_loop(), stopped), name="stop", daemon=True).start()
-    server = _Server(rooms.settings, gateway, stopped)
+    server = _Server(services.settings, gateway, stopped)
     serving = asyncio.create_task(server._serve([listening]))  # serve() would take the process's signals
     while not server.started and not serving.done():
         await asyncio.sleep(0.001)
@@ -62,7 +66,7 @@ async def _serve(rooms: Rooms, listening: socket.socket, stop: threading.Event, 
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait((stopping, serving), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    hurry = asyncio.get_running_loop().call_later(rooms.settings.drain_timeout * PATIENCE, gateway.hurry)
+    hurry = asyncio.get_running_loop().call_later(services.settings.drain_timeout * PATIENCE, gateway.hurry)
     await serving
     hurry.cancel()
     await gateway.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import Busy
-from ..stages.scoring.answer import ask
+from ..stages.scoring.call_server import ask
 
 
 class Workers:
@@ -19,7 +19,7 @@ class Workers:
         self._turn = count()
 
     async def ask(self, model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
-        """Raises what ``stages.answer.ask`` raises; ``Busy`` when no worker takes the call."""
+        """Raises what ``stages.scoring.call_server.ask`` raises; ``Busy`` when no worker takes the call."""
         sockets = sorted(self._folder.glob("*.sock"))
         first = next(self._turn)
         refusal = Busy("no worker is running yet")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 
-from .neighbours.directory import sync_folder
+from .processes.directory import sync_folder
 from .sqlite.store.tables import FILE, connect, read_state
 from .sqlite.store.transaction import translated
 

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import apsw
 
-from ..batch import Span, TopicSpec, Write
+from ..batch import AppendResult, TopicSpec, Write
 from ..clock import Clock, SystemClock
 from ..settings import Settings
-from .fitting import check_spec
 from .interface import GroupState, PartitionState, Start
-from .neighbours.directory import prepare
-from .neighbours.presence import Presence
-from .neighbours.turnstile import HolderWatch
-from .neighbours.wake import Wakeups
+from .processes.directory import prepare
+from .processes.heartbeat import Heartbeat
+from .processes.wake import Wakeups
+from .processes.write_lock import HolderWatch
 from .sqlite import states
 from .sqlite.pulse import Pulse
 from .sqlite.reader import EmbeddedReader
 from .sqlite.store.engine import Engine
 from .sqlite.store.tables import read_state
 from .sqlite.store.transaction import translated
+from .topic_schema import check_spec
 
 
 class EmbeddedLog:
-    """Implements ``Log``, ``Inspect``, ``Frontier`` and ``Alter``. Safe for several threads and processes at once.
+    """Implements ``Log``, ``LogInspection``, ``Offsets`` and ``Alter``. Safe for several threads and processes at once.
 
     The first reader makes this process a member: it then has a thread that beats its heart, wakes its readers and
     notices dead neighbours. Raises ``LogUnusable`` or ``LogFull`` for a directory that will not do; after a failed
@@ -41,7 +41,7 @@ class EmbeddedLog:
         with ExitStack() as opened:
             self._engine = Engine(directory, self._clock)  # the first to be refused, with nothing else open yet
             opened.callback(self._engine.close)
-            self._presence = Presence(directory / "members", self._settings.member_timeout)
+            self._presence = Heartbeat(directory / "members", self._settings.member_timeout)
             opened.callback(self._presence.leave)
             self._wakeups = Wakeups(directory / "wake", self._presence.name)
             opened.callback(self._wakeups.close)
@@ -59,7 +59,7 @@ class EmbeddedLog:
         if self._engine.create(topic, grow=grow):
             self._wakeups.announce(None)
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         spans, topics = self._engine.append(writes)
         if topics:
             self._wakeups.announce(topics)

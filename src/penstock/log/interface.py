@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from ..batch import Batch, Span, TopicSpec, Write
+from ..batch import AppendResult, Batch, TopicSpec, Write
 
 Start = Literal["earliest", "latest"]
 
@@ -84,7 +84,7 @@ class Log(Protocol):
         """
         ...
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         """Store all of the writes or none; durable on return. One span a write, in their order.
 
         Rows keep their order within a partition. Raises ``NotFound`` (topic or partition), ``SchemaChanged`` (columns
@@ -128,7 +128,7 @@ class GroupState:
     lag_seconds: float  # age of the oldest event not yet dealt with; 0 without any
 
 
-class Inspect(Protocol):
+class LogInspection(Protocol):
     """The log as an operator sees it."""
 
     def topics(self) -> Sequence[TopicSpec]: ...
@@ -153,8 +153,8 @@ class Alter(Protocol):
         ...
 
 
-class Frontier(Protocol):
-    """How far topics and groups have come: of ``Inspect`` what is asked many times a second, so it costs little."""
+class Offsets(Protocol):
+    """How far topics and groups have come: of ``LogInspection`` what is asked many times a second, so it is cheap."""
 
     def ends(self, topic: str) -> Mapping[int, int]:
         """``PartitionState.end`` of every partition."""

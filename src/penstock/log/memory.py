@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..batch import Span, TopicSpec, Write
+from ..batch import AppendResult, TopicSpec, Write
 from ..clock import Clock, SystemClock
 from ..errors import PartitionsChanged
 from ..settings import Settings
-from .fitting import check_spec, empty, grown
 from .in_memory.reader import MemoryReader
-from .in_memory.store import Group, Lease, Partition, Store, Topic
+from .in_memory.store import PartitionLease, Store, StoredGroup, StoredPartition, StoredTopic
 from .interface import GroupState, PartitionState, Start
-from .reading.holding import Place
+from .reading.assigned import Place
+from .topic_schema import check_spec, empty, grown
 
 
 class MemoryLog:
-    """Implements ``Log``, ``Inspect``, ``Frontier`` and ``Alter``. Safe to use from several threads.
+    """Implements ``Log``, ``LogInspection``, ``Offsets`` and ``Alter``. Safe to use from several threads.
 
     With a ``ManualClock`` a read returns at once instead of waiting: only the test moves time. A member that made no
     call for ``settings.member_timeout`` counts as dead when another wants its partitions. ``gap`` leaves that many
@@ -39,13 +39,13 @@ class MemoryLog:
         store = self._store
         with store.changed:
             store.check_open()
-            known = store.topics.setdefault(topic.name, Topic(topic, len(store.topics)))
+            known = store.topics.setdefault(topic.name, StoredTopic(topic, len(store.topics)))
             known.spec = grown(known.spec, topic, grow=grow)
             count = len(known.partitions)
-            known.partitions += [Partition((topic.name, i)) for i in range(count, topic.partitions)]
+            known.partitions += [StoredPartition((topic.name, i)) for i in range(count, topic.partitions)]
             store.changed.notify_all()
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         with self._store.changed:
             self._store.check_open()
             self._store.check(writes)
@@ -130,7 +130,7 @@ class MemoryLog:
                     if partition.place in group.through:
                         group.through[partition.place] = partition.end - 1
             known.spec = topic
-            known.partitions += [Partition((topic.name, i)) for i in range(count, topic.partitions)]
+            known.partitions += [StoredPartition((topic.name, i)) for i in range(count, topic.partitions)]
             store.changed.notify_all()
 
     def delete(self, topic: str) -> None:
@@ -143,11 +143,11 @@ class MemoryLog:
                     group.leases.pop(place, None)
             self._store.changed.notify_all()
 
-    def _state(self, name: str, group: Group, place: Place) -> GroupState:
+    def _state(self, name: str, group: StoredGroup, place: Place) -> GroupState:
         partition = self._store.partition(place)
         through = group.through.get(place, -1)
         cursor = through + 1
         waiting = partition.entries[partition.index_at(cursor) :]
         age = max(0.0, (self._store.steady.stamp() - waiting[0].time) / 1e6) if waiting else 0.0
-        owner = group.leases.get(place, Lease()).member
+        owner = group.leases.get(place, PartitionLease()).member
         return GroupState(name, *place, through if through >= 0 else None, owner, partition.events_from(cursor), age)

@@ -16,13 +16,13 @@ from typing import Any
 import apsw
 
 from ..errors import LogUnusable
-from .neighbours.directory import prepare, sync_folder
-from .neighbours.presence import Presence
-from .neighbours.turnstile import Turnstile
+from .processes.directory import prepare, sync_folder
+from .processes.heartbeat import Heartbeat
+from .processes.write_lock import WriteLock
 from .sqlite.fetching import LOST, Row, sound
 from .sqlite.store import tables
 from .sqlite.store.stored import checksum
-from .sqlite.store.tables import FILE, MASK, PartitionRow, State, connect, key, sealed, write_state
+from .sqlite.store.tables import FILE, MASK, LogState, PartitionRow, connect, key, sealed, write_state
 from .sqlite.store.transaction import translated
 
 NEW = "repaired.db"
@@ -64,7 +64,7 @@ def repair(directory: Path, progress: Callable[[int], None] = lambda _size: None
         raise LogUnusable(f"there is no log in {directory}: name the --data directory that one was kept in")
     prepare(directory)
     refuse_running(directory)
-    turnstile = Turnstile(directory / "write.lock")
+    turnstile = WriteLock(directory / "write.lock")
     turnstile.enter()
     try:
         done = Repair(directory / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -85,7 +85,7 @@ def repair(directory: Path, progress: Callable[[int], None] = lambda _size: None
 
 
 def refuse_running(directory: Path) -> None:
-    presence = Presence(directory / "members", timeout=0)
+    presence = Heartbeat(directory / "members", timeout=0)
     try:
         others = [path for path in (directory / "members").iterdir() if path.name != presence.name]
         dead: list[str] = []
@@ -122,7 +122,7 @@ class _Rescue:
                 continue
             saved = self._partition(row, names[row.topic], known=sealed(*row) == raw[-1])
             seq, latest = max(seq, saved.seq), max(latest, saved.time)
-        write_state(self._new, State(seq + 1, 1, seq + 1, latest))
+        write_state(self._new, LogState(seq + 1, 1, seq + 1, latest))
         self._new.execute("COMMIT")
 
     def _copy(self, table: str, columns: str, fits: Callable[[Any], bool]) -> None:

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 from ..clock import Clock
 from ..notices import notices
 
-BELIEVE_AFTER = 3_600.0  # seconds for which a jump must last before it counts as a correction
-WORTH_TELLING = 1_000_000  # microseconds that a clock is set by
-AHEAD = 60_000_000  # microseconds that the last append time may be ahead of the clock, and stands
+BELIEVE_AFTER_S = 3_600.0  # seconds for which a jump must last before it counts as a correction
+WORTH_TELLING_US = 1_000_000  # microseconds that a clock is set by
+AHEAD_US = 60_000_000  # microseconds that the last append time may be ahead of the clock, and stands
 
 
 class SteadyTime:
     """Two readings of an untrusted wall clock, microseconds since the epoch.
 
     What the wall clock should show follows from an earlier reading and the monotonic clock. Until a difference has
-    lasted ``BELIEVE_AFTER``, ``stamp`` goes on as if nothing had been set, and ``expiry`` takes the earlier of the two:
-    a clock that is wrong for a while neither marks events for ever nor removes any early. Decision record 0010.
+    lasted ``BELIEVE_AFTER_S``, ``stamp`` goes on as if nothing had been set, and ``expiry`` takes the earlier of the
+    two: a clock that is wrong for a while neither marks events for ever nor removes any early. Decision record 0010.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -39,7 +39,7 @@ class SteadyTime:
         elif self._differs is None:
             self._differs = now
             _tell(wall - expected)
-        elif now - self._differs >= BELIEVE_AFTER:
+        elif now - self._differs >= BELIEVE_AFTER_S:
             self._follow(wall, now)
             return wall, wall
         return wall, expected
@@ -52,7 +52,7 @@ class SteadyTime:
 
 def append_time(last: int, now: int) -> int:
     """Of what is appended now, after ``last``: it does not go back, unless a clock far ahead has left that behind."""
-    return now if last > now + AHEAD else max(last, now)
+    return now if last > now + AHEAD_US else max(last, now)
 
 
 def believable(times: Iterable[int], now: int) -> Iterator[int]:
@@ -72,9 +72,9 @@ def believable(times: Iterable[int], now: int) -> Iterator[int]:
 
 
 def _tell(by: int) -> None:
-    if abs(by) >= WORTH_TELLING:
+    if abs(by) >= WORTH_TELLING_US:
         notices().tell(
             "clock",
             f"the wall clock was set by {by / 1e6:+,.0f} s; events are stamped as if it had not been",
-            mend=f"set it right; if it is right now, it is followed {BELIEVE_AFTER / 60:.0f} minutes after it was set",
+            mend=f"set it right; if it is right now, it is followed {BELIEVE_AFTER_S / 60:.0f} minutes later",
         )

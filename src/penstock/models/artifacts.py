@@ -17,8 +17,8 @@ from typing import BinaryIO
 from ..errors import ArtifactDamaged, LogFull, NotFound, TooLarge
 
 CHUNK = 1 << 20
-LIMIT = 1 << 30  # bytes of one artifact, where the settings do not say
-ABANDONED = 86_400  # seconds after which a half-written file is nobody's any more
+LIMIT_BYTES = 1 << 30  # bytes of one artifact, where the settings do not say
+ABANDONED_S = 86_400  # seconds after which a half-written file is nobody's any more
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -36,7 +36,7 @@ class Artifacts:
     A name appears only once all of its bytes are on disk: a crash leaves a whole artifact or none.
     """
 
-    def __init__(self, root: Path, *, limit: int = LIMIT, hint: str = "") -> None:
+    def __init__(self, root: Path, *, limit: int = LIMIT_BYTES, hint: str = "") -> None:
         """``hint``: what to do about an artifact that is not there, for the message."""
         self._root = root / "sha256"
         self._incoming = root / "incoming"
@@ -133,7 +133,7 @@ class Artifacts:
 
     def _sweep(self) -> None:
         for left in self._incoming.iterdir():
-            if time.time() - left.stat(follow_symlinks=False).st_mtime > ABANDONED:
+            if time.time() - left.stat(follow_symlinks=False).st_mtime > ABANDONED_S:
                 left.unlink(missing_ok=True)
 
 

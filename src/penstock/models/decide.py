@@ -43,7 +43,7 @@ class Unfinished(Exception):
 
 
 @dataclass(slots=True)
-class State:
+class RegistryState:
     """``versions[model][n - 1]`` is version n. Applying an event twice changes nothing."""
 
     versions: dict[str, tuple[ModelVersion, ...]] = field(default_factory=dict)
@@ -51,8 +51,8 @@ class State:
     activations: dict[tuple[str, str, int], Activated] = field(default_factory=dict)
     answers: dict[str, tuple[Answer, ...]] = field(default_factory=dict)
 
-    def copy(self) -> State:
-        return State(dict(self.versions), dict(self.aliases), dict(self.activations), dict(self.answers))
+    def copy(self) -> RegistryState:
+        return RegistryState(dict(self.versions), dict(self.aliases), dict(self.activations), dict(self.answers))
 
     def apply(self, message: Message) -> None:
         match message:
@@ -98,14 +98,14 @@ class State:
             del self.answers[next(islice(self.answers, 1))]
 
 
-def fold(messages: Iterable[Message]) -> State:
-    state = State()
+def fold(messages: Iterable[Message]) -> RegistryState:
+    state = RegistryState()
     for message in messages:
         state.apply(message)
     return state
 
 
-def answer(state: State, rows: pa.RecordBatch, *, now: int, inspect: Inspect) -> tuple[list[Answer], list[int]]:
+def answer(state: RegistryState, rows: pa.RecordBatch, *, now: int, inspect: Inspect) -> tuple[list[Answer], list[int]]:
     """Answer the commands among rows of the system topic, in order; the state given stays as it is.
 
     Those that are unfinished are passed over: who comes behind them does not wait.
@@ -127,7 +127,7 @@ def answer(state: State, rows: pa.RecordBatch, *, now: int, inspect: Inspect) ->
     return events, parents
 
 
-def decide(state: State, command: Command, *, now: int, inspect: Inspect) -> tuple[Answer, ...]:
+def decide(state: RegistryState, command: Command, *, now: int, inspect: Inspect) -> tuple[Answer, ...]:
     """The events that answer a command in this state; none when its id was answered before. Raises ``Unfinished``."""
     if command.id in state.answers:
         return ()
@@ -140,7 +140,7 @@ def decide(state: State, command: Command, *, now: int, inspect: Inspect) -> tup
     return (refuse(command, "invalid", f"{type(command).__name__} is no command of the registry"),)
 
 
-def _register(state: State, command: Register, now: int, inspect: Inspect) -> tuple[Answer, ...]:
+def _register(state: RegistryState, command: Register, now: int, inspect: Inspect) -> tuple[Answer, ...]:
     have = state.versions.get(command.name, ())
     if have and command.only_if_none:
         return (refuse(command, "exists", f"model '{command.name}' has version {len(have)} already"),)
@@ -169,7 +169,7 @@ def _register(state: State, command: Register, now: int, inspect: Inspect) -> tu
     return (registered, _point(state, command.name, command.alias, registered.version, command.id))
 
 
-def _move(state: State, command: MoveAlias) -> Answer:
+def _move(state: RegistryState, command: MoveAlias) -> Answer:
     have = len(state.versions.get(command.model, ()))
     if not 1 <= command.version <= have:
         found = f"its versions are 1 to {have}" if have else "there is no model of that name"
@@ -183,7 +183,7 @@ def _move(state: State, command: MoveAlias) -> Answer:
     return _point(state, command.model, command.alias, command.version, command.id)
 
 
-def _point(state: State, model: str, alias: str, version: int, cause: str) -> Promoted:
+def _point(state: RegistryState, model: str, alias: str, version: int, cause: str) -> Promoted:
     now = state.aliases.get((model, alias))
     return Promoted(
         model=model,

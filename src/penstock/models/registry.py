@@ -12,12 +12,12 @@ from ..batch import Batch
 from ..clock import Clock
 from ..errors import Conflict, Corrupt, ModelRefused, NotFound, PenstockError
 from ..log.interface import Reader
-from .decide import State
+from .decide import RegistryState
 from .interface import Alias, ModelVersion
 from .messages import CHAMPION, Activated, Answer, Message, Promoted, Refused, Register, Registered, from_rows
 
-POLL = 0.005  # seconds between two looks for an answer
-AT_ONCE = 4_096  # rows of one read
+POLL_S = 0.005  # seconds between two looks for an answer
+AT_ONCE_ROWS = 4_096  # rows of one read
 
 
 class Registry:
@@ -29,7 +29,7 @@ class Registry:
     def __init__(self, reader: Reader, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
-        self._state = State()
+        self._state = RegistryState()
         self._lock = Lock()
         self._broken: PenstockError | None = None
         self._asked: dict[str, Register] = {}  # registrations without an answer, by id
@@ -46,7 +46,7 @@ class Registry:
         with self._lock:
             if self._broken is not None:
                 raise self._broken
-            while batches := self._reader.read(AT_ONCE, 0.0):
+            while batches := self._reader.read(AT_ONCE_ROWS, 0.0):
                 for batch in batches:
                     self._apply(batch)
 
@@ -100,7 +100,7 @@ class Registry:
         """What this stage last said it scores that partition with."""
         return self._state.activations.get((stage, topic, partition))
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> RegistryState:
         with self._lock:
             return self._state.copy()
 
@@ -117,7 +117,7 @@ class Registry:
                 return outcome(given)
             if self._clock.monotonic() >= deadline:
                 raise TimeoutError(f"the registry has not answered command {command} within {timeout:g} s")
-            self._clock.sleep(POLL)
+            self._clock.sleep(POLL_S)
 
     def close(self) -> None:
         self._reader.close()

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from ..errors import ArtifactDamaged, NotFound, StoreError, TooLarge
 from ..objects.interface import Objects
 from ..telemetry import logger
-from .artifacts import DIGEST, LIMIT, Artifacts, Stored
+from .artifacts import DIGEST, LIMIT_BYTES, Artifacts, Stored
 
 FOLDER = "sha256"
 
@@ -27,7 +27,7 @@ class SharedArtifacts(Artifacts):
     What is in the folder is read from there, also while the store is away.
     """
 
-    def __init__(self, cache: Path, store: Objects, *, limit: int = LIMIT) -> None:
+    def __init__(self, cache: Path, store: Objects, *, limit: int = LIMIT_BYTES) -> None:
         super().__init__(cache, limit=limit)
         self._store = store
 

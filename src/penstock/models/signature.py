@@ -121,7 +121,7 @@ def fits(signature: Signature, columns: pa.Schema) -> None:
 # -- of every batch -----------------------------------------------------------
 
 
-class Intake:
+class FeatureColumns:
     """Takes the columns a model reads, in its order, out of rows that have them among others."""
 
     def __init__(self, signature: Signature) -> None:

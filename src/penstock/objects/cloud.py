@@ -23,8 +23,8 @@ from ..errors import NotFound, StoreUnreachable, StoreUnusable
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-PART = 8 << 20  # bytes of one request, so that none lasts long
-LARGE = 32 << 20  # bytes beyond which an object is sent in several requests, which no cloud makes conditional
+PART_BYTES = 8 << 20  # bytes of one request, so that none lasts long
+LARGE_BYTES = 32 << 20  # bytes beyond which an object is sent in several requests, which no cloud makes conditional
 REQUEST = timedelta(seconds=60)
 CONNECT = timedelta(seconds=5)
 RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
@@ -56,12 +56,12 @@ class Cloud:
     def create(self, name: str, file: Path) -> bool:
         with file.open("rb") as source, self._told():
             try:
-                if os.fstat(source.fileno()).st_size <= LARGE:
+                if os.fstat(source.fileno()).st_size <= LARGE_BYTES:
                     obstore.put(self._store, name, source, mode="create")
                 elif self._has(name):
                     return False
                 else:
-                    obstore.put(self._store, name, source, chunk_size=PART, max_concurrency=4)
+                    obstore.put(self._store, name, source, chunk_size=PART_BYTES, max_concurrency=4)
             except AlreadyExistsError:
                 return False
         return True
@@ -75,8 +75,8 @@ class Cloud:
                     raise
                 raise NotFound(f"no object {name} in {self.place}") from None
             size = found.meta["size"]
-            first = bytes(found.bytes()) if size <= PART else b""
-        return iter((first,)) if size <= PART else self._ranges(name, size)
+            first = bytes(found.bytes()) if size <= PART_BYTES else b""
+        return iter((first,)) if size <= PART_BYTES else self._ranges(name, size)
 
     def names(self, prefix: str) -> Iterator[str]:
         with self._told():
@@ -85,8 +85,8 @@ class Cloud:
 
     def _ranges(self, name: str, size: int) -> Iterator[bytes]:
         with self._told():
-            for start in range(0, size, PART):
-                yield bytes(obstore.get_range(self._store, name, start=start, end=min(start + PART, size)))
+            for start in range(0, size, PART_BYTES):
+                yield bytes(obstore.get_range(self._store, name, start=start, end=min(start + PART_BYTES, size)))
 
     def _has(self, name: str) -> bool:
         try:

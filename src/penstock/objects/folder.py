@@ -19,7 +19,7 @@ from ..errors import LogFull, NotFound, StoreUnreachable, StoreUnusable
 
 PART = 1 << 20
 INCOMING = ".incoming-"
-ABANDONED = 86_400  # seconds after which a half-written file is nobody's any more
+ABANDONED_S = 86_400  # seconds after which a half-written file is nobody's any more
 LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
@@ -89,7 +89,7 @@ class Folder:
 
     def _sweep(self) -> None:
         for left in self._root.glob(f"{INCOMING}*"):
-            if time.time() - left.stat().st_mtime > ABANDONED:
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
                 left.unlink(missing_ok=True)
 
     @contextmanager

@@ -23,8 +23,8 @@ from ..declare.checking.trial import try_functions
 from ..declare.codec import plan_to_bytes
 from ..declare.load import load, own_files
 from ..declare.parts import Model
-from ..declare.planning.build import Resolved, artifact_path, resolve
-from ..declare.planning.findings import Finding, Report
+from ..declare.planning.build import ResolvedApp, artifact_path, resolve
+from ..declare.planning.findings import Finding, FindingCollector
 from ..errors import PenstockError, StoreUnreachable
 from ..models.artifacts import Artifacts
 from ..models.interface import Signature
@@ -35,8 +35,8 @@ from ..notices import notices
 from ..settings import Settings, in_dev
 from ..telemetry import log_to_stderr, logger
 from .compose.backends import open_artifacts, open_log
+from .compose.bootstrap import prepare
 from .compose.bundled import is_own_code
-from .compose.prepare import prepare
 from .compose.remarks import remarks_on
 from .directory import DataDirectory
 from .process import die_with_parent, do_without_pandas, explained, write_notices
@@ -45,13 +45,13 @@ log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    resolved: Resolved
+class CheckedApp:
+    resolved: ResolvedApp
     files: list[Path]  # the app's own first, then the modules beside it that it imported
     tried: tuple[Finding, ...] = ()  # of its functions, once they were tried; they are among the findings too
 
 
-def check(target: str, environ: Mapping[str, str] | None, *, try_out: bool = False) -> Checked:
+def check(target: str, environ: Mapping[str, str] | None, *, try_out: bool = False) -> CheckedApp:
     """Executes the user's file. Without ``environ`` what the app asks of the environment is not looked up.
 
     ``try_out``: its batch functions are called with made-up events, and what depends on the batch is a finding.
@@ -62,10 +62,10 @@ def check(target: str, environ: Mapping[str, str] | None, *, try_out: bool = Fal
     signatures = partial(signature_of, found.app)
     resolved = resolve(found.app, target=found.target, code=found.code, signatures=signatures, environ=environ)
     tried: tuple[Finding, ...] = ()
-    if try_out and not Report(list(resolved.findings)).errors:
+    if try_out and not FindingCollector(list(resolved.findings)).errors:
         tried = tuple(try_functions(found.app, resolved.plan))
         resolved = replace(resolved, findings=(*resolved.findings, *tried))
-    return Checked(resolved, _files(found.target), tried)
+    return CheckedApp(resolved, _files(found.target), tried)
 
 
 def signature_of(app: App, model: Model, offered: pa.Schema) -> Signature | None:
@@ -98,7 +98,7 @@ def _artifacts(directory: DataDirectory, url: str, limit: int) -> Artifacts:
 def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "") -> None:
     with explained(PenstockError):
         checked = check(target, os.environ, try_out=in_dev())
-        Report(list(checked.resolved.findings)).raise_errors()
+        FindingCollector(list(checked.resolved.findings)).raise_errors()
         do_without_pandas()  # from here on no code but ours runs
         directory, clock, settings = DataDirectory(data), SystemClock(), Settings.from_env()
         with closing(open_log(directory, clock, settings, url)) as events:

@@ -21,7 +21,7 @@ from pathlib import Path
 from .. import tokens
 from ..errors import LogUnusable
 
-SOCKET_FOLDER = 80  # bytes: the path of a Unix socket has at most 107, and the name in the folder needs some
+SOCKET_FOLDER_BYTES = 80  # bytes: the path of a Unix socket has at most 107, and the name in the folder needs some
 
 
 class DataDirectory:
@@ -35,7 +35,7 @@ class DataDirectory:
         self.token = tokens.path_in(self.root)
         self.artifacts = self.root / "artifacts"
         self.cache = self.root / "cache"
-        self.sockets = self.run if len(os.fsencode(self.run)) <= SOCKET_FOLDER else _short(self.root)
+        self.sockets = self.run if len(os.fsencode(self.run)) <= SOCKET_FOLDER_BYTES else _short(self.root)
         self.secret = ""  # what is in the token's file, of who has claimed the directory
         self._lock: int | None = None
 

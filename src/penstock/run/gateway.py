@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING
 from ..notices import notices
 from .descriptors import make_room
 from .directory import DataDirectory
-from .process import HEARTBEAT, Process, StageStatus, do_without_pandas, explained, make_before_the_first_event
+from .process import HEARTBEAT_S, ChildProcess, StageStatus, do_without_pandas, explained, make_before_the_first_event
 
 if TYPE_CHECKING:
-    from ..gateway.rooms import Rooms
+    from ..gateway.services import GatewayServices
     from ..settings import Settings
     from .compose.measures import Gauges
 
 LOG = "penstock.log"  # what a gateway calls its log where processes say how their stages are
-GAUGES = 5.0  # seconds between two looks at what is not counted but looked up
+GAUGES_S = 5.0  # seconds between two looks at what is not counted but looked up
 SHARE = 0.01  # of a core that those looks may cost
 
 
 def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = "") -> None:
-    process = Process("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
+    process = ChildProcess("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
     from ..batch import SYSTEM
     from ..clock import SystemClock
     from ..declare.codec import plan_from_bytes
     from ..errors import LogRefused
-    from ..gateway.rooms import Rooms
     from ..gateway.server import serve
+    from ..gateway.services import GatewayServices
     from ..gateway.workers import Workers
     from ..models.registry import Registry
     from ..settings import Settings
@@ -46,7 +46,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     settings, clock, directory = fitted(Settings.from_env()), SystemClock(), process.directory
     with explained(LogRefused):
         log = open_log(directory, clock, settings, url, slot)
-    rooms = Rooms(
+    services = GatewayServices(
         plan,
         log,
         Ingest(log, plan.topics, settings, clock, fatal=lambda: os._exit(1)),
@@ -59,9 +59,11 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         clock,
     )
     process.take_over_notices()
-    gauges = Gauges(log, rooms.registry)
+    gauges = Gauges(log, services.registry)
     # Two threads: brokers may take long to answer, and a process that says nothing is taken for a sick one.
-    threads = [Thread(target=target, args=(process, gauges, rooms), name=target.__name__) for target in (report, gauge)]
+    threads = [
+        Thread(target=target, args=(process, gauges, services), name=target.__name__) for target in (report, gauge)
+    ]
 
     make_before_the_first_event()
 
@@ -69,10 +71,10 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         for thread in threads:
             thread.start()
 
-    serve(rooms, socket.socket(fileno=fd), process.stop, ready=ready)
+    serve(services, socket.socket(fileno=fd), process.stop, ready=ready)
     for thread in threads:
         thread.join()
-    rooms.registry.close()
+    services.registry.close()
     log.close()
 
 
@@ -88,15 +90,15 @@ def fitted(settings: Settings) -> Settings:
     return replace(settings, connection_limit=fits)
 
 
-def report(process: Process, gauges: Gauges, rooms: Rooms) -> None:
+def report(process: ChildProcess, gauges: Gauges, services: GatewayServices) -> None:
     """Until told to stop: that this process lives, and whether its log answers."""
     wait = 0.0
     while not process.stop.wait(wait):
         process.report({LOG: StageStatus(False, gauges.why)} if gauges.why else {})
-        wait = HEARTBEAT
+        wait = HEARTBEAT_S
 
 
-def gauge(process: Process, gauges: Gauges, rooms: Rooms) -> None:
+def gauge(process: ChildProcess, gauges: Gauges, services: GatewayServices) -> None:
     """Until told to stop: what only a look at the log can tell."""
     from ..notices import notices
     from .compose.bundled import settle
@@ -105,9 +107,9 @@ def gauge(process: Process, gauges: Gauges, rooms: Rooms) -> None:
     while not process.stop.wait(wait):
         began = time.monotonic()
         gauges.look()
-        settle(rooms.plan.models, rooms.registry, notices())
+        settle(services.plan.models, services.registry, notices())
         # With very many groups a look is dear; then it is taken less often.
-        wait = GAUGES if gauges.why else max(GAUGES, (time.monotonic() - began) / SHARE)
+        wait = GAUGES_S if gauges.why else max(GAUGES_S, (time.monotonic() - began) / SHARE)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 
-HOW = 64  # bytes at the beginning that say what ended the life before; none: nothing that concerns the next one
+HOW_BYTES = 64  # bytes at the beginning that say what ended the life before; none: nothing that concerns the next one
 
 
 def make() -> int:
@@ -18,7 +18,7 @@ def make() -> int:
 
 
 def died(file: int, how: str) -> None:
-    os.pwrite(file, how.encode()[:HOW].ljust(HOW, b"\0"), 0)
+    os.pwrite(file, how.encode()[:HOW_BYTES].ljust(HOW_BYTES, b"\0"), 0)
 
 
 def forget(file: int) -> None:
@@ -26,8 +26,8 @@ def forget(file: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The ``nth`` part of so many bytes; ``how``: see ``HOW``."""
+class OutlivingSlot:
+    """The ``nth`` part of so many bytes; ``how``: see ``HOW_BYTES``."""
 
     file: int
     nth: int
@@ -35,11 +35,11 @@ class Part:
     how: str
 
     @classmethod
-    def of(cls, file: int, nth: int, size: int) -> Part:
-        return cls(file, nth, size, os.pread(file, HOW, 0).rstrip(b"\0").decode())
+    def of(cls, file: int, nth: int, size: int) -> OutlivingSlot:
+        return cls(file, nth, size, os.pread(file, HOW_BYTES, 0).rstrip(b"\0").decode())
 
     def read(self) -> bytes:
-        return os.pread(self.file, self.size, HOW + self.nth * self.size).ljust(self.size, b"\0")
+        return os.pread(self.file, self.size, HOW_BYTES + self.nth * self.size).ljust(self.size, b"\0")
 
     def write(self, data: bytes, start: int = 0) -> None:
-        os.pwrite(self.file, data, HOW + self.nth * self.size + start)
+        os.pwrite(self.file, data, HOW_BYTES + self.nth * self.size + start)

@@ -28,7 +28,7 @@ from .directory import DataDirectory
 MEND = 2  # the exit code for "said on stderr what to mend"
 PR_SET_PDEATHSIG = 1
 LIFELINE = 0  # read by number: a thread inside sys.stdin's lock would make the interpreter abort at its end
-HEARTBEAT = 1.0  # seconds between two reports: silence means something
+HEARTBEAT_S = 1.0  # seconds between two reports: silence means something
 
 log = logger(__name__)
 
@@ -45,7 +45,7 @@ class StageStatus:
     starting: bool = False  # not ready, and nobody need do anything about it: it will be, or say why not
 
 
-class Process:
+class ChildProcess:
     """One child, seen from inside. Made first thing in its ``main``, before anything heavy is imported."""
 
     def __init__(self, name: str, directory: DataDirectory) -> None:
@@ -79,7 +79,7 @@ class Process:
             notices().stand(key, notice)
 
     def report(self, stages: Mapping[str, StageStatus]) -> None:
-        """Say how this process is; at every ``HEARTBEAT``. What cannot be written, on a full disk, is left unsaid.
+        """Say how this process is; at every ``HEARTBEAT_S``. What cannot be written, on a full disk, is left unsaid.
 
         Where nothing is new the file's time alone is: an idle system would write files all the time.
         """

@@ -11,28 +11,23 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from .directory import DataDirectory
-from .process import (
-    HEARTBEAT,
-    Process,
-    StageStatus,
-    do_without_pandas,
-    explained,
-    make_before_the_first_event,
-)
+from .process import HEARTBEAT_S, ChildProcess, StageStatus, do_without_pandas, explained, make_before_the_first_event
 
 if TYPE_CHECKING:
-    from .compose.stages import Composition, Line
+    from .compose.stages import Composition, RunningStage
 
 
 def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = "", outliving: str = "") -> None:
-    process = Process(name, DataDirectory(data))  # before the heavy imports: nothing must outlive its parent meanwhile
+    process = ChildProcess(
+        name, DataDirectory(data)
+    )  # before the heavy imports: it must not outlive its parent meanwhile
     do_without_pandas()
     from ..clock import SystemClock
     from ..declare.codec import plan_from_bytes
     from ..errors import LogRefused
     from ..runner.process import adopt_strays
     from ..settings import Settings
-    from ..stages.scoring.answer import Answers
+    from ..stages.scoring.call_server import Answers
     from .compose.backends import child_runner, open_artifacts, open_log
     from .compose.stages import Composition
 
@@ -52,11 +47,11 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     log.close()
 
 
-SOON = 0.02  # seconds between two reports while a stage is being made ready
+SOON_S = 0.02  # seconds between two reports while a stage is being made ready
 YOUNG = 20_000  # objects made before the collector looks: a pass makes several an event, and no circles of them
 
 
-def work(process: Process, composition: Composition) -> None:
+def work(process: ChildProcess, composition: Composition) -> None:
     """Until told to stop; then every stage finishes and commits what it has in hand.
 
     A stage that ends by itself has met what must end the process, such as a failed fsync: nothing is cleaned up then,
@@ -73,7 +68,7 @@ def work(process: Process, composition: Composition) -> None:
     make_before_the_first_event()
     saying = {line.name: _status(line) for line in composition.lines}
     process.report(saying)
-    while not process.stop.wait(SOON if any(said.starting for said in saying.values()) else HEARTBEAT):
+    while not process.stop.wait(SOON_S if any(said.starting for said in saying.values()) else HEARTBEAT_S):
         if not all(thread.is_alive() for thread in threads):
             os._exit(1)
         saying = {line.name: _status(line) for line in composition.lines}
@@ -84,7 +79,7 @@ def work(process: Process, composition: Composition) -> None:
         os._exit(1)
 
 
-def _status(line: Line) -> StageStatus:
+def _status(line: RunningStage) -> StageStatus:
     status, standing, missing = line.pump.status, line.standing(), line.preparation.missing
     return StageStatus(
         status.ready and missing is None,

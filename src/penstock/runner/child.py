@@ -24,9 +24,9 @@ from ..notices import Tally
 from ..settings import Settings
 from . import wire
 from .interface import Applied, Artifact, RowFailure, Services, SetAlias
-from .process import Process, shared_file
+from .process import RunnerProcess, shared_file
 
-TICK = 0.05  # seconds between looks at the child while a call runs
+TICK_S = 0.05  # seconds between looks at the child while a call runs
 PASSED_ON = (
     errors.ModelRefused,
     errors.ArtifactDamaged,
@@ -34,7 +34,7 @@ PASSED_ON = (
     errors.PredictionMisshapen,
     errors.ResultMisshapen,
 )
-NOBODY = wire.Refused("Unavailable", "no registry can be reached from here")
+NOBODY = wire.ServiceRefused("Unavailable", "no registry can be reached from here")
 _ROW = struct.Struct("<q")
 
 _Answer = TypeVar("_Answer", bound=wire.Reply)
@@ -59,12 +59,12 @@ class ChildRunner:
     def apply(self, stage: str, rows: pa.RecordBatch, *, timeout: float, services: Services | None = None) -> Applied:
         def call(child: _Child) -> Applied:
             if stage not in child.opened:
-                child.ask(wire.Open(stage), wire.Done, self._settings.runner_start)
+                child.ask(wire.Open(stage), wire.Acknowledged, self._settings.runner_start)
                 child.opened.add(stage)
             if rows.num_rows == 0:
                 return Applied(None, np.empty(0, np.int64))
             request = wire.Apply(stage, child.channel.put(rows))
-            return _applied(child, child.ask(request, wire.Result, timeout, services), rows.num_rows)
+            return _applied(child, child.ask(request, wire.FunctionResult, timeout, services), rows.num_rows)
 
         return self._with_child(call)
 
@@ -73,10 +73,12 @@ class ChildRunner:
 
         def call(child: _Child) -> pa.RecordBatch:
             if (version.name, version.version) not in child.held:
-                loaded = child.ask(wire.Load(wire.to_wire(model)), wire.Loaded, self._settings.runner_start)
+                loaded = child.ask(
+                    wire.LoadVersion(wire.to_wire(model)), wire.LoadedVersions, self._settings.runner_start
+                )
                 child.held = set(loaded.held)
             request = wire.Predict(version.name, version.version, child.channel.put(rows))
-            answer = child.ask(request, wire.Result, timeout)
+            answer = child.ask(request, wire.FunctionResult, timeout)
             if answer.rows is None:
                 raise wire.Broken("a prediction without rows")
             return child.channel.take(answer.rows)
@@ -87,7 +89,7 @@ class ChildRunner:
         self, artifact: Path, *, name: str, inputs: pa.Schema | None, outputs: list[str], trusted: bool, timeout: float
     ) -> tuple[str, Signature]:
         columns = None if inputs is None else inputs.serialize().to_pybytes()
-        request = wire.Inspect(str(artifact), name, columns, outputs, trusted)
+        request = wire.InspectArtifact(str(artifact), name, columns, outputs, trusted)
 
         def call(child: _Child) -> tuple[str, Signature]:
             found = child.ask(request, wire.Inspected, timeout)
@@ -170,11 +172,11 @@ class _Child:
         # Before the child is there: it maps this, also when this process dies before it asks for anything.
         os.pwrite(self._progress, _ROW.pack(-1), 0)
         with theirs:
-            self._process = Process(name, theirs, (self._calls, self._answers, self._progress))
+            self._process = RunnerProcess(name, theirs, (self._calls, self._answers, self._progress))
 
     def start(self, plan: Plan | None) -> None:
         setup = wire.Setup(None if plan is None else plan_to_bytes(plan))
-        self.ask(setup, wire.Done, self._settings.runner_start)
+        self.ask(setup, wire.Acknowledged, self._settings.runner_start)
         self.started = True
 
     def ask(
@@ -202,17 +204,17 @@ class _Child:
             reply = self._receive(deadline, seconds)
             if isinstance(reply, answer):
                 return reply
-            if isinstance(reply, wire.Failed):
+            if isinstance(reply, wire.CallFailed):
                 raise _error(reply)
             if not isinstance(reply, wire.AskResolve | wire.AskRegister):
                 raise wire.Broken(f"{type(reply).__name__} instead of {answer.__name__}")
             self.channel.send(NOBODY if services is None else _serve(reply, services))
 
     def _receive(self, deadline: float, seconds: float) -> wire.Reply:
-        while not self._poll.poll(1000 * max(0.0, min(TICK, deadline - time.monotonic()))):
+        while not self._poll.poll(1000 * max(0.0, min(TICK_S, deadline - time.monotonic()))):
             self._check(deadline, seconds)
         try:
-            return self.channel.receive(max(TICK, deadline - time.monotonic()))
+            return self.channel.receive(max(TICK_S, deadline - time.monotonic()))
         except TimeoutError:
             raise self._died(f"it was over its {seconds:g} s") from None
         except wire.Closed:
@@ -236,7 +238,7 @@ class _Child:
         return RunnerDied(f"the runner of {self._name} died: {how}", row if row >= 0 else None)
 
 
-def _applied(child: _Child, result: wire.Result, count: int) -> Applied:
+def _applied(child: _Child, result: wire.FunctionResult, count: int) -> Applied:
     rows = None if result.rows is None else child.channel.take(result.rows)
     parents = np.frombuffer(result.parents, np.dtype("<i8")).astype(np.int64)
     made = 0 if rows is None else rows.num_rows
@@ -251,7 +253,7 @@ def _applied(child: _Child, result: wire.Result, count: int) -> Applied:
     )
 
 
-def _error(failed: wire.Failed) -> PenstockError:
+def _error(failed: wire.CallFailed) -> PenstockError:
     if failed.rows:
         return errors.InputInvalid(failed.reason, failed.rows)
     for kind in PASSED_ON:
@@ -263,9 +265,9 @@ def _error(failed: wire.Failed) -> PenstockError:
 def _serve(ask: wire.AskResolve | wire.AskRegister, services: Services) -> wire.Request:
     try:
         if isinstance(ask, wire.AskResolve):
-            return wire.Resolved(wire.to_wire(services.resolve(ask.ref)))
-        return wire.Registered(
+            return wire.ResolvedVersion(wire.to_wire(services.resolve(ask.ref)))
+        return wire.RegisteredVersion(
             services.register(ask.name, Path(ask.path), dataset_id=ask.dataset_id, metrics=ask.metrics, nth=ask.nth)
         )
     except Exception as error:
-        return wire.Refused(type(error).__name__, str(error))
+        return wire.ServiceRefused(type(error).__name__, str(error))

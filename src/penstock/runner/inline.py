@@ -13,16 +13,16 @@ import pyarrow as pa
 from ..declare.app import App
 from ..declare.plan import Plan
 from ..errors import ArtifactDamaged, InputInvalid, ModelRefused, PredictionInvalid, TaskFailed
-from ..models.interface import Model, Signature
+from ..models.interface import Predictor, Signature
 from ..models.packing import zeros
 from ..models.runtimes.choose import inspect
 from ..models.signature import check_answer
 from ..schema.casts import cast_column
-from .calling.desk import one_batch
 from .calling.functions import Functions
+from .calling.model_handle import one_batch
 from .interface import Applied, Artifact, Services
-from .raised import task_failed
-from .scoring import Scoring, from_artifact
+from .loaded_models import Scoring, from_artifact
+from .user_errors import task_failed
 
 _AS_THEY_ARE = (ModelRefused, ArtifactDamaged, InputInvalid, PredictionInvalid, TaskFailed)
 
@@ -80,7 +80,7 @@ class InlineRunner:
     def close(self) -> None:
         self._functions.close()
 
-    def _model(self, artifact: Artifact) -> Model:
+    def _model(self, artifact: Artifact) -> Predictor:
         stand_in = self._stand_ins.get(artifact.version.name)
         if stand_in is None:
             return from_artifact(artifact)

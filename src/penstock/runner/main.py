@@ -23,11 +23,11 @@ from .. import errors
 from ..models.packing import zeros
 from . import wire
 from .interface import Applied, Artifact
+from .loaded_models import Scoring
 from .logs import log_as
 from .orphans import adopt_orphans
-from .printing import Prefixed
-from .raised import task_failed
-from .scoring import Scoring
+from .stdout import Prefixed
+from .user_errors import task_failed
 
 if TYPE_CHECKING:
     from .calling.functions import Functions
@@ -91,9 +91,9 @@ class Serving:
             wire.Setup: self._set_up,
             wire.Open: self._open,
             wire.Apply: self._apply,
-            wire.Load: self._load,
+            wire.LoadVersion: self._load,
             wire.Predict: self._predict,
-            wire.Inspect: self._inspect,
+            wire.InspectArtifact: self._inspect,
         }
 
     def serve(self) -> None:
@@ -109,20 +109,20 @@ class Serving:
 
     def resolve(self, ref: str) -> Artifact:
         reply = self._ask(wire.AskResolve(ref))
-        assert isinstance(reply, wire.Resolved)
+        assert isinstance(reply, wire.ResolvedVersion)
         return wire.from_wire(reply.artifact)
 
     def register(
         self, name: str, artifact: Path, *, dataset_id: str | None, metrics: dict[str, float], nth: int
     ) -> int:
         reply = self._ask(wire.AskRegister(name, str(artifact), dataset_id, metrics, nth))
-        assert isinstance(reply, wire.Registered)
+        assert isinstance(reply, wire.RegisteredVersion)
         return reply.version
 
     def _ask(self, question: wire.Reply) -> wire.Request:
         self._channel.send(question)
         reply = self._channel.receive()
-        if isinstance(reply, wire.Refused):
+        if isinstance(reply, wire.ServiceRefused):
             for kind in PARENTS_ERRORS:
                 if kind.__name__ == reply.error:
                     raise kind(reply.reason)
@@ -138,7 +138,7 @@ class Serving:
             raise
         except BaseException as error:  # also SystemExit: what the user's code raises does not end the runner
             failed = error if isinstance(error, errors.TaskFailed) else task_failed(error)
-            return wire.Failed(failed.error, failed.reason, failed.traceback, failed.unavailable, failed.transient)
+            return wire.CallFailed(failed.error, failed.reason, failed.traceback, failed.unavailable, failed.transient)
 
     def _set_up(self, request: wire.Setup) -> wire.Reply:
         if request.plan is not None:
@@ -148,17 +148,17 @@ class Serving:
         # What is loaded now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        return wire.Done()
+        return wire.Acknowledged()
 
     def _open(self, request: wire.Open) -> wire.Reply:
         self._of_functions().open(request.stage)
-        return wire.Done()
+        return wire.Acknowledged()
 
     def _apply(self, request: wire.Apply) -> wire.Reply:
         rows = self._channel.take(request.rows)
         return self._result(self._of_functions().apply(request.stage, rows, self, self._at))
 
-    def _load(self, request: wire.Load) -> wire.Reply:
+    def _load(self, request: wire.LoadVersion) -> wire.Reply:
         """Load, and ask for one row: the first answer of a library takes longer than those after it, and a call's time
         limit is for its rows. A model need not have an answer for zeros. It must survive them."""
         artifact = wire.from_wire(request.artifact)
@@ -166,17 +166,17 @@ class Serving:
         version = artifact.version
         with contextlib.suppress(BaseException):  # as in ``_answer``
             self._scoring.predict(version.name, version.version, zeros(version.signature.inputs, 1))
-        return wire.Loaded(self._scoring.held())
+        return wire.LoadedVersions(self._scoring.held())
 
     def _predict(self, request: wire.Predict) -> wire.Reply:
         rows = self._channel.take(request.rows)
         try:
             answer = self._scoring.predict(request.model, request.version, rows)
         except errors.InputInvalid as error:
-            return wire.Failed(type(error).__name__, error.reason, "", rows=error.rows)
-        return wire.Result(self._channel.put(answer))
+            return wire.CallFailed(type(error).__name__, error.reason, "", rows=error.rows)
+        return wire.FunctionResult(self._channel.put(answer))
 
-    def _inspect(self, request: wire.Inspect) -> wire.Reply:
+    def _inspect(self, request: wire.InspectArtifact) -> wire.Reply:
         from ..models.runtimes.choose import inspect
 
         inputs = None if request.inputs is None else wire.read_schema(request.inputs)
@@ -186,8 +186,8 @@ class Serving:
         columns = (signature.inputs, signature.outputs)
         return wire.Inspected(runtime, *(c.serialize().to_pybytes() for c in columns))
 
-    def _result(self, applied: Applied) -> wire.Result:
-        return wire.Result(
+    def _result(self, applied: Applied) -> wire.FunctionResult:
+        return wire.FunctionResult(
             None if applied.rows is None else self._channel.put(applied.rows),
             applied.parents.astype("<i8").tobytes(),
             [wire.RowFailed(f.row, f.error, f.reason, f.traceback, f.rejected, f.transient) for f in applied.failures],

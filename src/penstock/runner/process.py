@@ -38,7 +38,7 @@ _runners: set[int] = set()
 _adopting = False
 
 
-class Process:
+class RunnerProcess:
     """One runner child: a session of its own, killed as a whole.
 
     ``given`` are the descriptors it inherits. It also inherits the reading end of a pipe that nobody writes to: when

@@ -11,13 +11,13 @@ from contextlib import suppress
 from threading import Thread
 
 from ..clock import Clock, SystemClock
-from .printing import LONGEST, Allowance
+from .stdout import LONGEST_CHARS, Allowance
 
-BURST = 2 << 20  # bytes that may come at once: more than ``printing`` lets through, which puts a name before each line
-RATE = 128 << 10  # bytes a second, beyond that
+BURST_BYTES = 2 << 20  # that may come at once: more than ``stdout`` lets through, which puts a name before each line
+RATE_BYTES = 128 << 10  # bytes a second, beyond that
 _CHUNK = 64 << 10
 _ERROR = 2  # by its number: what is written there is bytes
-_GRACE = 0.5  # seconds that the last words have; a process that got away may hold the pipe open
+_GRACE_S = 0.5  # seconds that the last words have; a process that got away may hold the pipe open
 
 
 class Relay:
@@ -25,7 +25,7 @@ class Relay:
 
     def __init__(self, name: str, source: int, clock: Clock | None = None) -> None:
         self._name, self._source = name, source
-        self._allowance = Allowance(clock or SystemClock(), BURST, RATE)
+        self._allowance = Allowance(clock or SystemClock(), BURST_BYTES, RATE_BYTES)
         self._lines = self._bytes = 0  # left out, and not told yet
         self._thread = Thread(target=self._run, name=f"relay {name}", daemon=True)
 
@@ -34,13 +34,13 @@ class Relay:
 
     def finish(self) -> None:
         """Wait for the last words, a moment at most."""
-        self._thread.join(_GRACE)
+        self._thread.join(_GRACE_S)
 
     def put(self, text: bytes) -> None:
         """Whole lines, all of them or none."""
         if not self._allowance.takes(len(text)):
             if not self._lines:
-                self._say(f"writes more than {RATE >> 10} KiB a second: from here on some of it is left out")
+                self._say(f"writes more than {RATE_BYTES >> 10} KiB a second: from here on some of it is left out")
             self._lines, self._bytes = self._lines + text.count(b"\n"), self._bytes + len(text)
             return
         if self._lines:
@@ -53,7 +53,7 @@ class Relay:
         while chunk := os.read(self._source, _CHUNK):
             text = begun + chunk
             end = text.rfind(b"\n") + 1
-            if len(text) - end > LONGEST:
+            if len(text) - end > LONGEST_CHARS:
                 text, end = text + b"\n", len(text) + 1
             begun = text[end:]
             if end:

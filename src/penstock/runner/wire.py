@@ -20,7 +20,7 @@ import pyarrow as pa
 from ..models.interface import ModelVersion, Signature
 from .interface import Artifact
 
-MESSAGE_LIMIT = 64 << 20  # bytes of one message; rows travel apart
+MESSAGE_LIMIT_BYTES = 64 << 20  # bytes of one message; rows travel apart
 _LENGTH = struct.Struct("<I")
 _CHUNK = 65_536
 
@@ -74,7 +74,7 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
     rows: Rows
 
 
-class Load(msgspec.Struct, frozen=True, tag=True):
+class LoadVersion(msgspec.Struct, frozen=True, tag=True):
     artifact: WireVersion
 
 
@@ -84,7 +84,7 @@ class Predict(msgspec.Struct, frozen=True, tag=True):
     rows: Rows
 
 
-class Inspect(msgspec.Struct, frozen=True, tag=True):
+class InspectArtifact(msgspec.Struct, frozen=True, tag=True):
     path: str
     name: str
     inputs: bytes | None
@@ -92,32 +92,42 @@ class Inspect(msgspec.Struct, frozen=True, tag=True):
     trusted: bool
 
 
-class Resolved(msgspec.Struct, frozen=True, tag=True):
+class ResolvedVersion(msgspec.Struct, frozen=True, tag=True):
     artifact: WireVersion
 
 
-class Registered(msgspec.Struct, frozen=True, tag=True):
+class RegisteredVersion(msgspec.Struct, frozen=True, tag=True):
     version: int
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
+class ServiceRefused(msgspec.Struct, frozen=True, tag=True):
     """A service raised: an error's type name and message."""
 
     error: str
     reason: str
 
 
-Request = Setup | Open | Apply | Load | Predict | Inspect | Resolved | Registered | Refused
+Request = (
+    Setup
+    | Open
+    | Apply
+    | LoadVersion
+    | Predict
+    | InspectArtifact
+    | ResolvedVersion
+    | RegisteredVersion
+    | ServiceRefused
+)
 
 
 # -- child to parent ----------------------------------------------------------
 
 
-class Done(msgspec.Struct, frozen=True, tag=True):
+class Acknowledged(msgspec.Struct, frozen=True, tag=True):
     """Started, or opened."""
 
 
-class Loaded(msgspec.Struct, frozen=True, tag=True):
+class LoadedVersions(msgspec.Struct, frozen=True, tag=True):
     """The (model, version) pairs that are loaded now."""
 
     held: list[tuple[str, int]]
@@ -139,7 +149,7 @@ class AliasWanted(msgspec.Struct, frozen=True):
     expected: int | None
 
 
-class Result(msgspec.Struct, frozen=True, tag=True):
+class FunctionResult(msgspec.Struct, frozen=True, tag=True):
     """``parents``: little-endian int64s."""
 
     rows: Rows | None
@@ -154,7 +164,7 @@ class Inspected(msgspec.Struct, frozen=True, tag=True):
     outputs: bytes
 
 
-class Failed(msgspec.Struct, frozen=True, tag=True):
+class CallFailed(msgspec.Struct, frozen=True, tag=True):
     error: str
     reason: str
     traceback: str
@@ -175,7 +185,7 @@ class AskRegister(msgspec.Struct, frozen=True, tag=True):
     nth: int
 
 
-Reply = Done | Loaded | Result | Inspected | Failed | AskResolve | AskRegister
+Reply = Acknowledged | LoadedVersions | FunctionResult | Inspected | CallFailed | AskResolve | AskRegister
 
 _In = TypeVar("_In")
 
@@ -255,7 +265,7 @@ class Channel(Generic[_In]):
         while len(got) < _LENGTH.size:
             got += self._receive(_CHUNK)
         (size,) = _LENGTH.unpack_from(got)
-        if size > MESSAGE_LIMIT:
+        if size > MESSAGE_LIMIT_BYTES:
             raise Broken(f"a message of {size} bytes")
         parts, missing = [got], _LENGTH.size + size - len(got)
         while missing > 0:

@@ -18,15 +18,15 @@ import msgspec
 
 from ..errors import InvalidEvent
 from .decode import Decoder, Row
-from .door.faults import explain
-from .door.ignored import Ignored
-from .door.pieces import WHOLE, Start, array_pieces, is_array, only_one
-from .door.text import Text
+from .ingress.faults import explain
+from .ingress.ignored import Ignored
+from .ingress.pieces import WHOLE, PieceStart, array_pieces, is_array, only_one
+from .ingress.text import Text
 from .rows import is_json
 
 Attributes: TypeAlias = dict[str, str | int | bool]
 
-ATTRIBUTES_LIMIT = 64 << 10  # bytes of one event's attributes, as many as of a request's headers
+ATTRIBUTES_LIMIT_BYTES = 64 << 10  # bytes of one event's attributes, as many as of a request's headers
 MEMBERS_LIMIT = 256  # attributes of one event, its data included
 
 _REQUIRED = ("id", "source", "specversion", "type")
@@ -62,22 +62,22 @@ def decode_pieces(
     parts: Iterable[bytes], decoder: Decoder, event_limit: int, *, many: bool, ignored: Ignored | None = None
 ) -> Iterator[tuple[list[Row], dict[str, list[Any]]]]:
     """The same events, some at a time (``Decoder.decode_pieces``). ``event_limit``: bytes of one event's data."""
-    body, limit = Text(parts), event_limit + ATTRIBUTES_LIMIT
+    body, limit = Text(parts), event_limit + ATTRIBUTES_LIMIT_BYTES
     if is_array(body, limit) and many:
         yield from array_pieces(
             body, lambda text, start: _decoded(text, decoder, True, start, ignored), lambda p: len(p[0]), limit
         )
     else:
-        yield _decoded(only_one(body, limit), decoder, many, Start(body.at), ignored)
+        yield _decoded(only_one(body, limit), decoder, many, PieceStart(body.at), ignored)
 
 
 def _decoded(
-    body: bytes, decoder: Decoder, many: bool, start: Start, ignored: Ignored | None
+    body: bytes, decoder: Decoder, many: bool, start: PieceStart, ignored: Ignored | None
 ) -> tuple[list[Row], dict[str, list[Any]]]:
     parts = [_event(event, row, decoder) for row, event in enumerate(_members(body, start, many=many))]
     # Each is one JSON value, so together they are an array, parsed in one go with the rows' own numbers.
     together = b"[" + b",".join(data for _, data in parts) + b"]"
-    rows = decoder.decode(together, start=Start(row=start.row), ignored=ignored)
+    rows = decoder.decode(together, start=PieceStart(row=start.row), ignored=ignored)
     return rows, envelope([attributes for attributes, _ in parts])
 
 
@@ -98,7 +98,7 @@ def envelope(events: list[Attributes]) -> dict[str, list[Any]]:
     return {name: values for name, values in columns.items() if any(v is not None for v in values)}
 
 
-def _members(body: bytes, start: Start, *, many: bool) -> list[dict[str, msgspec.Raw]]:
+def _members(body: bytes, start: PieceStart, *, many: bool) -> list[dict[str, msgspec.Raw]]:
     kind: Any = list[dict[str, msgspec.Raw]] if many else dict[str, msgspec.Raw]
     try:
         if not body.isascii():

@@ -27,14 +27,14 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import InvalidEvent, TooLarge
-from .door.depth import exceeds, opened
-from .door.faults import explain, is_unknown_field, unfit, with_hint
-from .door.ignored import Ignored, unknown_fields
-from .door.numbers import unreadable
-from .door.pieces import WHOLE, Start, array_pieces, is_array, line_pieces, only_one
-from .door.readers import Readers, taught
-from .door.text import Text
-from .door.values import check_rows
+from .ingress.depth import exceeds, opened
+from .ingress.faults import explain, is_unknown_field, unfit, with_hint
+from .ingress.ignored import Ignored, unknown_fields
+from .ingress.numbers import unreadable
+from .ingress.pieces import WHOLE, PieceStart, array_pieces, is_array, line_pieces, only_one
+from .ingress.readers import Readers, taught
+from .ingress.text import Text
+from .ingress.values import check_rows
 from .rows import NATIVE, children, is_json, plain
 
 Kind: TypeAlias = Literal["json", "ndjson", "one"]
@@ -42,7 +42,7 @@ Unknown: TypeAlias = Literal["ignore", "count", "reject"]
 Row: TypeAlias = Any  # a struct of the decoder's own making; in a topic without a type, a JSON text
 
 DEPTH_LIMIT = 64
-_UNLIMITED = 1 << 60  # bytes
+_UNLIMITED_BYTES = 1 << 60  # bytes
 _CHUNK = 1_000  # structs turned at once: beyond it they fall out of the processor's cache
 _BLANK = b" \t\r\n"
 _ARRAY = re.compile(rb"[ \t\r\n]*+\[")
@@ -76,7 +76,7 @@ class Decoder:
         self._values: Callable[[Row], tuple[Any, ...]] = msgspec.structs.astuple
 
     def decode(
-        self, body: bytes, kind: Kind = "json", *, start: Start = WHOLE, ignored: Ignored | None = None
+        self, body: bytes, kind: Kind = "json", *, start: PieceStart = WHOLE, ignored: Ignored | None = None
     ) -> list[Row]:
         """The events of one body.
 
@@ -113,9 +113,9 @@ class Decoder:
         Raises what ``decode`` and the parts raise, after the pieces before the fault. An event is refused for its
         length before it is read, and the white space around it counts.
         """
-        body, limit = Text(parts), _UNLIMITED if self._event_limit is None else self._event_limit
+        body, limit = Text(parts), _UNLIMITED_BYTES if self._event_limit is None else self._event_limit
 
-        def decode(text: bytes, start: Start) -> list[Row]:
+        def decode(text: bytes, start: PieceStart) -> list[Row]:
             return self.decode(text, kind, start=start, ignored=ignored)
 
         if kind == "ndjson":
@@ -123,7 +123,7 @@ class Decoder:
         elif is_array(body, limit):
             yield from array_pieces(body, decode, len, limit)
         else:
-            yield decode(only_one(body, limit), Start(body.at))
+            yield decode(only_one(body, limit), PieceStart(body.at))
 
     def decode_each(self, texts: Sequence[bytes]) -> list[Row]:
         """One event a text. Raises ``InvalidEvent`` naming the place of the first text that is none, and its field."""
@@ -180,7 +180,7 @@ class Decoder:
             self._values = attrgetter(*first, first[-1])  # two names or more, or it makes no tuple
             self._readers = Readers(self.schema, strict=True, others=others)
 
-    def _check_limits(self, body: bytes, kind: Kind, rows: list[Row], start: Start) -> None:
+    def _check_limits(self, body: bytes, kind: Kind, rows: list[Row], start: PieceStart) -> None:
         """Looks at single events only when the body as a whole holds one that is too large or too deep."""
         limit = self._depth_limit
         too_deep = opened(body) > len(rows) + limit - 1 and exceeds(body, limit + _is_array(body, kind))
@@ -204,7 +204,7 @@ def _kept(values: Sequence[msgspec.Raw]) -> list[str]:
     return [str(value, "utf-8") for value in _RAWS.decode(msgspec.json.format(together, indent=-1))]
 
 
-def _read(readers: Readers, body: bytes, kind: Kind, start: Start) -> list[Row]:
+def _read(readers: Readers, body: bytes, kind: Kind, start: PieceStart) -> list[Row]:
     if kind == "ndjson":
         return _read_lines(readers, body, start)
     many = _is_array(body, kind)
@@ -212,7 +212,7 @@ def _read(readers: Readers, body: bytes, kind: Kind, start: Start) -> list[Row]:
     return rows if many else [rows]
 
 
-def _read_lines(readers: Readers, body: bytes, start: Start) -> list[Row]:
+def _read_lines(readers: Readers, body: bytes, start: PieceStart) -> list[Row]:
     """The fast parser takes a stream of values; the counts tell whether there is one a line."""
     lines = body.count(b"\n") + (not body.endswith(b"\n"))
     try:

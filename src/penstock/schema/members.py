@@ -15,7 +15,7 @@ MISSING: Any = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class DeclaredField:
     """One field as declared. ``default`` is MISSING without one; ``optional``: may be absent all the same."""
 
     name: str
@@ -40,7 +40,7 @@ def is_event_type(kind: Any) -> bool:
     return isinstance(kind, type) and dataclasses.is_dataclass(kind)
 
 
-def members(kind: type) -> list[Member]:
+def members(kind: type) -> list[DeclaredField]:
     """In order of declaration. Raises ``DeclarationError`` for what has no place in a row."""
     if is_typeddict(kind):
         return _of_typeddict(kind)
@@ -56,18 +56,18 @@ def _hints(kind: type) -> dict[str, Any]:
         raise DeclarationError(f"{kind.__qualname__}: its annotations cannot be resolved: {error}") from error
 
 
-def _of_dataclass(kind: Any) -> list[Member]:
+def _of_dataclass(kind: Any) -> list[DeclaredField]:
     hints = _hints(kind)
     found = []
     for field in dataclasses.fields(kind):
         if not field.init:
             raise _refused(kind, field.name, "a field with init=False cannot be read from an event: remove init=False")
         default = _default(kind, field.name, field.default, field.default_factory, dataclasses.MISSING)
-        found.append(Member(field.name, hints[field.name], default))
+        found.append(DeclaredField(field.name, hints[field.name], default))
     return found
 
 
-def _of_struct(kind: Any) -> list[Member]:
+def _of_struct(kind: Any) -> list[DeclaredField]:
     config = kind.__struct_config__
     if config.tag is not None or config.array_like:
         raise DeclarationError(f"{kind.__qualname__}: a tagged or array-like Struct has no columns: use a plain one")
@@ -75,7 +75,7 @@ def _of_struct(kind: Any) -> list[Member]:
     found = []
     for field in msgspec.structs.fields(kind):
         default = _default(kind, field.name, field.default, field.default_factory, msgspec.NODEFAULT)
-        found.append(Member(field.encode_name, hints[field.name], default))
+        found.append(DeclaredField(field.encode_name, hints[field.name], default))
     return found
 
 
@@ -86,19 +86,19 @@ def optional_keys(kind: Any) -> set[str]:
     return {n for n in hints if said.get(n) is NotRequired or (n not in said and n in kind.__optional_keys__)}
 
 
-def _of_typeddict(kind: Any) -> list[Member]:
+def _of_typeddict(kind: Any) -> list[DeclaredField]:
     optional = optional_keys(kind)
-    return [Member(name, hint, optional=name in optional) for name, hint in _hints(kind).items()]
+    return [DeclaredField(name, hint, optional=name in optional) for name, hint in _hints(kind).items()]
 
 
-def _of_pydantic(kind: Any) -> list[Member]:
+def _of_pydantic(kind: Any) -> list[DeclaredField]:
     found = []
     for name, field in kind.model_fields.items():
         if field.alias is not None or field.validation_alias is not None:
             raise _refused(kind, name, "an alias gives the field two names: name the field itself so")
         fixed = MISSING if field.is_required() or field.default_factory is not None else field.default
         default = _default(kind, name, fixed, field.default_factory or MISSING, MISSING)
-        found.append(Member(name, field.annotation, default, field.metadata))
+        found.append(DeclaredField(name, field.annotation, default, field.metadata))
     return found
 
 

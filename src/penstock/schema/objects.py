@@ -12,8 +12,8 @@ import pyarrow as pa
 from ..batch import data_columns
 from ..errors import InvalidEvent
 from .decode import Decoder
-from .door.faults import unfit
-from .door.values import MadeValues
+from .ingress.faults import unfit
+from .ingress.values import MadeValues
 from .members import is_pydantic, optional_keys
 from .rows import NATIVE, is_json
 from .scalars import as_builtin

@@ -32,7 +32,7 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import DeclarationError
-from .members import MISSING, Member, is_event_type, members
+from .members import MISSING, DeclaredField, is_event_type, members
 from .rows import BOUNDS, LENGTHS, value_type, with_rules
 
 _COLUMNS: dict[Any, pa.DataType] = {
@@ -76,7 +76,7 @@ def _fields(owner: type, within: tuple[type, ...]) -> list[pa.Field]:
     return found
 
 
-def _field(owner: type, member: Member, within: tuple[type, ...]) -> pa.Field:
+def _field(owner: type, member: DeclaredField, within: tuple[type, ...]) -> pa.Field:
     place = f"{owner.__qualname__}.{member.name}"
     if member.name.startswith("_"):
         raise DeclarationError(f"{place}: names that begin with '_' belong to the envelope: choose another name")
@@ -91,7 +91,7 @@ def _field(owner: type, member: Member, within: tuple[type, ...]) -> pa.Field:
     return with_rules(field, limits) if member.default is MISSING else _with_default(field, limits, member, place)
 
 
-def _with_default(field: pa.Field, limits: dict[str, Any], member: Member, place: str) -> pa.Field:
+def _with_default(field: pa.Field, limits: dict[str, Any], member: DeclaredField, place: str) -> pa.Field:
     try:
         field = with_rules(field, limits | {"default": member.default})
         msgspec.convert(msgspec.to_builtins(member.default), value_type(field))

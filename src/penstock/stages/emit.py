@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..batch import Indices, Origin, TopicSpec, Write
+from ..batch import Indices, Lineage, TopicSpec, Write
 from ..partition import assign, key_text
 from .interface import Outcome, Output, Work
 
@@ -42,7 +42,7 @@ class Emitter:
             if without and output.parents is not None:
                 kept = np.flatnonzero(~np.isin(work.partitions[output.parents], list(without)))
                 rows, partitions = rows.take(pa.array(kept)), partitions[kept]
-            origin = Origin(self.stage, self.source, self.code, output.model, output.version)
+            origin = Lineage(self.stage, self.source, self.code, output.model, output.version)
             made = origin if output.parents is not None else None
             writes += [Write(output.topic, p, part, made) for p, part in split(rows, partitions)]
         return writes

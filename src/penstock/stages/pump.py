@@ -8,7 +8,7 @@ from threading import Event
 
 import numpy as np
 
-from ..batch import DEAD, Batch, Origin, Write
+from ..batch import DEAD, Batch, Lineage, Write
 from ..clock import Clock
 from ..errors import (
     Corrupt,
@@ -25,20 +25,20 @@ from ..errors import (
 from ..log.interface import Advance, Reader, Seek
 from ..notices import notices
 from ..telemetry import logger
+from .commit_size import CommitSize
 from .emit import Emitter, split, spread
 from .failures.backoff import Backoff
 from .failures.dead import letters, undecodable
 from .failures.oversize import within_limits
-from .failures.patience import NotYet, Sick
+from .failures.poison_policy import NotYet, Sick
 from .failures.telling import Telling
 from .interface import Failure, Outcome, Stage, Work
-from .pace import Pace
 from .redrive import Redrive
 
 log = logger(__name__)
 
-TURN = 1.0  # seconds between two looks at whether to stop, and who else has joined
-WITNESSES = 8  # rows of a second try, at least: one that failed by itself is judged beside others, or not at all
+TURN_S = 1.0  # seconds between two looks at whether to stop, and who else has joined
+WITNESSES_ROWS = 8  # rows of a second try, at least: one that failed by itself is judged beside others, or not at all
 FATAL = (LogUnusable, DiskFailed)
 """The process must end: what is on disk is unknown, or no longer for it to write."""
 
@@ -88,7 +88,7 @@ class Pump:
         self._redrive = redrive
         self._backoff = Backoff(clock)
         self._telling = Telling(stage.name, clock)
-        self._pace = Pace()
+        self._pace = CommitSize()
         self._rewind = False
         self._damaged: dict[tuple[str, int], str] = {}
         self._overtaken: dict[tuple[str, int], str] = {}  # what was told: a held stage goes back, and meets it again
@@ -108,7 +108,7 @@ class Pump:
             if self._redrive is not None:  # it joins a group too, beside the source's: that may take as long
                 self._redrive.turn(1, idle=True)
             while not stop.is_set():
-                self.step(TURN)
+                self.step(TURN_S)
         except BaseException as error:
             self.failed = True
             self._say(ready=False, why=f"stopped: {error}", error=str(error))
@@ -140,7 +140,7 @@ class Pump:
                 if self._redrive is not None:
                     self._redrive.begin_again()
                 self._rewind = False
-            rows = max(self._rows(), WITNESSES) if self._backoff.trying_again else self._rows()
+            rows = max(self._rows(), WITNESSES_ROWS) if self._backoff.trying_again else self._rows()
             rows, redrive = int(min(rows, self._pace.rows)), self._redrive
             batches = self._read(rows, None if redrive is not None and redrive.busy else wait)
             done = self._handle(batches) if batches else 0
@@ -252,7 +252,7 @@ class Pump:
         rows = undecodable(self._stage.name, batch, self._clock.now())
         if rows is None:
             return []
-        origin = Origin(self._stage.name, batch.topic, self._emitter.code)
+        origin = Lineage(self._stage.name, batch.topic, self._emitter.code)
         count = self._emitter.topics[DEAD].partitions
         partitions = spread(rows.column("topic"), np.zeros(rows.num_rows, np.int32), count)
         return [Write(DEAD, p, part, origin) for p, part in split(rows, partitions)]

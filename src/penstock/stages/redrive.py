@@ -17,16 +17,16 @@ import pyarrow as pa
 from ..batch import DEAD, Batch, Indices, Positions, Write
 from ..clock import Clock
 from ..errors import Corrupt, DiskFailed, Fenced, LogUnreachable, LogUnusable, Overtaken, RowsTooLarge, SchemaChanged
-from ..log.fitting import merged
 from ..log.interface import Advance, Log, Reader, Seek
+from ..log.topic_schema import concat_evolved
 from ..notices import notices
 from ..telemetry import logger
 from .emit import Emitter
 from .failures.dead import answered, event_of
 from .failures.ledger import Ledger, asked_of, column_of, history
 from .failures.oversize import events_of, without
-from .failures.patience import Sick
-from .interface import Failure, Outcome, Output, Stage, Work, together
+from .failures.poison_policy import Sick
+from .interface import Failure, Outcome, Output, Stage, Work, concat_promote
 
 log = logger(__name__)
 
@@ -34,9 +34,9 @@ PATIENCE = 10.0
 """Seconds for which events put back are held together when none of them passes, before each is judged by itself. They
 have failed alone before, so less speaks for a sick dependency than where events come for the first time."""
 
-FIRST, LONGEST = 0.5, 5.0  # seconds between two tries
-TURN = 1.0  # seconds of judging one by one, and between two commits of rows that ask nothing of this stage
-LOOK = 1.0  # seconds between two looks while the source has work
+FIRST_S, LONGEST_S = 0.5, 5.0  # seconds between two tries
+TURN_S = 1.0  # seconds of judging one by one, and between two commits of rows that ask nothing of this stage
+LOOK_S = 1.0  # seconds between two looks while the source has work
 
 
 def group_of(stage: str) -> str:
@@ -46,7 +46,7 @@ def group_of(stage: str) -> str:
 
 
 @dataclass(slots=True)
-class Asked:
+class RedriveBatch:
     """What one batch of ``penstock.dead`` asks of this stage.
 
     ``letters`` are its rows that ask, ``at`` their positions. ``work``: those of their events that can be read, and
@@ -107,7 +107,7 @@ class Redrive:
         """Deal with up to ``rows`` rows of ``penstock.dead``; where the source is not ``idle``, once a second. Returns
         the events dealt with. Raises only what must end the process: events put back never hold those of the source."""
         now = self._clock.monotonic()
-        if not idle and not self.busy and now < self._looked_at + LOOK:
+        if not idle and not self.busy and now < self._looked_at + LOOK_S:
             return 0
         self._looked_at, self.busy = now, False
         try:
@@ -168,14 +168,14 @@ class Redrive:
         counting = [e.marked for e in self._ledger.entries.values() if e.partition == batch.partition]
         return rows[np.isin(at, counting)]
 
-    def _asked(self, batch: Batch, rows: Indices) -> Asked:
+    def _asked(self, batch: Batch, rows: Indices) -> RedriveBatch:
         letters = batch.rows.take(pa.array(rows))
-        asked = Asked(batch.partition, batch.through, letters, batch.positions[rows], None, rows[:0])
+        asked = RedriveBatch(batch.partition, batch.through, letters, batch.positions[rows], None, rows[:0])
         events: list[pa.RecordBatch] = []
         readable: list[int] = []
         for row, kept in enumerate(column_of(letters, "event").to_pylist()):
             try:
-                events.append(merged(self._emitter.topics[self._stage.source].schema, [event_of(kept or b"")]))
+                events.append(concat_evolved(self._emitter.topics[self._stage.source].schema, [event_of(kept or b"")]))
                 readable.append(row)
             except (SchemaChanged, ValueError) as error:
                 reason = f"it cannot be read as an event of topic '{self._stage.source}' as it is now: {error}"
@@ -186,10 +186,10 @@ class Redrive:
             places = (mine.column(name).to_numpy() for name in ("partition", "offset"))
             appended = batch.appended[rows][asked.rows]
             partitions, positions = places
-            asked.work = Work(self._stage.source, together(events), partitions, positions, appended, again=True)
+            asked.work = Work(self._stage.source, concat_promote(events), partitions, positions, appended, again=True)
         return asked
 
-    def _deal_with(self, asked: Asked) -> int:
+    def _deal_with(self, asked: RedriveBatch) -> int:
         outcome, count = Outcome(), len(asked.letters)
         if asked.work is not None:
             try:
@@ -205,11 +205,11 @@ class Redrive:
             self._over()
         return len(asked.letters)
 
-    def _one_by_one(self, asked: Asked, work: Work) -> tuple[Asked, Outcome]:
+    def _one_by_one(self, asked: RedriveBatch, work: Work) -> tuple[RedriveBatch, Outcome]:
         """None passes: each is judged by itself, as many as a turn holds. The others are read again after it."""
         outputs: list[Output] = []
         failures: list[Failure] = []
-        end = self._clock.monotonic() + TURN
+        end = self._clock.monotonic() + TURN_S
         row = 0
         while row < len(work) and (row == 0 or self._clock.monotonic() < end):
             try:
@@ -225,7 +225,7 @@ class Redrive:
 
     # -- what became of them --------------------------------------------------
 
-    def _commit(self, asked: Asked, outcome: Outcome) -> None:
+    def _commit(self, asked: RedriveBatch, outcome: Outcome) -> None:
         """Outputs, what became of each letter, and the position, together."""
         bare: set[int] = set()
         while True:
@@ -246,7 +246,7 @@ class Redrive:
         )
 
     def _smaller(
-        self, asked: Asked, outcome: Outcome, writes: Sequence[Write], error: RowsTooLarge, bare: set[int]
+        self, asked: RedriveBatch, outcome: Outcome, writes: Sequence[Write], error: RowsTooLarge, bare: set[int]
     ) -> Outcome:
         """Events that made a row too large fail; letters that are too large lose what is not needed to put them back.
         Raises ``error`` where there is nothing of either kind."""
@@ -263,7 +263,7 @@ class Redrive:
     def _commit_passed(self, *, idle: bool) -> None:
         """Rows that ask nothing of this stage, once in a while: not a transaction for every letter of any stage."""
         now = self._clock.monotonic()
-        if self._passed and (idle or now >= self._committed_at + TURN):
+        if self._passed and (idle or now >= self._committed_at + TURN_S):
             self._reader.commit([Advance(DEAD, p, through) for p, through in self._passed.items()], [])
             self._passed.clear()
             self._committed_at = now
@@ -277,7 +277,7 @@ class Redrive:
         """What waited is read again; or it does not come back, because another member owns it by now."""
         if self._waits():
             return
-        if self._clock.monotonic() >= self._until + LONGEST:
+        if self._clock.monotonic() >= self._until + LONGEST_S:
             self._over()
         self._reader.seek(Seek(DEAD, None, "resume"))
 
@@ -289,7 +289,7 @@ class Redrive:
         now = self._clock.monotonic()
         if self._held_since is None:
             self._held_since, self._tries = now, 0
-        self._until = now + min(FIRST * 2.0**self._tries, LONGEST)
+        self._until = now + min(FIRST_S * 2.0**self._tries, LONGEST_S)
         self._tries = min(self._tries + 1, 16)
         notices().tell(
             self._key, f"events put back wait: {reason}", stage=self._stage.name, mend="they are tried again"
@@ -311,7 +311,7 @@ class Redrive:
         notices().settle(self._key)
 
 
-def _first(asked: Asked, count: int) -> Asked:
+def _first(asked: RedriveBatch, count: int) -> RedriveBatch:
     """The letters of the first ``count`` rows of the work, and those before them."""
     if asked.work is None or count == len(asked.work):
         return asked

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 TARGET = 0.7  # of what its workers can do a stage should be asked
-LATE = 5.0  # seconds behind from which a stage needs more than what comes in
-CATCH_UP = 60.0  # seconds within which it should then be up to date
-OVERHEAD = 0.05  # the share of a call that its fixed cost has when there is much to do; see ``Budget``
+LATE_S = 5.0  # seconds behind from which a stage needs more than what comes in
+CATCH_UP_S = 60.0  # seconds within which it should then be up to date
+OVERHEAD = 0.05  # the share of a call that its fixed cost has when there is much to do; see ``BatchSize``
 QUIET = 2  # windows that must ask for less before there is less
 STILL = 2  # windows without a move after which a partition is held, by what more workers would not help
 
@@ -21,7 +21,7 @@ Place = tuple[str, int]  # topic, partition
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class PartitionLag:
     """``idle``: no worker has it. ``lag`` in events, ``late`` in seconds."""
 
     through: int | None
@@ -31,7 +31,7 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class StageLoad:
     """One stage over one window. ``rate``: events a second that came in; ``capacity``: that one worker can deal with, 0
     while that is unknown; ``lag`` and ``late`` without the ``held`` partitions."""
 
@@ -51,23 +51,23 @@ def capacity(a: float, b: float, rows: int) -> float:
     return size / (a + b * size)
 
 
-def needed(load: Load) -> float:
+def needed(load: StageLoad) -> float:
     """Workers, not rounded: those of several hosts are to be added. Never more than partitions."""
     if load.capacity <= 0:
         return 0.0
     wanted = load.rate / (TARGET * load.capacity)
-    if load.late > LATE:
-        wanted += load.lag / CATCH_UP / load.capacity
+    if load.late > LATE_S:
+        wanted += load.lag / CATCH_UP_S / load.capacity
     return min(wanted, float(load.partitions))
 
 
-def why(load: Load) -> str:
+def why(load: StageLoad) -> str:
     """The same in words."""
     if load.capacity <= 0:
         return "nothing was dealt with yet, so what a worker can do is unknown"
     said = [f"{load.rate:,.0f} events/s come in and a worker can deal with {load.capacity:,.0f}/s"]
-    if load.late > LATE:
-        said.append(f"{load.lag:,} wait for up to {load.late:,.0f} s and should be done in {CATCH_UP:.0f} s")
+    if load.late > LATE_S:
+        said.append(f"{load.lag:,} wait for up to {load.late:,.0f} s and should be done in {CATCH_UP_S:.0f} s")
     if load.held:
         said.append(f"{load.held} partitions are held and more workers would not help them")
     if needed(load) >= load.partitions:
@@ -76,17 +76,22 @@ def why(load: Load) -> str:
 
 
 @dataclass(slots=True)
-class Window:
+class StageWindow:
     """What is remembered of one stage from window to window."""
 
-    _partitions: Mapping[Place, Partition] = field(default_factory=dict)
+    _partitions: Mapping[Place, PartitionLag] = field(default_factory=dict)
     _still: dict[Place, int] = field(default_factory=dict)
     _needs: deque[float] = field(default_factory=lambda: deque(maxlen=QUIET + 1))
     _wanted: float = 0.0
 
     def load(
-        self, partitions: Mapping[Place, Partition], dealt_with: float, seconds: float, capacity: float, hosts: int = 1
-    ) -> Load:
+        self,
+        partitions: Mapping[Place, PartitionLag],
+        dealt_with: float,
+        seconds: float,
+        capacity: float,
+        hosts: int = 1,
+    ) -> StageLoad:
         """``dealt_with``: events by this host's workers. Of what waits, this host answers for its share."""
         self._still = {
             place: self._still.get(place, 0) + 1 if self._is_still(place, now) else 0
@@ -97,7 +102,7 @@ class Window:
         before = sum(p.lag for place, p in self._partitions.items() if place in partitions and place not in held)
         grown = (sum(p.lag for p in moving) - before) / hosts if self._partitions else 0.0
         self._partitions = dict(partitions)
-        return Load(
+        return StageLoad(
             max(dealt_with + grown, 0.0) / seconds,
             capacity,
             round(sum(p.lag for p in moving) / hosts),
@@ -106,7 +111,7 @@ class Window:
             len(held),
         )
 
-    def wanted(self, load: Load, *, rolling_out: bool = False) -> float:
+    def wanted(self, load: StageLoad, *, rolling_out: bool = False) -> float:
         """More at once, less after quiet windows, and never less while a roll-out is under way."""
         self._needs.append(needed(load))
         largest = max(self._needs)
@@ -114,6 +119,6 @@ class Window:
             self._wanted = largest
         return self._wanted
 
-    def _is_still(self, place: Place, now: Partition) -> bool:
+    def _is_still(self, place: Place, now: PartitionLag) -> bool:
         before = self._partitions.get(place)
         return before is not None and now.lag > 0 and not now.idle and before.through == now.through

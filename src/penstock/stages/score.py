@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..batch import SYSTEM, Indices, TopicSpec, joined
+from ..batch import SYSTEM, Indices, TopicSpec, concat_same
 from ..clock import Clock
 from ..declare.plan import ModelSpec, ScoreSpec
 from ..errors import (
@@ -27,17 +27,17 @@ from ..models.interface import Alias, ModelVersion
 from ..models.messages import Activated, to_rows
 from ..models.packing import zeros
 from ..models.registry import Registry
-from ..models.signature import Intake
+from ..models.signature import FeatureColumns
 from ..runner.interface import RowFailure
-from ..schema.door.values import MadeValues
 from ..schema.evolution import conform
+from ..schema.ingress.values import MadeValues
 from ..settings import Settings
-from .budget import Budget
+from .batch_size import BatchSize
+from .failures.bisection import CallLimits, PassedRows, bisect
 from .failures.in_hand import InHand
-from .failures.isolation import Limits, Part, isolate
-from .failures.patience import NotYet, Patience, Sick
+from .failures.poison_policy import NotYet, PoisonPolicy, Sick
 from .interface import Failure, Outcome, Output, Work
-from .scoring.deployment import Deployment, Lease
+from .scoring.deployment import Deployment, PinnedVersion
 
 PAIRS = 8  # of rows, tried when a model answers another number of rows: is it the model, or some of the rows?
 
@@ -71,17 +71,17 @@ class Score:
         in_hand: InHand | None = None,
     ) -> None:
         self.name, self.source = spec.name, spec.source
-        self.budget = Budget(settings.batch_time, settings.batch_rows)
+        self.budget = BatchSize(settings.batch_time, settings.batch_rows)
         self._spec, self._model = spec, model
         self._target = target
         self._registry = registry
         self._deployment = deployment
         self._clock = clock
         self._in_hand = in_hand
-        self._patience = Patience(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
-        self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
+        self._patience = PoisonPolicy(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
+        self._limits = CallLimits(spec.timeout, spec.attempts, self.budget.expect)
         self._made = MadeValues(target.schema)
-        self._intake: tuple[str, Intake] | None = None  # of the version at work; the pump's thread only
+        self._intake: tuple[str, FeatureColumns] | None = None  # of the version at work; the pump's thread only
         self._rowwise = ""  # the version that has answered several rows as it must; the pump's thread only
 
     def handle(self, work: Work) -> Outcome:
@@ -90,7 +90,7 @@ class Score:
         self._registry.refresh()
         with self._deployment.version(self._alias()) as lease:
             self._check_epochs(work, lease.alias)
-            parts, failures = isolate(
+            parts, failures = bisect(
                 lambda rows, limit: self._call(lease, work.rows, rows, limit),
                 work,
                 patience=self._patience,
@@ -120,9 +120,9 @@ class Score:
             except InputInvalid as error:
                 raise InvalidEvent(error.reason, row=error.rows[0]) from error
 
-    def _asked(self, rows: pa.RecordBatch, lease: Lease, alias: Alias) -> pa.RecordBatch:
+    def _asked(self, rows: pa.RecordBatch, lease: PinnedVersion, alias: Alias) -> pa.RecordBatch:
         try:
-            return Intake(lease.artifact.version.signature)(rows)
+            return FeatureColumns(lease.artifact.version.signature)(rows)
         except ModelRefused as error:
             if lease.alias.epoch < alias.epoch:  # they may be the columns of the version that is being loaded
                 raise Busy(f"{error}; {self._deployment.standing.behind}") from error
@@ -177,13 +177,13 @@ class Score:
 
     # -- scoring --------------------------------------------------------------
 
-    def _reads(self, version: ModelVersion) -> Intake:
+    def _reads(self, version: ModelVersion) -> FeatureColumns:
         if self._intake is None or self._intake[0] != version.ref:
-            self._intake = version.ref, Intake(version.signature)
+            self._intake = version.ref, FeatureColumns(version.signature)
         return self._intake[1]
 
     def _call(
-        self, lease: Lease, scored: pa.RecordBatch, rows: Indices, limit: float
+        self, lease: PinnedVersion, scored: pa.RecordBatch, rows: Indices, limit: float
     ) -> tuple[Scored, Sequence[RowFailure]]:
         """Score these rows but those that the model cannot read: nothing can be waited for that would mend them."""
         left = np.arange(len(rows), dtype=np.int64)
@@ -196,7 +196,7 @@ class Score:
                 left = np.delete(left, error.rows)
         return Scored(zeros(lease.artifact.version.signature.outputs, 0), left), failures
 
-    def _predict(self, lease: Lease, scored: pa.RecordBatch, rows: Indices, limit: float) -> pa.RecordBatch:
+    def _predict(self, lease: PinnedVersion, scored: pa.RecordBatch, rows: Indices, limit: float) -> pa.RecordBatch:
         """Raises ``InputInvalid``, and ``Sick`` for a version that cannot be used here."""
         version = lease.artifact.version
         part = scored if len(rows) == scored.num_rows else scored.take(pa.array(rows))
@@ -218,7 +218,7 @@ class Score:
             self._rowwise = version.ref
         return answers
 
-    def _answers_each_row(self, lease: Lease, features: pa.RecordBatch, limit: float) -> bool:
+    def _answers_each_row(self, lease: PinnedVersion, features: pa.RecordBatch, limit: float) -> bool:
         """Has this version answered several rows as it must, or does it answer any two of the first ones so?"""
         ref = lease.artifact.version.ref
         for start in range(0, min(features.num_rows - 1, 2 * PAIRS), 2):
@@ -232,7 +232,7 @@ class Score:
         return self._rowwise == ref
 
     def _predictions(
-        self, scored: pa.RecordBatch, parts: Sequence[Part[Scored]], version: ModelVersion
+        self, scored: pa.RecordBatch, parts: Sequence[PassedRows[Scored]], version: ModelVersion
     ) -> tuple[list[Output], list[Failure]]:
         """And the rows whose predictions the topic does not take: outside its bounds, or none of its values."""
         if not parts:
@@ -240,7 +240,7 @@ class Score:
         parents = np.concatenate([part.rows[part.value.rows] for part in parts])
         if not len(parents):
             return [], []
-        answers = joined([part.value.answers for part in parts])
+        answers = concat_same([part.value.answers for part in parts])
         kept = scored.select(list(self._spec.keep))
         if len(parts) > 1 or len(parents) < kept.num_rows:
             kept = kept.take(pa.array(parents))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..batch import SYSTEM, Indices, TopicSpec, data_columns, joined
+from ..batch import SYSTEM, Indices, TopicSpec, concat_same, data_columns
 from ..clock import Clock
 from ..declare.plan import FunctionSpec
 from ..errors import ResultMisshapen, RunnerDied, SchemaChanged, TaskFailed
@@ -17,13 +17,13 @@ from ..models.messages import to_rows
 from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias
 from ..schema.evolution import conform
 from ..settings import Settings
-from .budget import Budget
+from .batch_size import BatchSize
 from .envelope import enveloped, placed
+from .failures.bisection import CallLimits, PassedRows, bisect
 from .failures.in_hand import InHand
-from .failures.isolation import Limits, Part, isolate
-from .failures.patience import Patience, Sick
-from .handles import Desk, Place
+from .failures.poison_policy import PoisonPolicy, Sick
 from .interface import Failure, Outcome, Output, Work
+from .model_service import ModelServices, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,19 @@ class Transform:
         clock: Clock,
         settings: Settings,
         *,
-        desk: Desk | None = None,
+        desk: ModelServices | None = None,
         in_hand: InHand | None = None,
     ) -> None:
         self.name, self.source = spec.name, spec.source
-        self.budget = Budget(settings.batch_time, settings.batch_rows)
+        self.budget = BatchSize(settings.batch_time, settings.batch_rows)
         self._spec = spec
         self._target = target
         self._runner = runner
         self._clock = clock
         self._desk = desk
         self._in_hand = in_hand
-        self._patience = Patience(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
-        self._limits = Limits(spec.timeout, spec.attempts, self.budget.expect)
+        self._patience = PoisonPolicy(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
+        self._limits = CallLimits(spec.timeout, spec.attempts, self.budget.expect)
 
     def handle(self, work: Work) -> Outcome:
         self.budget.lag = (self._clock.now() - int(work.appended.min())) / 1e6
@@ -75,7 +75,7 @@ class Transform:
         elif self._spec.takes == "event":
             part = placed(part)
         try:
-            parts, failures = isolate(
+            parts, failures = bisect(
                 lambda rows, limit: self._call(part, rows, limit),
                 part,
                 patience=self._patience,
@@ -155,7 +155,7 @@ class Transform:
 
     # -- all together ---------------------------------------------------------
 
-    def _outputs(self, work: Work, parts: Sequence[Part[Made]], chosen: Indices) -> list[Output]:
+    def _outputs(self, work: Work, parts: Sequence[PassedRows[Made]], chosen: Indices) -> list[Output]:
         whole = _merged([part.value for part in parts])
         outputs: list[Output] = []
         if whole.rows is not None and self._target is not None:
@@ -179,7 +179,7 @@ def _merged(parts: Sequence[Made]) -> Made:
     commands = [command for part in parts for command in part.commands]
     if not rows:
         return Made(None, np.zeros(0, np.int64), commands)
-    return Made(joined(rows), np.concatenate([part.parents for part in parts if part.rows is not None]), commands)
+    return Made(concat_same(rows), np.concatenate([part.parents for part in parts if part.rows is not None]), commands)
 
 
 def _among(failures: Sequence[Failure], chosen: Indices) -> list[Failure]:

@@ -7,13 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .log_contract import LogContract as LogContract
-    from .objects_contract import ObjectsContract as ObjectsContract
-    from .rowwise import assert_rowwise as assert_rowwise
-    from .running import DeadLetter as DeadLetter
-    from .running import Running as Running
-    from .running import run as run
-    from .runtime_contract import RuntimeContract as RuntimeContract
+    from .log_contract import LogContract
+    from .objects_contract import ObjectsContract
+    from .rowwise import assert_rowwise
+    from .running import DeadLetter, Running, run
+    from .runtime_contract import RuntimeContract
 
 _PLACES = {
     "DeadLetter": "running",

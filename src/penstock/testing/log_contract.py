@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 import pyarrow as pa
 import pytest
 
-from ..batch import JSON_SCHEMA, Batch, Origin, Span, TopicSpec, Write, data_columns
+from ..batch import JSON_SCHEMA, AppendResult, Batch, Lineage, TopicSpec, Write, data_columns
 from ..clock import Clock, ManualClock, SystemClock
 from ..errors import (
     DeclarationError,
@@ -26,7 +26,7 @@ from ..errors import (
     RowsTooLarge,
     SchemaChanged,
 )
-from ..log.interface import Advance, Frontier, Inspect, Log, Reader, Seek
+from ..log.interface import Advance, Log, LogInspection, Offsets, Reader, Seek
 from ..schema.rows import with_rules
 from ..settings import Settings
 
@@ -169,7 +169,7 @@ class LogContract:
 
     def test_adjacent_appends_of_one_origin_are_read_as_one_batch(self, log: Log) -> None:
         log.create(numbers())
-        made = Origin("stage", "parents", "c0de", "model", 3)
+        made = Lineage("stage", "parents", "c0de", "model", 3)
         for n in range(5):
             log.append([write([n])])
         log.append([write([5], origin=made)])
@@ -850,7 +850,7 @@ def numbers(name: str = "t", partitions: int = 1, **limits: Any) -> TopicSpec:
     return TopicSpec(name, NUMBERS, partitions, **limits)
 
 
-def write(ns: Sequence[int], topic: str = "t", partition: int = 0, origin: Origin | None = None) -> Write:
+def write(ns: Sequence[int], topic: str = "t", partition: int = 0, origin: Lineage | None = None) -> Write:
     return Write(topic, partition, pa.record_batch({"n": pa.array(list(ns), pa.int64())}), origin)
 
 
@@ -940,7 +940,7 @@ def again(log: Log, reader: Reader) -> Reader:
     return log.reader("g", ["t"], "again")
 
 
-class Looked(Inspect, Frontier, Protocol): ...
+class Looked(LogInspection, Offsets, Protocol): ...
 
 
 def looked(log: Log) -> Looked:
@@ -956,7 +956,7 @@ def becomes(look: Callable[[], object], expected: object, within: float = 10.0) 
 
 
 def log_end(log: Log) -> int:
-    spans: Sequence[Span] = log.append([write([])])
+    spans: Sequence[AppendResult] = log.append([write([])])
     return spans[0].first
 
 

@@ -22,19 +22,19 @@ from ..errors import NotFound, PenstockError
 from ..log.memory import MemoryLog
 from ..models.artifacts import Artifacts
 from ..partition import key_text, split
-from ..run.compose.prepare import prepare
+from ..run.compose.bootstrap import prepare
 from ..run.compose.stages import Composition
 from ..runner.inline import InlineRunner
 from ..schema.objects import from_objects, to_objects
 from ..settings import Settings
-from ..stages.register import GROUP
+from ..stages.registry_owner import GROUP
 from ..stages.scoring.loading import at_once
 from .standins import StandIn, StandIns
 
 E = TypeVar("E")
 
 ROUNDS = 1_000  # over all stages; an app whose events stop making events is done long before
-AT_ONCE = 10_000  # rows of one read
+AT_ONCE_ROWS = 10_000  # rows of one read
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Running:
         reader = self._log.reader(None, [topic], "test")
         try:
             found: list[Batch] = []
-            while batches := reader.read(AT_ONCE, 0.0):
+            while batches := reader.read(AT_ONCE_ROWS, 0.0):
                 found += batches
             return sorted(found, key=lambda batch: batch.partition)
         finally:

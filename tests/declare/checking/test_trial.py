@@ -22,7 +22,7 @@ from penstock.declare.checking.samples import sample_rows
 from penstock.declare.checking.trial import try_functions
 from penstock.declare.planning.build import plan_of
 from penstock.errors import Reject
-from penstock.schema.door.values import check_rows
+from penstock.schema.ingress.values import check_rows
 from penstock.schema.types import schema_of
 
 

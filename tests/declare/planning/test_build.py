@@ -14,10 +14,10 @@ from penstock.batch import JSON_SCHEMA, SYSTEM
 from penstock.declare.app import App
 from penstock.declare.codec import plan_from_bytes, plan_to_bytes
 from penstock.declare.load import load
-from penstock.declare.planning.build import Resolved, plan_of, resolve
+from penstock.declare.planning.build import ResolvedApp, plan_of, resolve
 from penstock.errors import DeclarationError
 
-Look = Callable[..., Resolved]
+Look = Callable[..., ResolvedApp]
 
 SCORE = 'model = app.model("m", outputs=["b"])\napp.score(first, model, to=second)\n'
 

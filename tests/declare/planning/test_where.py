@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 import penstock as ps
-from penstock.declare.planning.findings import Report
+from penstock.declare.planning.findings import FindingCollector
 from penstock.declare.planning.where import check_where, holds
 
 PROMOTED = [
@@ -28,7 +28,7 @@ PROMOTED = [
     ],
 )
 def test_a_condition_that_passes_the_check_can_be_asked(where: str, expected: list[bool]) -> None:
-    report = Report()
+    report = FindingCollector()
     check_where(where, ps.ModelPromoted, "app.py:1", report)
     assert not report.findings
     texts = pa.array([json.dumps(event) for event in PROMOTED])
@@ -38,7 +38,7 @@ def test_a_condition_that_passes_the_check_can_be_asked(where: str, expected: li
 
 @pytest.mark.parametrize("where", ["to = 1", "version", "model = ", "", "metrics = 1", "(SELECT 1)", "version = 'x' +"])
 def test_any_other_is_refused(where: str) -> None:
-    report = Report()
+    report = FindingCollector()
     check_where(where, ps.ModelPromoted, "app.py:1", report)
     (error,) = report.errors
     assert error.place == "app.py:1"

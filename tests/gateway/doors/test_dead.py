@@ -175,7 +175,7 @@ def test_a_stage_that_is_held_is_named(house: Any) -> None:
     async def work(h: Any) -> None:
         die(h, 1)
         status = {"role": "worker-1", "stages": {"prepare": {"ready": False, "reason": "the database is away"}}}
-        (h.rooms.status / "worker-1.json").write_text(json.dumps(status))
+        (h.services.status / "worker-1.json").write_text(json.dumps(status))
         said = await ask(h, "redrive")
         assert said["waiting"] == [{"stage": "prepare", "reason": "the database is away"}]
 

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.memory import traced
 
 from penstock.batch import SYSTEM, Write
 from penstock.errors import ArtifactDamaged, LogFull, StoreUnreachable, StoreUnusable
-from penstock.gateway.doors import tensors
+from penstock.gateway.wire import tensors
 from penstock.models.interface import Signature
 from penstock.models.messages import MoveAlias, Promoted, Refused, Register, Registered, from_rows, to_rows
 from penstock.models.signature import to_json
 from penstock.settings import Settings
-
-from ...memory import traced
 
 SIGNATURE = Signature(pa.schema([("a", pa.float32()), ("b", pa.float32())]), pa.schema([("y", pa.float32())]))
 
@@ -103,7 +102,7 @@ def test_what_is_not_stored_is_not_registered(
 
     async def work(h: Any) -> None:
         with monkeypatch.context() as planted:
-            planted.setattr(h.rooms.artifacts, "store", fails)
+            planted.setattr(h.services.artifacts, "store", fails)
             refused = await register(h)
         assert refused.status_code == status
         assert refused.json()["error"] == {"code": code, "message": str(error)}
@@ -127,10 +126,10 @@ def test_register_promote_and_look(house: Any) -> None:
         full = (await h.http.get("/models/delay")).json()
         assert full["versions"][0]["metrics"] == {"mae": 9.5}
         assert full["versions"][0]["digest"] == first.json()["digest"]
-        assert h.rooms.artifacts.path(first.json()["digest"], model="m").read_bytes() == b"model bytes"
+        assert h.services.artifacts.path(first.json()["digest"], model="m").read_bytes() == b"model bytes"
         assert full["scorers"] == []
         stages = {"score": {"version": "delay/1", "behind": "delay/2 is being loaded"}, "prepare": {"version": ""}}
-        (h.rooms.status / "worker-1.json").write_text(json.dumps({"role": "worker-1", "stages": stages}))
+        (h.services.status / "worker-1.json").write_text(json.dumps({"role": "worker-1", "stages": stages}))
         (scorer,) = (await h.http.get("/models/delay")).json()["scorers"]
         assert scorer == {"process": "worker-1", "stage": "score", "version": 1, "behind": "delay/2 is being loaded"}
 
@@ -148,8 +147,8 @@ def test_code_is_taken_with_the_secret_only(house: Any, shown: str | None) -> No
         for query in ("", "&trust=", "&alias=champion"):
             refused = await h.http.post(path + query, content=b"import os", headers=headers)
             assert refused.status_code == 403, "code was taken of somebody who showed no secret"
-            assert str(h.rooms.token) in refused.text and h.secret not in refused.text
-        assert h.count() == 0 and list(h.rooms.artifacts.digests()) == []
+            assert str(h.services.token) in refused.text and h.secret not in refused.text
+        assert h.count() == 0 and list(h.services.artifacts.digests()) == []
         taken = await h.http.post(path, content=b"import os", headers={"authorization": f"Bearer {h.secret}"})
         assert taken.status_code == 201
 
@@ -158,7 +157,7 @@ def test_code_is_taken_with_the_secret_only(house: Any, shown: str | None) -> No
 
 def test_a_secret_that_others_know_opens_nothing(house: Any) -> None:
     async def work(h: Any) -> None:
-        h.rooms.token.chmod(0o644)
+        h.services.token.chmod(0o644)
         shown = {"authorization": f"Bearer {h.secret}"}
         refused = await h.http.post("/models/delay/versions?trust=sha256:x", content=b"import os", headers=shown)
         assert refused.status_code == 403 and "open to others" in refused.text
@@ -219,7 +218,7 @@ def scoring(h: Any, **versions: str) -> None:
     """What each worker says it scores with."""
     for worker, version in versions.items():
         stages = {"score": {"version": version, "behind": f"{version} goes on"}}
-        (h.rooms.status / f"{worker}.json").write_text(json.dumps({"role": worker, "stages": stages}))
+        (h.services.status / f"{worker}.json").write_text(json.dumps({"role": worker, "stages": stages}))
 
 
 def test_a_promotion_waits_until_all_score_with_it(house: Any) -> None:
@@ -250,7 +249,7 @@ def test_who_has_not_swapped_in_time_is_named(house: Any) -> None:
         assert said["waiting"] == [{"process": "two", "stage": "score", "reason": "delay/2 goes on"}]
         other = (await h.http.put("/models/delay/aliases/canary?wait=5s", json={"version": 1})).json()
         assert other["complete"] is True, "no scorer follows that alias"
-        for path in h.rooms.status.glob("*.json"):
+        for path in h.services.status.glob("*.json"):
             path.unlink()
         said = (await h.http.post("/models/delay/rollback?wait=50ms")).json()
         assert said["waiting"] == [{"process": "", "stage": "score", "reason": "no worker runs it yet"}]
@@ -260,7 +259,7 @@ def test_who_has_not_swapped_in_time_is_named(house: Any) -> None:
 
 
 def kept(h: Any) -> set[str]:
-    return set(h.rooms.artifacts.digests())
+    return set(h.services.artifacts.digests())
 
 
 def test_a_refused_artifact_leaves_nothing_on_the_disk(house: Any) -> None:
@@ -278,7 +277,7 @@ def test_a_refused_artifact_leaves_nothing_on_the_disk(house: Any) -> None:
 
 def test_one_that_is_stored_again_or_asked_for_meanwhile_stays(house: Any) -> None:
     async def work(h: Any) -> None:
-        artifacts, registry = h.rooms.artifacts, h.rooms.registry
+        artifacts, registry = h.services.artifacts, h.services.registry
         first = artifacts.store(b"bytes")
         second = artifacts.store(b"bytes")
         artifacts.forget(first)

@@ -13,13 +13,12 @@ import zstandard
 from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
+from tests.memory import traced
 
-from penstock.batch import Origin, Write
-from penstock.gateway.wait.tails import Tail
+from penstock.batch import Lineage, Write
+from penstock.gateway.wait.followers import Tail
 from penstock.log.interface import Advance
 from penstock.settings import Settings
-
-from ...memory import traced
 
 EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}
 FLIGHTS, NOTES = "/topics/flights/events", "/topics/notes/events"
@@ -381,7 +380,7 @@ def stage(h: Any, name: str, source: str, target: str, rows: Any, *, fan: int = 
                     ],
                     names=[*rows, "_parent_partition", "_parent", "_ordinal"],
                 )
-                writes = [Write(target, batch.partition, made, Origin(name, source, "c0de"))]
+                writes = [Write(target, batch.partition, made, Lineage(name, source, "c0de"))]
             reader.commit([Advance(source, batch.partition, batch.through)], writes)
     finally:
         reader.close()

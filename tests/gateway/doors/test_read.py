@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.gateway.doors import read as door
-from penstock.gateway.rooms import READERS
+from penstock.gateway.services import READERS
 
 JSON = {"content-type": "application/json"}
 FLIGHTS = "/topics/flights/events"
@@ -138,7 +138,7 @@ def test_an_answer_ends_early_and_says_where_to_go_on(house: Any) -> None:
 
 def test_the_paging_test_notices_an_answer_without_bounds(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "PAGE_BYTES", 1 << 40)
-    monkeypatch.setattr(door, "FIRST", 10_000)
+    monkeypatch.setattr(door, "FIRST_EVENTS", 10_000)
     with pytest.raises(AssertionError, match="as large as all of them"):
         test_an_answer_ends_early_and_says_where_to_go_on(house)
 
@@ -161,7 +161,7 @@ def test_health_is_told_while_all_readers_are_busy(house: Any) -> None:
     async def work(h: Any) -> None:
         over = threading.Event()
         for _ in range(READERS):
-            h.rooms.threads.submit(over.wait, 30)
+            h.services.threads.submit(over.wait, 30)
         try:
             for path in ("/readyz", "/metrics", "/healthz"):
                 assert (await asyncio.wait_for(h.http.get(path), 2)).status_code in (200, 503)

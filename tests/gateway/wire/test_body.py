@@ -21,7 +21,7 @@ encodings = pytest.mark.parametrize("encoding", PACK)
 @given(text=st.binary(max_size=200))
 def test_the_parts_are_the_body(encoding: str, text: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(body, "PART", 16)
+        patch.setattr(body, "PART_BYTES", 16)
         found = Unpacked(PACK[encoding](text), encoding, 1_000)
         parts = list(found)
     assert b"".join(parts) == text and max(map(len, parts), default=0) <= 16 and found.size == len(text)

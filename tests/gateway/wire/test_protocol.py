@@ -19,12 +19,11 @@ import uvicorn
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from tests.gateway.test_server import EVENT, HEAD, Running, answer, publish, running
 from uvicorn.server import ServerState
 
 from penstock.gateway.wire import protocol
 from penstock.settings import Settings
-
-from ..test_server import EVENT, HEAD, Running, answer, publish, running
 
 LIMITS = Settings(body_limit=1 << 20, header_timeout=0.5, body_timeout=0.5, connection_limit=50)
 WHOLE = HEAD + b"content-length: %d\r\n\r\n" % len(EVENT) + EVENT

@@ -18,11 +18,11 @@ import pyarrow as pa
 from penstock.batch import TopicSpec, Write
 from penstock.errors import Fenced, LogError, LogUnreachable
 from penstock.log.interface import Advance, Seek
-from penstock.log.kafka import producing
-from penstock.log.kafka.address import Address
+from penstock.log.kafka.cluster.address import Address
+from penstock.log.kafka.consume.consumer import GroupConsumer
 from penstock.log.kafka.log import KafkaLog
-from penstock.log.kafka.membership import Membership
-from penstock.log.kafka.producing import Transactions
+from penstock.log.kafka.produce import transactions
+from penstock.log.kafka.produce.transactions import Transactions
 from penstock.settings import Settings
 
 NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
@@ -84,7 +84,7 @@ def in_a_transaction(act: Callable[[], None]) -> None:
     Transactions._send_positions = send  # type: ignore[method-assign]
 
 
-def without_generation(self: Membership) -> bytes:
+def without_generation(self: GroupConsumer) -> bytes:
     """A mutant: as a client commits that knows nothing of KIP-447."""
     assert self.group is not None
     return b"CGMDv2:" + struct.pack("=i", -1) + self.group.encode() + b"\0\0\1"  # no member, no instance
@@ -95,10 +95,10 @@ def move(log: KafkaLog, member: str, way: str = "", mutant: str = "") -> None:
     if way == "still in a transaction":
         in_a_transaction(stand_still)
     if way == "killed in a long transaction":
-        producing.TRANSACTION = 600.0
+        transactions.TRANSACTION_S = 600.0
         in_a_transaction(lambda: os.kill(os.getpid(), signal.SIGKILL))
     if mutant == "no generation":
-        Membership.identity = property(without_generation)  # type: ignore[method-assign, assignment]
+        GroupConsumer.identity = property(without_generation)  # type: ignore[method-assign, assignment]
     reader = log.reader("movers", ["in"], member)
     say("ready")
     rewind = False

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from penstock.batch import Batch, Origin, Write
+from penstock.batch import Batch, Lineage, Write
 from penstock.log.interface import Advance, Reader
-from penstock.log.kafka.address import Address
+from penstock.log.kafka.cluster.address import Address
+from penstock.log.kafka.consume.consumer import GroupConsumer
 from penstock.log.kafka.log import KafkaLog
-from penstock.log.kafka.membership import Membership
 from penstock.settings import Settings
 
 SETTINGS = Settings(poll_interval=0.2)
@@ -29,7 +29,7 @@ def made(batch: Batch) -> Write:
         ],
         ["n", "_parent_partition", "_parent"],
     )
-    return Write("out", batch.partition, rows, Origin("copy", "in", "code"))
+    return Write("out", batch.partition, rows, Lineage("copy", "in", "code"))
 
 
 def copy(reader: Reader, rows: int = 7) -> int:
@@ -42,16 +42,16 @@ def copy(reader: Reader, rows: int = 7) -> int:
 
 def main(url: str, death: int) -> None:
     """Dies at that commit, after its outputs and before its positions."""
-    plain, left = Membership.commit, death
+    plain, left = GroupConsumer.commit, death
 
-    def commit(self: Membership, positions: list[Any]) -> None:
+    def commit(self: GroupConsumer, positions: list[Any]) -> None:
         nonlocal left
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
         plain(self, positions)
 
-    Membership.commit = commit  # type: ignore[method-assign]
+    GroupConsumer.commit = commit  # type: ignore[method-assign]
     reader = KafkaLog(Address.parse(url), settings=SETTINGS).reader("copies", ["in"], "worker")
     while True:
         copy(reader)

@@ -18,14 +18,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.log.kafka import child
+from tests.log.kafka.child import PARTITIONS, SETTINGS, opened, rows
 
 from penstock.batch import Write
 from penstock.errors import LogError
-from penstock.log.kafka.address import Address
+from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.log import KafkaLog
-
-from . import child
-from .child import PARTITIONS, SETTINGS, opened, rows
 
 CHILD = Path(child.__file__)
 PATIENCE = 90.0  # seconds that any single thing may take before the test gives up

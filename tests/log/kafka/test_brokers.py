@@ -9,17 +9,16 @@ from contextlib import closing
 
 import psutil
 import pytest
+from tests.brokers.cluster import Cluster
+from tests.log.kafka.child import PARTITIONS, opened, rows
+from tests.log.kafka.moving import A_LIFE, Moving, encoding, eventually
 
 from penstock.batch import TopicSpec, Write
 from penstock.errors import LogUnreachable
 from penstock.log.interface import Advance
-from penstock.log.kafka.address import Address
+from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.log import KafkaLog
 from penstock.testing.log_contract import NUMBERS, write
-
-from ...brokers.cluster import Cluster
-from .child import PARTITIONS, opened, rows
-from .moving import A_LIFE, Moving, encoding, eventually
 
 pytestmark = pytest.mark.soak  # three brokers take more of a machine than `make test` may ask for
 

@@ -7,21 +7,20 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tests.brokers.cluster import SASL_TLS, Cluster
+from tests.brokers.node import CONNECTION_STRING
+from tests.brokers.tls import Authority
+from tests.log.elsewhere import LogElsewhere
+from tests.log.test_kafka import Encoded, Encoding, Kafka
 
-from penstock.batch import Batch, Origin, Write
+from penstock.batch import Batch, Lineage, Write
 from penstock.clock import Clock
 from penstock.errors import Fenced
 from penstock.log.interface import Log
-from penstock.log.kafka.address import Address
+from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.log import KafkaLog
 from penstock.settings import Settings
 from penstock.testing.log_contract import by_partition, drain, numbers, pass_on, through, until, values, write
-
-from ...brokers.cluster import SASL_TLS, Cluster
-from ...brokers.node import CONNECTION_STRING
-from ...brokers.tls import Authority
-from ..elsewhere import LogElsewhere
-from ..test_kafka import Encoded, Encoding, Kafka
 
 
 class OnHub(Encoded):
@@ -83,7 +82,7 @@ class TestHub(Kafka):
 
 
 def outputs(batches: Sequence[Batch]) -> list[Write]:
-    return [Write("out", b.partition, with_parents(b), Origin("stage", "t", "code")) for b in batches]
+    return [Write("out", b.partition, with_parents(b), Lineage("stage", "t", "code")) for b in batches]
 
 
 def with_parents(batch: Batch) -> pa.RecordBatch:

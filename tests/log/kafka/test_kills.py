@@ -7,15 +7,14 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from tests.log.kafka.child import PARTITIONS, opened, rows
+from tests.log.kafka.moving import PATIENCE, Moving, encoding, eventually, kill_at_random
 
 from penstock.batch import Write
 from penstock.errors import Fenced, LogError
 from penstock.log.interface import Advance
-from penstock.log.kafka.producing import Transactions, Unknown
-from penstock.log.kafka.reader import KafkaReader
-
-from .child import PARTITIONS, opened, rows
-from .moving import PATIENCE, Moving, encoding, eventually, kill_at_random
+from penstock.log.kafka.consume.reader import KafkaReader
+from penstock.log.kafka.produce.transactions import OutcomeUnknown, Transactions
 
 pytestmark = pytest.mark.soak  # minutes, which groups and transactions spend on waiting
 
@@ -133,11 +132,11 @@ def with_a_lost_answer(moving: Moving, stored: bool, monkeypatch: pytest.MonkeyP
             asked.append("")
             if len(asked) == 3 and not stored:  # init_transactions, send_offsets_to_transaction, commit_transaction
                 self._drop()
-                raise Unknown("the request was lost")
+                raise OutcomeUnknown("the request was lost")
             plain(self, act)  # type: ignore[arg-type]
             if len(asked) == 3:
                 self._drop()
-                raise Unknown("the answer was lost")
+                raise OutcomeUnknown("the answer was lost")
 
         monkeypatch.setattr(Transactions, "_insist", lost)
         fenced = []

@@ -16,16 +16,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
     ConfigResource,
     ResourceType,
 )
+from tests.log.kafka.child import NUMBERS, rows
+from tests.log.kafka.moving import encoding, eventually
 
-from penstock.batch import Batch, Span, TopicSpec, Write
+from penstock.batch import AppendResult, Batch, TopicSpec, Write
 from penstock.errors import Overtaken
 from penstock.log.interface import Advance, Seek
-from penstock.log.kafka.address import Address
+from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.log import KafkaLog
 from penstock.settings import Settings
-
-from .child import NUMBERS, rows
-from .moving import encoding, eventually
 
 pytestmark = pytest.mark.soak  # minutes, which groups and transactions spend on waiting
 
@@ -56,7 +55,7 @@ class Small:
         for future in admin.incremental_alter_configs([resource]).values():
             future.result(30)
 
-    def append(self, numbers: Sequence[int]) -> Span:
+    def append(self, numbers: Sequence[int]) -> AppendResult:
         return self.log.append([Write("t", 0, rows(list(numbers)))])[0]
 
     def left(self) -> list[int]:

@@ -17,17 +17,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
     ConfigResource,
     ResourceType,
 )
+from tests.log.kafka.child import NUMBERS, rows
+from tests.log.kafka.moving import PATIENCE, encoding, eventually
 
 from penstock.batch import Batch, TopicSpec, Write
 from penstock.errors import LogError, Overtaken
 from penstock.log.interface import Advance
-from penstock.log.kafka.address import Address
+from penstock.log.kafka.cluster.address import Address
+from penstock.log.kafka.consume.reader import KafkaReader
 from penstock.log.kafka.log import KafkaLog
-from penstock.log.kafka.reader import KafkaReader
 from penstock.settings import Settings
-
-from .child import NUMBERS, rows
-from .moving import PATIENCE, encoding, eventually
 
 pytestmark = pytest.mark.soak  # minutes, which groups and transactions spend on waiting
 

@@ -10,6 +10,7 @@ import onnx
 import pandas as pd
 import pyarrow as pa
 import pytest
+from tests.models.runtimes.conftest import X
 
 from penstock.errors import ModelRefused
 from penstock.models.interface import Runtime
@@ -19,8 +20,6 @@ from penstock.models.runtimes import lightgbm as lightgbm_runtime
 from penstock.models.runtimes.categories import Categories
 from penstock.models.runtimes.lightgbm import LightgbmRuntime
 from penstock.testing.runtime_contract import OFFER, RuntimeContract
-
-from .conftest import X
 
 Keep = Callable[..., Path]
 

@@ -13,12 +13,11 @@ import lightgbm
 import numpy as np
 import pytest
 import xgboost
+from tests.models.runtimes.conftest import X, Y
 
 from penstock.errors import ModelRefused
 from penstock.models.runtimes import choose, recipes
 from penstock.testing.runtime_contract import OFFER
-
-from .conftest import X, Y
 
 Keep = Callable[..., Path]
 

@@ -19,14 +19,13 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
+from tests.models.runtimes.conftest import X
 
 from penstock.errors import ModelRefused
 from penstock.models.interface import Runtime
 from penstock.models.runtimes import choose
 from penstock.models.runtimes.sklearn import PickleRuntime, SkopsRuntime
 from penstock.testing.runtime_contract import OFFER, RuntimeContract
-
-from .conftest import X
 
 Keep = Callable[..., Path]
 
@@ -136,7 +135,7 @@ def test_types_that_nobody_knows_are_listed(keep: Keep) -> None:
 def test_an_archive_that_swells_is_refused(
     keep: Keep, linear: LinearRegression, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock.models.runtimes.sklearn.LIMIT", 100)
+    monkeypatch.setattr("penstock.models.runtimes.sklearn.LIMIT_BYTES", 100)
     with pytest.raises(ModelRefused, match="when unpacked"):
         SkopsRuntime(False).inspect(keep(choose.serialise(linear)[0]), inputs=OFFER, outputs=["p"])
 

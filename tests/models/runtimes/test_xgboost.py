@@ -15,14 +15,13 @@ import pytest
 import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.models.runtimes.conftest import X, Y
 
 from penstock.errors import InputInvalid, ModelRefused
 from penstock.models.interface import Runtime
 from penstock.models.runtimes import choose, ubjson
 from penstock.models.runtimes.xgboost import XgboostRuntime, read_document
 from penstock.testing.runtime_contract import OFFER, RuntimeContract
-
-from .conftest import X, Y
 
 Keep = Callable[..., Path]
 FORMATS = ["json", "ubj"]

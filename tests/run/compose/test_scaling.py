@@ -7,12 +7,12 @@ import uuid
 import pytest
 
 from penstock.log.interface import GroupState
-from penstock.models.decide import State
+from penstock.models.decide import RegistryState
 from penstock.models.interface import Alias
 from penstock.models.messages import Activated
 from penstock.run.compose.measures import StageMeasure
-from penstock.run.compose.scaling import WINDOW, Scaling, load_of
-from penstock.stages.scaling import Load
+from penstock.run.compose.scaling import WINDOW_S, Scaling, load_of
+from penstock.stages.scaling import StageLoad
 from penstock.telemetry import by_stage, metrics
 
 
@@ -26,14 +26,14 @@ class Watched:
     """A gateway's view, with a clock moved by hand."""
 
     def __init__(self, stage: str, capacity: float = 1_000.0) -> None:
-        self.stage, self.now, self.models = stage, 0.0, State()
+        self.stage, self.now, self.models = stage, 0.0, RegistryState()
         self.scaling = Scaling(lambda: self.now)
         metrics().capacity_events_per_second.labels(stage).set(capacity)
 
     def window(self, done: float, *states: GroupState) -> float:
         """After one more window in which the workers dealt with so many events."""
         metrics().events_consumed.labels(self.stage, "t").inc(done)
-        self.now += WINDOW
+        self.now += WINDOW_S
         self.scaling.see(states)
         self.scaling.decide(self.models)
         return by_stage("wanted_workers").get(self.stage, -1.0)
@@ -41,7 +41,7 @@ class Watched:
     def state(self, partition: int, through: int, lag: int, late: float, owner: str | None = "worker-1") -> GroupState:
         return GroupState(self.stage, "t", partition, through, owner, lag, late)
 
-    def load(self) -> Load:
+    def load(self) -> StageLoad:
         found = metrics().scale_load
         return load_of(
             {s.labels["what"]: s.value for m in found.collect() for s in m.samples if s.labels["stage"] == self.stage}
@@ -52,21 +52,21 @@ def test_rate_and_lag_become_workers(stage: str) -> None:
     watched = Watched(stage)
     assert watched.window(50_000.0) == -1.0, "what was before the first look came in at no known rate"
     states = [watched.state(p, 1, 0, 0.0) for p in range(4)]
-    assert watched.window(700 * WINDOW, *states) == pytest.approx(1.0)
+    assert watched.window(700 * WINDOW_S, *states) == pytest.approx(1.0)
     states = [watched.state(p, 2, 15_000, 8.0) for p in range(4)]
-    assert watched.window(700 * WINDOW, *states) == pytest.approx(
+    assert watched.window(700 * WINDOW_S, *states) == pytest.approx(
         4.0
     )  # 4.7 s would be 7.7 workers; it has 4 partitions
-    assert watched.load() == Load(4_700.0, 1_000.0, 60_000, 8.0, 4)
+    assert watched.load() == StageLoad(4_700.0, 1_000.0, 60_000, 8.0, 4)
 
 
 def test_within_a_window_nothing_changes(stage: str) -> None:
     watched = Watched(stage)
     watched.window(0)
     states = [watched.state(p, 1, 0, 0.0) for p in range(4)]
-    assert watched.window(700 * WINDOW, *states) == pytest.approx(1.0)
+    assert watched.window(700 * WINDOW_S, *states) == pytest.approx(1.0)
     metrics().events_consumed.labels(stage, "t").inc(1_000_000)
-    watched.now += WINDOW / 2
+    watched.now += WINDOW_S / 2
     watched.scaling.decide(watched.models)
     assert by_stage("wanted_workers")[stage] == pytest.approx(1.0)
 
@@ -77,14 +77,14 @@ def test_each_of_two_hosts_answers_for_a_half(stage: str) -> None:
     states = [watched.state(p, 1, 30_000, 6.0, owners[p % 2]) for p in range(4)]
     watched.window(0, *states)
     watched.window(0, *states)
-    assert watched.load() == Load(0.0, 1_000.0, 60_000, 6.0, 2)
+    assert watched.load() == StageLoad(0.0, 1_000.0, 60_000, 6.0, 2)
     assert by_stage("wanted_workers")[stage] == pytest.approx(1.0)
 
 
 def test_a_partition_that_a_worker_holds_without_a_move_asks_for_nothing(stage: str) -> None:
     watched = Watched(stage)
     for n in range(4):
-        watched.window(70 * WINDOW, watched.state(0, 5, 1_000 * n + 1, 60.0), watched.state(1, n, 1, 0.0))
+        watched.window(70 * WINDOW_S, watched.state(0, 5, 1_000 * n + 1, 60.0), watched.state(1, n, 1, 0.0))
     assert (watched.load().held, watched.load().lag, watched.load().rate) == (1, 1, 70.0)
 
 
@@ -95,7 +95,7 @@ def test_never_less_while_a_version_is_rolled_out(stage: str, how: str) -> None:
     watched.models.activations[stage, "t", 0] = active
     watched.models.aliases["m", "champion"] = Alias("m", "champion", 1, 1)
     watched.window(0, watched.state(0, 0, 1, 0.0), watched.state(1, 0, 1, 0.0))
-    watched.window(1_400 * WINDOW, watched.state(0, 1, 1, 0.0), watched.state(1, 1, 1, 0.0))
+    watched.window(1_400 * WINDOW_S, watched.state(0, 1, 1, 0.0), watched.state(1, 1, 1, 0.0))
     for epoch in range(2, 6):
         if how == "behind":
             watched.models.aliases["m", "champion"] = Alias("m", "champion", 2, 2)

@@ -19,14 +19,14 @@ from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.messages import MoveAlias, Register, to_rows
 from penstock.notices import notices
-from penstock.run.compose.prepare import prepare
-from penstock.run.compose.stages import Composition, Line
+from penstock.run.compose.bootstrap import prepare
+from penstock.run.compose.stages import Composition, RunningStage
 from penstock.run.compose.warming import Missing, keep_warm
 from penstock.runner.inline import InlineRunner
 from penstock.runner.interface import Artifact
 from penstock.settings import Settings
 from penstock.stages.pump import Pump
-from penstock.stages.register import GROUP
+from penstock.stages.registry_owner import GROUP
 from penstock.stages.scoring.deployment import Standing
 from penstock.stages.scoring.loading import at_once
 
@@ -113,7 +113,7 @@ class House:
         self.composition = Composition(plan, self.log, self.artifacts, clock, settings, "test", runner, at_once)
         self.folder = folder
 
-    def line(self, name: str) -> Line:
+    def line(self, name: str) -> RunningStage:
         return next(line for line in self.composition.lines if line.name == name)
 
     def warm(self, name: str) -> Missing | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.run.supervisor.readiness import Readiness, readiness
+from penstock.run.supervisor.readiness import SystemReadiness, readiness
 
 READY = {"ready": True}
 SOON = {"ready": False, "starting": True, "reason": "it is being made ready"}
@@ -20,14 +20,14 @@ def worker(**stages: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ([worker(a=READY), worker(a=READY)], Readiness(True, ())),
-        ([worker(a=READY), worker(a=SOON)], Readiness(True, ())),
-        ([worker(a=READY), worker(a=WAITS)], Readiness(True, ())),
-        ([worker(a=SOON), worker(a=SOON)], Readiness(False, (("a", SOON["reason"]),))),
-        ([worker(a=WAITS), worker(a=SOON)], Readiness(False, (("a", WAITS["reason"]),))),
-        ([worker(a=WAITS, b=READY)], Readiness(True, (("a", WAITS["reason"]),))),
-        ([{"role": "gateway"}, worker()], Readiness(True, ())),
+        ([worker(a=READY), worker(a=READY)], SystemReadiness(True, ())),
+        ([worker(a=READY), worker(a=SOON)], SystemReadiness(True, ())),
+        ([worker(a=READY), worker(a=WAITS)], SystemReadiness(True, ())),
+        ([worker(a=SOON), worker(a=SOON)], SystemReadiness(False, (("a", SOON["reason"]),))),
+        ([worker(a=WAITS), worker(a=SOON)], SystemReadiness(False, (("a", WAITS["reason"]),))),
+        ([worker(a=WAITS, b=READY)], SystemReadiness(True, (("a", WAITS["reason"]),))),
+        ([{"role": "gateway"}, worker()], SystemReadiness(True, ())),
     ],
 )
-def test_readiness(said: list[dict[str, Any]], expected: Readiness) -> None:
+def test_readiness(said: list[dict[str, Any]], expected: SystemReadiness) -> None:
     assert readiness(said) == expected

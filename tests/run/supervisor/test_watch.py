@@ -9,7 +9,7 @@ from penstock.run.supervisor.watch import Watch
 
 @pytest.fixture(autouse=True)
 def _look_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "INTERVAL", 0.0)
+    monkeypatch.setattr(watch, "INTERVAL_S", 0.0)
 
 
 def edit(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from penstock.clock import ManualClock
 from penstock.run import outliving
 from penstock.runner.interface import Applied
 from penstock.stages.failures import in_hand as module
-from penstock.stages.failures.in_hand import CAREFUL, DEATHS, SIZE, InHand, Turn
+from penstock.stages.failures.in_hand import CAREFUL_S, DEATHS, SIZE, InHand, SuspectTurn
 
 KILLED = "it was killed by SIGKILL"
 
@@ -51,11 +51,11 @@ class Lives:
         raise AssertionError("the worker dies for ever")
 
     def _live(self, deadly: Deadly, rows: int) -> None:
-        in_hand = InHand(outliving.Part.of(self._file, 0, SIZE), Turn(self._rig.clock), "app.py:7")
+        in_hand = InHand(outliving.OutlivingSlot.of(self._file, 0, SIZE), SuspectTurn(self._rig.clock), "app.py:7")
 
         def call(given: pa.RecordBatch, _: float) -> Applied:
             if deadly(given.column("n").to_pylist()):
-                self._left = os.pread(self._file, outliving.HOW + SIZE, 0)
+                self._left = os.pread(self._file, outliving.HOW_BYTES + SIZE, 0)
                 raise Death
             return self._copies(given)
 
@@ -152,7 +152,7 @@ def test_rows_of_more_partitions_than_are_written_down(rig: Any, lives: Lives, m
 
 def test_while_a_row_is_suspected_one_stage_at_a_time_has_rows(file: int) -> None:
     clock = ManualClock()
-    turn = Turn(clock)
+    turn = SuspectTurn(clock)
     turn.suspecting = 1
     entered = threading.Event()
 
@@ -167,6 +167,6 @@ def test_while_a_row_is_suspected_one_stage_at_a_time_has_rows(file: int) -> Non
         assert not entered.wait(0.1)
     other.join()
     assert entered.is_set()
-    clock.advance(CAREFUL + 1)
+    clock.advance(CAREFUL_S + 1)
     with turn.taken() as alone, turn.taken() as another:
         assert not alone and not another

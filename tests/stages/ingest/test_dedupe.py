@@ -68,7 +68,7 @@ def test_the_mutant_that_stops_at_damage_is_found(tmp_path: Path, monkeypatch: p
 
 
 def test_a_window_remembers_no_more_than_its_limit_and_says_so() -> None:
-    window = dedupe.Window(600_000_000, most=80)
+    window = dedupe.DedupeWindow(600_000_000, most=80)
     for n in range(79):
         window.remember((None, str(n)), (0, n), 1)
     assert not window.short and window.find((None, "0")) == (0, 0)

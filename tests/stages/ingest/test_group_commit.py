@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penstock.batch import Span, TopicSpec, Write
+from penstock.batch import AppendResult, TopicSpec, Write
 from penstock.clock import ManualClock, SystemClock
 from penstock.errors import Busy, InvalidEvent, LogFull, LogRefused, LogUnreachable, PenstockError, TooLarge
 from penstock.log.memory import MemoryLog
 from penstock.settings import Settings
+from penstock.stages.commit_size import CommitSize
 from penstock.stages.ingest import group_commit
 from penstock.stages.ingest.group_commit import Ingest
-from penstock.stages.pace import Pace
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("k", pa.string(), nullable=False)])
 TOPIC = TopicSpec("t", SCHEMA, partitions=4, key="k")
@@ -38,7 +38,7 @@ class Gate(MemoryLog):
         self.failure: BaseException | None = None
         self.groups: list[int] = []
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         self.began.set()
         assert self.open.wait(10)
         if self.failure is not None:
@@ -96,7 +96,7 @@ class AcknowledgesFirst(Ingest):
     def _gather(self, waiting: Any) -> Any:
         group = super()._gather(waiting)
         if group is not None:
-            spans = [Span(w.topic, w.partition, 0, w.rows.num_rows - 1, w.rows.num_rows) for w in group.writes]
+            spans = [AppendResult(w.topic, w.partition, 0, w.rows.num_rows - 1, w.rows.num_rows) for w in group.writes]
             start = 0
             for piece in group.pieces:
                 stop = start + len(piece.writes)
@@ -258,7 +258,7 @@ def test_rows_too_large_for_the_log_are_refused_and_no_request_beside_them() -> 
 class Refusing(Gate):
     """A log whose brokers refuse one topic."""
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         assert self.open.wait(10)
         if any(write.topic == "once" for write in writes):
             raise LogRefused("once: no right")
@@ -335,7 +335,7 @@ class Throttled(MemoryLog):
         self.clock = clock
         self.groups: list[dict[str, int]] = []
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         seconds = sum(w.rows.num_rows for w in writes) / 100
         self.clock.advance(min(seconds, 10.0))
         if seconds >= 10.0:
@@ -376,7 +376,7 @@ def test_more_than_the_log_stores_in_time_is_stored_in_parts() -> None:
 
 
 def test_the_mutant_that_tries_as_many_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Pace, "failed", lambda *_: None)
+    monkeypatch.setattr(CommitSize, "failed", lambda *_: None)
     with pytest.raises(AssertionError, match="ten times"):
         asyncio.run(asyncio.wait_for(more_than_the_log_stores_in_time_is_stored_in_parts(), 20))
 
@@ -557,8 +557,8 @@ def test_batches_are_whole_requests(many: int = 30) -> None:
 
 
 def test_positions_of_a_span_with_gaps_must_be_listed() -> None:
-    assert Span("t", 0, 4, 6, 3).positions.tolist() == [4, 5, 6]
-    assert Span("t", 0, 4, 9, 2, np.array([4, 9])).positions.tolist() == [4, 9]
-    assert Span("t", 0, 0, 0, 0).positions.tolist() == []
+    assert AppendResult("t", 0, 4, 6, 3).positions.tolist() == [4, 5, 6]
+    assert AppendResult("t", 0, 4, 9, 2, np.array([4, 9])).positions.tolist() == [4, 9]
+    assert AppendResult("t", 0, 0, 0, 0).positions.tolist() == []
     with pytest.raises(ValueError, match="list their positions"):
-        _ = Span("t", 0, 4, 9, 2).positions
+        _ = AppendResult("t", 0, 4, 9, 2).positions

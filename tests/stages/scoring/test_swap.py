@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.stages.stack import Stack, eventually, stack
 
 from penstock.batch import SYSTEM, Write
 from penstock.models.messages import MoveAlias, Register, to_rows
@@ -16,8 +17,6 @@ from penstock.run.compose import stages as composed
 from penstock.settings import Settings
 from penstock.stages.scoring.deployment import Deployment, Standing
 from penstock.stages.scoring.loading import at_once
-
-from ..stack import Stack, eventually, stack
 
 APP = """
 from dataclasses import dataclass

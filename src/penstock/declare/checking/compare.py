@@ -10,7 +10,7 @@ from ...errors import SchemaChanged
 from ...schema.evolution import fits, left_out
 from ...schema.rows import is_json
 from ..plan import FunctionSpec, Plan, ScoreSpec
-from ..planning.findings import Finding, Report
+from ..planning.findings import Finding, FindingCollector
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Deployed:
 
 def compare(plan: Plan, deployed: Deployed) -> list[Finding]:
     """Topics first, then stages; errors are what the log would refuse."""
-    report = Report()
+    report = FindingCollector()
     planned = {topic.name: topic for topic in plan.topics}
     for before in deployed.topics:
         if before.name.startswith("penstock."):
@@ -37,7 +37,7 @@ def compare(plan: Plan, deployed: Deployed) -> list[Finding]:
     return report.findings
 
 
-def _compare_topic(before: TopicSpec, now: TopicSpec, plan: Plan, report: Report) -> None:
+def _compare_topic(before: TopicSpec, now: TopicSpec, plan: Plan, report: FindingCollector) -> None:
     place = f"{plan.target} topic '{now.name}'"
     if now.partitions < before.partitions:
         message = f"{now.partitions} partitions, and {before.partitions} are deployed"
@@ -64,7 +64,7 @@ def _compare_topic(before: TopicSpec, now: TopicSpec, plan: Plan, report: Report
 
 def unknown_fields(plan: Plan, topics: Sequence[TopicSpec]) -> list[Finding]:
     """The fields of deployed topics that the plan does not know: a later version of the app has added them."""
-    report = Report()
+    report = FindingCollector()
     planned = {topic.name: topic for topic in plan.topics}
     for before in topics:
         if before.name in planned:
@@ -72,7 +72,7 @@ def unknown_fields(plan: Plan, topics: Sequence[TopicSpec]) -> list[Finding]:
     return report.findings
 
 
-def _tell_unknown_fields(before: TopicSpec, now: TopicSpec, plan: Plan, report: Report) -> None:
+def _tell_unknown_fields(before: TopicSpec, now: TopicSpec, plan: Plan, report: FindingCollector) -> None:
     if is_json(before.schema) or is_json(now.schema) or not (unknown := left_out(before.schema, now.schema)):
         return
     message = f"topic '{now.name}' has {', '.join(unknown)}, which this version of the app does not know"
@@ -82,7 +82,7 @@ def _tell_unknown_fields(before: TopicSpec, now: TopicSpec, plan: Plan, report: 
 
 def renamed_stages(plan: Plan, groups: Mapping[str, Sequence[str]]) -> list[Finding]:
     """New stages that may be deployed ones under another name, and would read everything again."""
-    report = Report()
+    report = FindingCollector()
     new = [stage for stage in _stages(plan) if stage.name not in groups]
     for group, topics in _unknown_groups(plan, groups).items():
         heirs = [stage for stage in new if stage.source in topics]
@@ -93,7 +93,7 @@ def renamed_stages(plan: Plan, groups: Mapping[str, Sequence[str]]) -> list[Find
     return report.findings
 
 
-def _compare_stages(plan: Plan, groups: Mapping[str, Sequence[str]], report: Report) -> None:
+def _compare_stages(plan: Plan, groups: Mapping[str, Sequence[str]], report: FindingCollector) -> None:
     renamed = renamed_stages(plan, groups)
     report.findings += renamed
     for group, topics in _unknown_groups(plan, groups).items():

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 ROW = "_row"
-MOST_ALONE = 200  # rows given one by one; of a longer frame, so many of them spread evenly
+MOST_ALONE_ROWS = 200  # rows given one by one; of a longer frame, so many of them spread evenly
 
 Places = npt.NDArray[np.int64]
 
@@ -28,7 +28,7 @@ def compare_batches(
     *,
     rel_tol: float = 1e-9,
     seed: int = 0,
-    alone: int = MOST_ALONE,
+    alone: int = MOST_ALONE_ROWS,
 ) -> None:
     """Call ``fn(rows, *args, **kwargs)`` on all of ``frame``, on halves, on shuffled pieces and on ``alone`` rows.
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..app import App
 from ..parts import FunctionPart, Topic
 from ..plan import Plan
-from ..planning.findings import Finding, Report
+from ..planning.findings import Finding, FindingCollector
 from ..planning.functions import FunctionShape, function_shapes
 from .rowwise import DependsOnBatch, compare_batches
 from .samples import sample_rows
@@ -40,8 +40,8 @@ def try_functions(app: App, plan: Plan) -> list[Finding]:
     world. What one raises on made-up events is no finding, and neither is one that takes longer than ``SECONDS`` or
     answers the same rows twice in two ways.
     """
-    report = Report()
-    for part, shape in function_shapes(app.parts, Report()).items():
+    report = FindingCollector()
+    for part, shape in function_shapes(app.parts, FindingCollector()).items():
         if isinstance(part.source, Topic) and _is_plain(part, shape):
             spec = plan.topic(part.source.name)
             difference = _tried(part, shape, spec.schema, spec.key)

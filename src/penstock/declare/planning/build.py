@@ -17,7 +17,7 @@ from ..app import App
 from ..parts import FunctionPart, Model, ScorePart, Topic
 from ..plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
 from ..values import Ref
-from .findings import Finding, Report
+from .findings import Finding, FindingCollector
 from .functions import FunctionShape, function_shapes, resource_shapes, shown
 from .injection import check_injection
 from .stages import check_function, check_scorer
@@ -26,7 +26,7 @@ from .topology import check_circles, check_keys, check_links, check_names
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedApp:
     """``plan`` is as good as it could be made: to draw it is fine, to run it only without errors in ``findings``."""
 
     plan: Plan
@@ -45,13 +45,13 @@ def resolve(
     signatures: Signatures = unknown_signature,
     provided: Collection[type] = (),
     environ: Mapping[str, str] | None = None,
-) -> Resolved:
+) -> ResolvedApp:
     """Look at everything that was declared.
 
     ``provided`` are types injected from outside (tests). Without ``environ``, references to the environment are not
     looked up. Calls the app's batch functions that need nothing injected, once, with zero rows.
     """
-    report, parts = Report(), app.parts
+    report, parts = FindingCollector(), app.parts
     check_names(parts, report)
     check_links(parts, report)
     shapes = function_shapes(parts, report)
@@ -74,7 +74,7 @@ def resolve(
         tuple(_model(model, app, environ, report) for model in parts.models),
         untyped=tuple(topic.name for topic in schemas if topic.type is None),
     )
-    return Resolved(plan, tuple(report.findings))
+    return ResolvedApp(plan, tuple(report.findings))
 
 
 def plan_of(app: App, **options: Any) -> Plan:
@@ -83,7 +83,7 @@ def plan_of(app: App, **options: Any) -> Plan:
     Raises one ``DeclarationError`` that shows all that is wrong.
     """
     resolved = resolve(app, **options)
-    Report(list(resolved.findings)).raise_errors()
+    FindingCollector(list(resolved.findings)).raise_errors()
     return resolved.plan
 
 
@@ -135,7 +135,7 @@ def _scorer(part: ScorePart) -> ScoreSpec:
     )
 
 
-def _model(model: Model, app: App, environ: Mapping[str, str] | None, report: Report) -> ModelSpec:
+def _model(model: Model, app: App, environ: Mapping[str, str] | None, report: FindingCollector) -> ModelSpec:
     artifact, trust = (_value(text, model, environ, report) for text in (model.artifact, model.trust))
     if trust is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", trust):
         mend = "write trust='sha256:' and the 64 hexadecimal digits that sha256sum prints for the artifact"
@@ -160,7 +160,7 @@ def _model(model: Model, app: App, environ: Mapping[str, str] | None, report: Re
     )
 
 
-def _check_trust(model: Model, path: Path, trust: str, report: Report) -> None:
+def _check_trust(model: Model, path: Path, trust: str, report: FindingCollector) -> None:
     """A digest is of one file: of the one before, it would have the registry refuse what lies there now."""
     try:
         with path.open("rb") as file:
@@ -178,7 +178,7 @@ def artifact_path(app: App, artifact: str) -> Path:
     return (Path(app.file).absolute().parent / artifact).resolve()
 
 
-def _value(text: str | None, model: Model, environ: Mapping[str, str] | None, report: Report) -> str | None:
+def _value(text: str | None, model: Model, environ: Mapping[str, str] | None, report: FindingCollector) -> str | None:
     if not isinstance(text, Ref):
         return text
     if environ is None:

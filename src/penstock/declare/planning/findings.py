@@ -25,7 +25,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
+class FindingCollector:
     """Collects findings."""
 
     findings: list[Finding] = field(default_factory=list)

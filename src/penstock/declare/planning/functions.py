@@ -16,7 +16,7 @@ from ..handles import Models
 from ..parts import FunctionPart, Parts, ResourcePart
 from ..plan import Takes
 from ..values import Ref
-from .findings import Report
+from .findings import FindingCollector
 
 HANDLES: tuple[type, ...] = (Models,)
 UNKNOWN: Any = inspect.Parameter.empty
@@ -51,20 +51,20 @@ class ResourceShape:
     asked: Asked
 
 
-def function_shapes(parts: Parts, report: Report) -> dict[FunctionPart, FunctionShape]:
+def function_shapes(parts: Parts, report: FindingCollector) -> dict[FunctionPart, FunctionShape]:
     """The functions whose annotations say enough."""
     found = {part: _function_shape(part, report) for part in parts.functions}
     return {part: shape for part, shape in found.items() if shape is not None}
 
 
-def resource_shapes(parts: Parts, report: Report) -> dict[ResourcePart, ResourceShape]:
+def resource_shapes(parts: Parts, report: FindingCollector) -> dict[ResourcePart, ResourceShape]:
     found = {part: _resource_shape(part, report) for part in parts.resources}
     return {part: shape for part, shape in found.items() if shape is not None}
 
 
 def shape_of(part: FunctionPart) -> FunctionShape:
     """Raises ``DeclarationError`` when the annotations do not say enough."""
-    report = Report()
+    report = FindingCollector()
     shape = _function_shape(part, report)
     report.raise_errors()
     assert shape is not None  # an absent shape has been reported
@@ -73,7 +73,7 @@ def shape_of(part: FunctionPart) -> FunctionShape:
 
 def resource_shape_of(part: ResourcePart) -> ResourceShape:
     """Raises ``DeclarationError`` when the annotations do not say enough."""
-    report = Report()
+    report = FindingCollector()
     shape = _resource_shape(part, report)
     report.raise_errors()
     assert shape is not None  # an absent shape has been reported
@@ -85,7 +85,7 @@ def shown(kind: Any) -> str:
     return kind.__qualname__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")
 
 
-def _function_shape(part: FunctionPart, report: Report) -> FunctionShape | None:
+def _function_shape(part: FunctionPart, report: FindingCollector) -> FunctionShape | None:
     hints = _hints(part, report)
     parameters = _parameters(part, report)
     if hints is None or parameters is None:
@@ -113,7 +113,7 @@ def _function_shape(part: FunctionPart, report: Report) -> FunctionShape | None:
     return FunctionShape(takes, event, asked, is_async, returns, _made(returns))
 
 
-def _resource_shape(part: ResourcePart, report: Report) -> ResourceShape | None:
+def _resource_shape(part: ResourcePart, report: FindingCollector) -> ResourceShape | None:
     hints = _hints(part, report)
     parameters = _parameters(part, report)
     if hints is None or parameters is None:
@@ -127,7 +127,7 @@ def _resource_shape(part: ResourcePart, report: Report) -> ResourceShape | None:
     return ResourceShape(arguments[0], _asked(part, parameters, hints, report))
 
 
-def _hints(part: FunctionPart | ResourcePart, report: Report) -> dict[str, Any] | None:
+def _hints(part: FunctionPart | ResourcePart, report: FindingCollector) -> dict[str, Any] | None:
     if part.hints is not None:
         return part.hints
     try:
@@ -139,7 +139,7 @@ def _hints(part: FunctionPart | ResourcePart, report: Report) -> dict[str, Any] 
         return None
 
 
-def _parameters(part: FunctionPart | ResourcePart, report: Report) -> list[inspect.Parameter] | None:
+def _parameters(part: FunctionPart | ResourcePart, report: FindingCollector) -> list[inspect.Parameter] | None:
     parameters = list(inspect.signature(part.function).parameters.values())
     loose = [p for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if loose:
@@ -158,7 +158,10 @@ def _parameters(part: FunctionPart | ResourcePart, report: Report) -> list[inspe
 
 
 def _asked(
-    part: FunctionPart | ResourcePart, parameters: Collection[inspect.Parameter], hints: dict[str, Any], report: Report
+    part: FunctionPart | ResourcePart,
+    parameters: Collection[inspect.Parameter],
+    hints: dict[str, Any],
+    report: FindingCollector,
 ) -> Asked:
     """A parameter with a plain default keeps it: what is injected has none."""
     kinds, refs = {}, {}

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..parts import FunctionPart, ResourcePart
-from .findings import Report
+from .findings import FindingCollector
 from .functions import HANDLES, Asked, FunctionShape, ResourceShape, shown
 
 
@@ -15,7 +15,7 @@ def check_injection(
     resources: Mapping[ResourcePart, ResourceShape],
     provided: Collection[type],
     environ: Mapping[str, str] | None,
-    report: Report,
+    report: FindingCollector,
 ) -> None:
     """``provided`` are types given from outside (tests): what would make them is not looked at."""
     made = {part: shape for part, shape in resources.items() if shape.provides not in provided}
@@ -29,7 +29,7 @@ def check_injection(
     _check_circles(made, report)
 
 
-def _makers(resources: Mapping[ResourcePart, ResourceShape], report: Report) -> dict[Any, ResourcePart]:
+def _makers(resources: Mapping[ResourcePart, ResourceShape], report: FindingCollector) -> dict[Any, ResourcePart]:
     makers: dict[Any, ResourcePart] = {}
     for part, shape in resources.items():
         first = makers.setdefault(shape.provides, part)
@@ -43,7 +43,12 @@ def _makers(resources: Mapping[ResourcePart, ResourceShape], report: Report) -> 
 
 
 def _check_asked(
-    name: str, place: str, asked: Asked, there: Collection[Any], environ: Mapping[str, str] | None, report: Report
+    name: str,
+    place: str,
+    asked: Asked,
+    there: Collection[Any],
+    environ: Mapping[str, str] | None,
+    report: FindingCollector,
 ) -> None:
     for parameter, kind in asked.types.items():
         if kind in there:
@@ -59,7 +64,7 @@ def _check_asked(
             report.error(place, f"{name} needs {parameter}={ref!r}", f"set the environment variable {ref.variable}")
 
 
-def _check_circles(resources: Mapping[ResourcePart, ResourceShape], report: Report) -> None:
+def _check_circles(resources: Mapping[ResourcePart, ResourceShape], report: FindingCollector) -> None:
     needs = _needs(resources)
     for part, shape in resources.items():
         if shape.provides in _reached(needs[shape.provides], needs):

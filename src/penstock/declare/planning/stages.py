@@ -10,13 +10,13 @@ from ...schema.casts import castable
 from ...schema.rows import is_json
 from ..parts import FunctionPart, ScorePart, Topic
 from .columns import misfits
-from .findings import Report
+from .findings import FindingCollector
 from .functions import UNKNOWN, FunctionShape, shown
 from .topics import Columns, ModelColumns
 from .where import check_where
 
 
-def check_function(part: FunctionPart, shape: FunctionShape, columns: Columns, report: Report) -> None:
+def check_function(part: FunctionPart, shape: FunctionShape, columns: Columns, report: FindingCollector) -> None:
     if isinstance(part.source, Topic):
         _check_input(part, shape, part.source, report)
     else:
@@ -32,7 +32,7 @@ def check_function(part: FunctionPart, shape: FunctionShape, columns: Columns, r
         _check_events(part, part.to, shape, report)
 
 
-def check_scorer(part: ScorePart, columns: Columns, report: Report) -> None:
+def check_scorer(part: ScorePart, columns: Columns, report: FindingCollector) -> None:
     source, target, model = columns.of(part.source), columns.of(part.to), columns.of_model(part)
     if source is None:
         return
@@ -49,7 +49,7 @@ def check_scorer(part: ScorePart, columns: Columns, report: Report) -> None:
         _report_misfits(part, part.to, misfits(pa.schema(made), target), report)
 
 
-def _check_input(part: FunctionPart, shape: FunctionShape, source: Topic[Any], report: Report) -> None:
+def _check_input(part: FunctionPart, shape: FunctionShape, source: Topic[Any], report: FindingCollector) -> None:
     if shape.event is None or shape.event is Any:
         return
     if source.type is None:
@@ -62,7 +62,7 @@ def _check_input(part: FunctionPart, shape: FunctionShape, source: Topic[Any], r
         report.error(part.place, message, f"take {shown(source.type)}, or a pl.DataFrame")
 
 
-def _check_system(part: FunctionPart, shape: FunctionShape, report: Report) -> None:
+def _check_system(part: FunctionPart, shape: FunctionShape, report: FindingCollector) -> None:
     assert isinstance(part.source, type)
     kind = part.source.__name__
     if shape.takes != "event" or not _is_kind(part.source, shape.event):
@@ -72,13 +72,15 @@ def _check_system(part: FunctionPart, shape: FunctionShape, report: Report) -> N
         check_where(part.where, part.source, part.place, report)
 
 
-def _check_no_output(part: FunctionPart, shape: FunctionShape, report: Report) -> None:
+def _check_no_output(part: FunctionPart, shape: FunctionShape, report: FindingCollector) -> None:
     if shape.made and shape.made != (UNKNOWN,):
         message = f"what {part.name} returns ({shown(shape.returns)}) goes nowhere"
         report.warning(part.place, message, "name a topic with to=, or return None")
 
 
-def _check_frame(part: FunctionPart, to: Topic[Any], shape: FunctionShape, columns: Columns, report: Report) -> None:
+def _check_frame(
+    part: FunctionPart, to: Topic[Any], shape: FunctionShape, columns: Columns, report: FindingCollector
+) -> None:
     wanted = "pl.DataFrame" if shape.takes == "frame" else "pa.RecordBatch"
     if shape.made == () or not all(_is_frame(kind) for kind in shape.made):
         message = f"{part.name} feeds topic '{to.name}' and returns {shown(shape.returns)}"
@@ -91,7 +93,7 @@ def _check_frame(part: FunctionPart, to: Topic[Any], shape: FunctionShape, colum
         _report_misfits(part, to, misfits(answer, target), report)
 
 
-def _check_events(part: FunctionPart, to: Topic[Any], shape: FunctionShape, report: Report) -> None:
+def _check_events(part: FunctionPart, to: Topic[Any], shape: FunctionShape, report: FindingCollector) -> None:
     if not shape.made:
         message = f"{part.name} feeds topic '{to.name}' and returns nothing"
         report.error(part.place, message, "return events, or leave to= away")
@@ -101,7 +103,7 @@ def _check_events(part: FunctionPart, to: Topic[Any], shape: FunctionShape, repo
             report.error(part.place, message, f"return {shown(to.type)}, or change the topic")
 
 
-def _check_inputs(part: ScorePart, source: pa.Schema, model: ModelColumns | None, report: Report) -> None:
+def _check_inputs(part: ScorePart, source: pa.Schema, model: ModelColumns | None, report: FindingCollector) -> None:
     if is_json(source):
         message = f"'{part.name}' scores topic '{part.source.name}', which holds JSON and has no columns"
         report.error(part.place, message, f"give the topic a type: app.topic({part.source.name!r}, T)")
@@ -125,7 +127,7 @@ def _outputs(part: ScorePart, target: pa.Schema, model: ModelColumns | None) -> 
     return [pa.field(name, pa.null()) for name in part.model.outputs]
 
 
-def _report_misfits(part: FunctionPart | ScorePart, to: Topic[Any], wrong: list[str], report: Report) -> None:
+def _report_misfits(part: FunctionPart | ScorePart, to: Topic[Any], wrong: list[str], report: FindingCollector) -> None:
     for reason in wrong:
         message = f"'{part.name}' does not fit topic '{to.name}': {reason}"
         kind = f"the type {shown(to.type)}" if to.type is not None else f"what else feeds '{to.name}'"

@@ -12,7 +12,7 @@ from ...errors import DeclarationError, ModelRefused
 from ...schema.types import schema_of
 from ..parts import FunctionPart, Model, Parts, ScorePart, Topic
 from .columns import called_with_no_rows, plain_columns, typed_columns
-from .findings import Report
+from .findings import FindingCollector
 from .functions import UNKNOWN, FunctionShape
 
 
@@ -33,7 +33,11 @@ class Columns:
     """The schema of every topic, found when first asked for; what cannot be known is reported once."""
 
     def __init__(
-        self, parts: Parts, shapes: Mapping[FunctionPart, FunctionShape], signatures: Signatures, report: Report
+        self,
+        parts: Parts,
+        shapes: Mapping[FunctionPart, FunctionShape],
+        signatures: Signatures,
+        report: FindingCollector,
     ) -> None:
         self._parts, self._shapes, self._signatures, self._report = parts, shapes, signatures, report
         self._topics: dict[Topic[Any], pa.Schema | None] = {}

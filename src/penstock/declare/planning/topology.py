@@ -11,17 +11,17 @@ import pyarrow as pa
 from ...partition import key_text
 from ...schema.rows import is_json
 from ..parts import FunctionPart, Model, Parts, ScorePart, Topic
-from .findings import Report
+from .findings import FindingCollector
 
 
-def check_names(parts: Parts, report: Report) -> None:
+def check_names(parts: Parts, report: FindingCollector) -> None:
     _check_unique(parts.topics, "topics", "name each topic once and pass it where it is used", report)
     _check_unique(parts.models, "models", "declare a model once and score with it as often as needed", report)
     stages: list[FunctionPart | ScorePart] = [*parts.functions, *parts.scorers]
     _check_unique(stages, "stages", "give one of them name=: the name is its consumer group", report)
 
 
-def check_links(parts: Parts, report: Report) -> None:
+def check_links(parts: Parts, report: FindingCollector) -> None:
     """Every stage stands between topics and models of this app, and feeds none that it reads."""
     stages: list[FunctionPart | ScorePart] = [*parts.functions, *parts.scorers]
     for part in stages:
@@ -38,7 +38,7 @@ def check_links(parts: Parts, report: Report) -> None:
             report.error(scorer.place, message, f"write: app.model({scorer.model.name!r}, outputs=[...]) on this app")
 
 
-def check_circles(parts: Parts, report: Report) -> None:
+def check_circles(parts: Parts, report: FindingCollector) -> None:
     """A longer circle is legal, for a function may end it by returning None; one of scorers only never ends."""
     for ways, found in ((_ways([*parts.functions, *parts.scorers]), "warning"), (_ways(parts.scorers), "error")):
         for topic in parts.topics:
@@ -51,7 +51,7 @@ def check_circles(parts: Parts, report: Report) -> None:
                 report.warning(topic.place, message, "make sure that a function on the way ends it by returning None")
 
 
-def check_keys(topics: Mapping[Topic[Any], pa.Schema | None], report: Report) -> None:
+def check_keys(topics: Mapping[Topic[Any], pa.Schema | None], report: FindingCollector) -> None:
     for topic, schema in topics.items():
         if topic.key is None or schema is None:
             continue
@@ -66,7 +66,7 @@ def check_keys(topics: Mapping[Topic[Any], pa.Schema | None], report: Report) ->
             _check_key_type(topic, schema.field(index).type, report)
 
 
-def _check_key_type(topic: Topic[Any], kind: pa.DataType, report: Report) -> None:
+def _check_key_type(topic: Topic[Any], kind: pa.DataType, report: FindingCollector) -> None:
     try:
         key_text(pa.nulls(0, kind))
     except TypeError as error:
@@ -74,7 +74,7 @@ def _check_key_type(topic: Topic[Any], kind: pa.DataType, report: Report) -> Non
 
 
 def _check_unique(
-    parts: Sequence[Topic[Any] | Model | FunctionPart | ScorePart], what: str, mend: str, report: Report
+    parts: Sequence[Topic[Any] | Model | FunctionPart | ScorePart], what: str, mend: str, report: FindingCollector
 ) -> None:
     first: dict[str, str] = {}
     for part in parts:

@@ -11,12 +11,12 @@ import polars as pl
 import pyarrow as pa
 
 from ..events import SystemEvent
-from .findings import Report
+from .findings import FindingCollector
 
 _COLUMNS = {int: pl.Int64(), int | None: pl.Int64(), str: pl.String(), str | None: pl.String()}
 
 
-def check_where(where: str, event: type[SystemEvent], place: str, report: Report) -> None:
+def check_where(where: str, event: type[SystemEvent], place: str, report: FindingCollector) -> None:
     """Report text that does not parse, names a field the event lacks, or is not a condition."""
     fields = fields_of(event)
     mend = f"write a condition over {', '.join(fields)}, such as where=\"model = 'delay'\""

@@ -14,13 +14,13 @@ from starlette.responses import Response
 from ...declare.values import Duration, seconds
 from ...errors import DeclarationError, InvalidEvent, NotFound
 from ...stages.failures.ledger import Became
-from ..letters import Done, Letters, Wanted
-from ..rooms import Rooms
-from ..wire.answers import BadRequest
+from ..letters import LetterFilter, Letters, RedriveResult
+from ..readiness import statuses
+from ..services import GatewayServices
+from ..wire.errors import BadRequest
 from ..wire.parameters import whole
-from .health import statuses
 
-SMALL = 1 << 20  # bytes of a body here
+SMALL_BYTES = 1 << 20  # bytes of a body here
 LIMIT, MOST = 100, 10_000  # letters of one answer, and of one request to put them back
 ROUNDS = 3  # times that an event is put back and fails again before it is left alone, unless asked otherwise
 
@@ -51,7 +51,7 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True):
     most: int = 1_000
     dry: bool = False
 
-    def wanted(self, now: datetime) -> Wanted:
+    def wanted(self, now: datetime) -> LetterFilter:
         if not 0 < self.most <= MOST or self.limit < 1:
             raise BadRequest(f"most is from 1 to {MOST}, and limit is 1 or more")
         for place in self.places:
@@ -60,47 +60,47 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True):
         return _wanted({name: getattr(self, name) for name in FILTERS}, now, frozenset(self.places))
 
 
-async def letters(request: Request, rooms: Rooms) -> Response:
+async def letters(request: Request, services: GatewayServices) -> Response:
     given = dict(request.query_params)
     if stray := given.keys() - {*FILTERS, "state", "limit"}:
         raise BadRequest(f"unknown parameter '{min(stray)}': there are {', '.join(FILTERS)}, state and limit")
     if (state := given.get("state", "open")) not in STATES:
         raise BadRequest(f"state={state!r:.60} is none of {', '.join(STATES)}")
     limit = whole(given.get("limit", str(LIMIT)), "limit", 1, MOST)
-    wanted = _wanted(given, _now(rooms))
-    return _answer(await _in_turn(rooms, lambda: _described(rooms, wanted, STATES[state], limit)))
+    wanted = _wanted(given, _now(services))
+    return _answer(await _in_turn(services, lambda: _described(services, wanted, STATES[state], limit)))
 
 
-async def letter(request: Request, rooms: Rooms) -> Response:
+async def letter(request: Request, services: GatewayServices) -> Response:
     given = request.path_params
     place = f"{given['topic']}/{given['partition']}/{given['offset']}"
-    wanted = Wanted(places=frozenset({place}))
-    found = await _in_turn(rooms, lambda: _described(rooms, wanted, STATES["all"], MOST))
+    wanted = LetterFilter(places=frozenset({place}))
+    found = await _in_turn(services, lambda: _described(services, wanted, STATES["all"], MOST))
     if not found:
         raise NotFound(f"no dead letter for {place[:200]}; GET /dead names what there is")
     return _answer(found)
 
 
-async def redrive(request: Request, rooms: Rooms) -> Response:
-    asked, now = await _asked(request), _now(rooms)
+async def redrive(request: Request, services: GatewayServices) -> Response:
+    asked, now = await _asked(request), _now(services)
     wanted = asked.wanted(now)
 
     def work() -> dict[str, Any]:
-        done = Letters(rooms.log, rooms.plan).redrive(wanted, rounds=asked.limit, most=asked.most, dry=asked.dry)
-        return {"redriven": done.count, **_said(done), "waiting": _waiting(rooms), "at": now}
+        done = Letters(services.log, services.plan).redrive(wanted, rounds=asked.limit, most=asked.most, dry=asked.dry)
+        return {"redriven": done.count, **_said(done), "waiting": _waiting(services), "at": now}
 
-    return _answer(await _in_turn(rooms, work))
+    return _answer(await _in_turn(services, work))
 
 
-async def drop(request: Request, rooms: Rooms) -> Response:
+async def drop(request: Request, services: GatewayServices) -> Response:
     asked = await _asked(request)
-    wanted = asked.wanted(_now(rooms))
+    wanted = asked.wanted(_now(services))
 
     def work() -> dict[str, Any]:
-        done = Letters(rooms.log, rooms.plan).drop(wanted, most=asked.most, dry=asked.dry)
+        done = Letters(services.log, services.plan).drop(wanted, most=asked.most, dry=asked.dry)
         return {"dropped": done.count, "left": done.left}
 
-    return _answer(await _in_turn(rooms, work))
+    return _answer(await _in_turn(services, work))
 
 
 # -- what is asked ------------------------------------------------------------
@@ -110,18 +110,18 @@ async def _asked(request: Request) -> Selection:
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > SMALL:
-            raise BadRequest(f"the body is over {SMALL} bytes: name fewer places at once")
+        if len(body) > SMALL_BYTES:
+            raise BadRequest(f"the body is over {SMALL_BYTES} bytes: name fewer places at once")
     try:
         return msgspec.json.decode(body, type=Selection)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidEvent(str(error)) from None
 
 
-def _wanted(given: Mapping[str, str | None], now: datetime, places: frozenset[str] = frozenset()) -> Wanted:
+def _wanted(given: Mapping[str, str | None], now: datetime, places: frozenset[str] = frozenset()) -> LetterFilter:
     texts = {name: given.get(name) for name in ("topic", "stage", "error", "reason")}
     since, until = (_time(given.get(name), name, now) for name in ("since", "until"))
-    return Wanted(**texts, since=since, until=until, places=places)
+    return LetterFilter(**texts, since=since, until=until, places=places)
 
 
 def _time(text: str | None, name: str, now: datetime) -> int | None:
@@ -146,27 +146,29 @@ def _ago(text: Duration, name: str) -> float:
         ) from None
 
 
-def _now(rooms: Rooms) -> datetime:
-    return datetime.fromtimestamp(rooms.clock.now() / 1e6, UTC)
+def _now(services: GatewayServices) -> datetime:
+    return datetime.fromtimestamp(services.clock.now() / 1e6, UTC)
 
 
 # -- what is answered ---------------------------------------------------------
 
 
-def _described(rooms: Rooms, wanted: Wanted, states: frozenset[Became], limit: int) -> list[dict[str, Any]]:
+def _described(
+    services: GatewayServices, wanted: LetterFilter, states: frozenset[Became], limit: int
+) -> list[dict[str, Any]]:
     """The latest so many, the oldest of them first."""
-    there = Letters(rooms.log, rooms.plan)
+    there = Letters(services.log, services.plan)
     return [each.described() for each in there.load(there.found(wanted, states)[-limit:])]
 
 
-def _said(done: Done) -> dict[str, Any]:
+def _said(done: RedriveResult) -> dict[str, Any]:
     reasons = [{"reason": reason, "count": count} for reason, count in done.reasons.most_common()]
     return {"left": done.left, "refused": sum(done.reasons.values()), "reasons": reasons, "examples": done.refused}
 
 
-def _waiting(rooms: Rooms) -> list[dict[str, str]]:
+def _waiting(services: GatewayServices) -> list[dict[str, str]]:
     """Stages that are held: what is put back to them is kept, and waits with the rest."""
-    said = [dict(status.get("stages", {})) for status in statuses(rooms.status)]
+    said = [dict(status.get("stages", {})) for status in statuses(services.status)]
     held = {stage: str(now.get("reason", "")) for each in said for stage, now in each.items() if not now.get("ready")}
     return [{"stage": stage, "reason": reason} for stage, reason in sorted(held.items())]
 
@@ -175,11 +177,11 @@ def _answer(found: object) -> Response:
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 
-async def _in_turn(rooms: Rooms, work: Callable[[], T]) -> T:
+async def _in_turn(services: GatewayServices, work: Callable[[], T]) -> T:
     """One at a time, so that no request marks what another is about to mark."""
 
     def alone() -> T:
-        with rooms.letters:
+        with services.letters:
             return work()
 
-    return await asyncio.get_running_loop().run_in_executor(rooms.threads, alone)
+    return await asyncio.get_running_loop().run_in_executor(services.threads, alone)

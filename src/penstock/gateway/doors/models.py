@@ -19,17 +19,17 @@ from ...errors import Conflict, Forbidden, InvalidEvent, ModelRefused, TooLarge,
 from ...models.artifacts import Stored
 from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
-from ..rooms import Rooms, unknown
-from ..wire.answers import BadRequest, Disconnected
+from ..readiness import statuses
+from ..services import GatewayServices, unknown
 from ..wire.body import BOM
+from ..wire.errors import BadRequest, Disconnected
 from ..wire.parameters import duration
-from .health import statuses
 
-LOOK = 0.05  # seconds between two looks at what scorers score with
-PATIENCE = 15.0  # seconds that a command may take, beside the time in which the model is loaded once
-SMALL = 64 << 10  # bytes of a JSON body here
-SMALL_TIME = 10.0  # seconds for it to arrive
-UPLOAD_TIME = 600.0  # seconds for an artifact to arrive
+LOOK_S = 0.05  # seconds between two looks at what scorers score with
+PATIENCE_S = 15.0  # seconds that a command may take, beside the time in which the model is loaded once
+SMALL_BYTES = 64 << 10  # bytes of a JSON body here
+SMALL_TIME_S = 10.0  # seconds for it to arrive
+UPLOAD_TIME_S = 600.0  # seconds for an artifact to arrive
 
 T = TypeVar("T")
 
@@ -43,54 +43,54 @@ class Back(msgspec.Struct, forbid_unknown_fields=True):
     alias: str = CHAMPION
 
 
-async def models(request: Request, rooms: Rooms) -> Response:
-    return JSONResponse(await _in_thread(rooms, lambda: [_model(rooms, m) for m in _fresh(rooms).models()]))
+async def models(request: Request, services: GatewayServices) -> Response:
+    return JSONResponse(await _in_thread(services, lambda: [_model(services, m) for m in _fresh(services).models()]))
 
 
-async def model(request: Request, rooms: Rooms) -> Response:
+async def model(request: Request, services: GatewayServices) -> Response:
     name = request.path_params["model"]
-    return JSONResponse(await _in_thread(rooms, lambda: _model(rooms, _known(rooms, name), full=True)))
+    return JSONResponse(await _in_thread(services, lambda: _model(services, _known(services, name), full=True)))
 
 
-async def register(request: Request, rooms: Rooms) -> Response:
+async def register(request: Request, services: GatewayServices) -> Response:
     """The artifact is the body; everything else comes in the query."""
     name = request.path_params["model"]
     if not NAME.fullmatch(name):
         raise BadRequest(f"'{name[:200]}' is no model name: letters, digits, '.', '_' and '-', at most 128")
-    command = _command(rooms, name, request)
+    command = _command(services, name, request)
     if "trust" in request.query_params:
-        _check_secret(request, rooms)
-    stored = await _upload(rooms, request)
-    done = await _in_thread(rooms, lambda: _register(rooms, command(stored.digest), stored))
+        _check_secret(request, services)
+    stored = await _upload(services, request)
+    done = await _in_thread(services, lambda: _register(services, command(stored.digest), stored))
     assert isinstance(done, Registered)
     answer = {"model": done.model, "version": done.version, "digest": done.digest, "runtime": done.runtime}
     return JSONResponse(answer, 201)
 
 
-async def set_alias(request: Request, rooms: Rooms) -> Response:
-    return await _move(request, rooms, request.path_params["alias"])
+async def set_alias(request: Request, services: GatewayServices) -> Response:
+    return await _move(request, services, request.path_params["alias"])
 
 
-async def promote(request: Request, rooms: Rooms) -> Response:
-    return await _move(request, rooms, CHAMPION)
+async def promote(request: Request, services: GatewayServices) -> Response:
+    return await _move(request, services, CHAMPION)
 
 
-async def rollback(request: Request, rooms: Rooms) -> Response:
+async def rollback(request: Request, services: GatewayServices) -> Response:
     """To the version that the alias pointed to before, if it has not moved meanwhile."""
-    name, wait = request.path_params["model"], _wait(request, rooms)
+    name, wait = request.path_params["model"], _wait(request, services)
     alias = (await _json(request, Back, absent=Back())).alias
-    now = await _in_thread(rooms, lambda: _fresh(rooms).alias(_known(rooms, name), alias))
+    now = await _in_thread(services, lambda: _fresh(services).alias(_known(services, name), alias))
     if now is None:
-        raise unknown("alias", alias, [a.alias for a in rooms.registry.aliases(name)])
+        raise unknown("alias", alias, [a.alias for a in services.registry.aliases(name)])
     if now.previous is None:
         raise Conflict(f"{name}@{alias} has always pointed to version {now.version}: there is none to go back to")
-    return await _carry_out(rooms, _command_to(name, alias, now.previous, now.version), wait)
+    return await _carry_out(services, _command_to(name, alias, now.previous, now.version), wait)
 
 
-async def _move(request: Request, rooms: Rooms, alias: str) -> Response:
-    wait, asked = _wait(request, rooms), await _json(request, Move)
+async def _move(request: Request, services: GatewayServices, alias: str) -> Response:
+    wait, asked = _wait(request, services), await _json(request, Move)
     return await _carry_out(
-        rooms, _command_to(request.path_params["model"], alias, asked.version, asked.expected), wait
+        services, _command_to(request.path_params["model"], alias, asked.version, asked.expected), wait
     )
 
 
@@ -98,52 +98,52 @@ def _command_to(model: str, alias: str, version: int, expected: int | None) -> M
     return MoveAlias(id=uuid4().hex, model=model, alias=alias, version=version, expected=expected)
 
 
-async def _carry_out(rooms: Rooms, command: MoveAlias, wait: float | None) -> Response:
+async def _carry_out(services: GatewayServices, command: MoveAlias, wait: float | None) -> Response:
     """``wait``: seconds for the scorers of this host to take the version; the answer then says if they have."""
-    done = await _in_thread(rooms, lambda: _ask(rooms, command))
+    done = await _in_thread(services, lambda: _ask(services, command))
     assert isinstance(done, Promoted)
     answer: dict[str, Any] = {"model": done.model, "alias": done.alias, "version": done.to_version}
     answer |= {"from": done.from_version, "epoch": done.epoch}
     if wait is not None:
-        waiting = await _taken_up(rooms, done, wait)
+        waiting = await _taken_up(services, done, wait)
         answer |= {"complete": not waiting, "waiting": waiting}
     return JSONResponse(answer)
 
 
-def _check_secret(request: Request, rooms: Rooms) -> None:
+def _check_secret(request: Request, services: GatewayServices) -> None:
     """Who trusts an artifact has its code run here; any page and any user of this machine may reach this door."""
-    if not tokens.is_shown(request.headers.get("authorization", ""), rooms.token):
+    if not tokens.is_shown(request.headers.get("authorization", ""), services.token):
         raise Forbidden(
-            f"trust= has code run here, so it is taken with the secret in {rooms.token} only, as "
+            f"trust= has code run here, so it is taken with the secret in {services.token} only, as "
             "'Authorization: Bearer SECRET'; penstock models register and penstock.connect find it by themselves, "
             "elsewhere than in this server's /tmp with --data or PENSTOCK_DATA"
         )
 
 
-def _wait(request: Request, rooms: Rooms) -> float | None:
+def _wait(request: Request, services: GatewayServices) -> float | None:
     given = request.query_params
     if stray := given.keys() - {"wait"}:
         raise BadRequest(f"unknown parameter '{min(stray)}': there is wait")
-    return duration(given["wait"], "wait", rooms.settings.wait_limit) if "wait" in given else None
+    return duration(given["wait"], "wait", services.settings.wait_limit) if "wait" in given else None
 
 
-async def _taken_up(rooms: Rooms, moved: Promoted, seconds: float) -> list[dict[str, Any]]:
+async def _taken_up(services: GatewayServices, moved: Promoted, seconds: float) -> list[dict[str, Any]]:
     """Those scorers of the alias that do not score with its version when the time is up, and why; best none."""
     until = time.monotonic() + seconds
     while True:
-        waiting = await _in_thread(rooms, lambda: _behind(rooms, moved))
+        waiting = await _in_thread(services, lambda: _behind(services, moved))
         if not waiting or time.monotonic() >= until:
             return waiting
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK_S)
 
 
-def _behind(rooms: Rooms, moved: Promoted) -> list[dict[str, Any]]:
-    followed = {m.name for m in rooms.plan.models if (m.name, m.alias) == (moved.model, moved.alias)}
-    stages = {s.name for s in rooms.plan.scorers if s.model in followed}
+def _behind(services: GatewayServices, moved: Promoted) -> list[dict[str, Any]]:
+    followed = {m.name for m in services.plan.models if (m.name, m.alias) == (moved.model, moved.alias)}
+    stages = {s.name for s in services.plan.scorers if s.model in followed}
     wanted = f"{moved.model}/{moved.to_version}"
     told = [
         (str(status.get("role", "?")), stage, said)
-        for status in statuses(rooms.status)
+        for status in statuses(services.status)
         for stage, said in dict(status.get("stages", {})).items()
         if stage in stages
     ]
@@ -162,29 +162,29 @@ def _why_behind(said: dict[str, Any]) -> str:
 # -- asking the registry ------------------------------------------------------
 
 
-def _register(rooms: Rooms, command: Register, stored: Stored) -> Registered | Promoted:
+def _register(services: GatewayServices, command: Register, stored: Stored) -> Registered | Promoted:
     """What is refused leaves nothing on the disk."""
     try:
-        return _ask(rooms, command, PATIENCE + rooms.settings.runner_start)
+        return _ask(services, command, PATIENCE_S + services.settings.runner_start)
     except ModelRefused:
-        if not rooms.registry.uses(stored.digest):
-            rooms.artifacts.forget(stored)
+        if not services.registry.uses(stored.digest):
+            services.artifacts.forget(stored)
         raise
 
 
-def _ask(rooms: Rooms, command: Command, patience: float = PATIENCE) -> Registered | Promoted:
-    rooms.log.append([Write(SYSTEM, 0, to_rows([command]))])
+def _ask(services: GatewayServices, command: Command, patience: float = PATIENCE_S) -> Registered | Promoted:
+    services.log.append([Write(SYSTEM, 0, to_rows([command]))])
     try:
-        return rooms.registry.wait_for(command.id, patience)
+        return services.registry.wait_for(command.id, patience)
     except TimeoutError as error:
         raise Unavailable(f"{error}; see /readyz, and look at /models before asking again") from None
 
 
-def _command(rooms: Rooms, name: str, request: Request) -> Callable[[str], Register]:
+def _command(services: GatewayServices, name: str, request: Request) -> Callable[[str], Register]:
     given = request.query_params
     if stray := given.keys() - {"dataset_id", "metrics", "trust", "alias", "outputs", "inputs"}:
         raise BadRequest(f"unknown parameter '{min(stray)}': there are dataset_id, metrics, trust, outputs and inputs")
-    declared = next((m for m in rooms.plan.models if m.name == name), None)
+    declared = next((m for m in services.plan.models if m.name == name), None)
     outputs = _names(given.get("outputs")) or (declared.outputs if declared else ())
     inputs = _names(given.get("inputs")) or (declared.inputs if declared else None)
     measured = _metrics(given.get("metrics", "{}"))
@@ -216,14 +216,14 @@ def _metrics(text: str) -> dict[str, float]:
 # -- bodies -------------------------------------------------------------------
 
 
-async def _upload(rooms: Rooms, request: Request) -> Stored:
+async def _upload(services: GatewayServices, request: Request) -> Stored:
     """To disk as it arrives; it becomes an artifact once it is whole. Raises ``TooLarge``, ``LogFull``."""
-    size, limit = 0, rooms.settings.artifact_limit
+    size, limit = 0, services.settings.artifact_limit
     if (announced := request.headers.get("content-length", "")).isdecimal() and int(announced[:20]) > limit:
         raise _too_large(int(announced[:20]), limit)
-    with TemporaryFile(dir=rooms.status.parent) as file:
+    with TemporaryFile(dir=services.status.parent) as file:
         try:
-            async with asyncio.timeout(UPLOAD_TIME):
+            async with asyncio.timeout(UPLOAD_TIME_S):
                 async for part in request.stream():
                     size += len(part)
                     if size > limit:
@@ -232,11 +232,11 @@ async def _upload(rooms: Rooms, request: Request) -> Stored:
         except ClientDisconnect:
             raise Disconnected("the sender went away") from None
         except TimeoutError:
-            raise BadRequest(f"the artifact did not arrive within {UPLOAD_TIME:g} s") from None
+            raise BadRequest(f"the artifact did not arrive within {UPLOAD_TIME_S:g} s") from None
         if not size:
             raise BadRequest("the body is empty: send the model's file as it is")
         file.seek(0)
-        return await _in_thread(rooms, lambda: rooms.artifacts.store(file))
+        return await _in_thread(services, lambda: services.artifacts.store(file))
 
 
 def _too_large(size: int, limit: int) -> TooLarge:
@@ -250,13 +250,13 @@ async def _json(request: Request, kind: type[T], *, absent: T | None = None) -> 
     """``absent``: what no body at all stands for."""
     body = b""
     try:
-        async with asyncio.timeout(SMALL_TIME):
+        async with asyncio.timeout(SMALL_TIME_S):
             async for part in request.stream():
                 body += part
-                if len(body) > SMALL:
-                    raise BadRequest(f"the body is over {SMALL} bytes")
+                if len(body) > SMALL_BYTES:
+                    raise BadRequest(f"the body is over {SMALL_BYTES} bytes")
     except TimeoutError:
-        raise BadRequest(f"the body did not arrive within {SMALL_TIME:g} s") from None
+        raise BadRequest(f"the body did not arrive within {SMALL_TIME_S:g} s") from None
     if not body and absent is not None:
         return absent
     try:
@@ -268,33 +268,33 @@ async def _json(request: Request, kind: type[T], *, absent: T | None = None) -> 
 # -- what there is ------------------------------------------------------------
 
 
-def _fresh(rooms: Rooms) -> Any:
-    rooms.registry.refresh()
-    return rooms.registry
+def _fresh(services: GatewayServices) -> Any:
+    services.registry.refresh()
+    return services.registry
 
 
-def _known(rooms: Rooms, name: str) -> str:
-    if name not in (there := _fresh(rooms).models()):
+def _known(services: GatewayServices, name: str) -> str:
+    if name not in (there := _fresh(services).models()):
         raise unknown("model", name, list(there))
     return name
 
 
-def _model(rooms: Rooms, name: str, *, full: bool = False) -> dict[str, Any]:
-    versions = rooms.registry.versions(name)
-    aliases = {a.alias: {"version": a.version, "epoch": a.epoch} for a in rooms.registry.aliases(name)}
+def _model(services: GatewayServices, name: str, *, full: bool = False) -> dict[str, Any]:
+    versions = services.registry.versions(name)
+    aliases = {a.alias: {"version": a.version, "epoch": a.epoch} for a in services.registry.aliases(name)}
     if not full:
         return {"name": name, "aliases": aliases, "versions": [v.version for v in versions]}
     return {
         "name": name,
         "aliases": aliases,
         "versions": [_version(v) for v in versions],
-        "scorers": _scorers(rooms, name),
+        "scorers": _scorers(services, name),
     }
 
 
-def _scorers(rooms: Rooms, model: str) -> list[dict[str, Any]]:
+def _scorers(services: GatewayServices, model: str) -> list[dict[str, Any]]:
     """What each worker scores with, as of its last heartbeat; ``behind``: why that is not where the alias points."""
-    stages = {s.name for s in rooms.plan.scorers if s.model == model}
+    stages = {s.name for s in services.plan.scorers if s.model == model}
     return [
         {
             "process": status.get("role", "?"),
@@ -302,7 +302,7 @@ def _scorers(rooms: Rooms, model: str) -> list[dict[str, Any]]:
             "version": int(said["version"].rpartition("/")[2]),
             "behind": said.get("behind", ""),
         }
-        for status in statuses(rooms.status)
+        for status in statuses(services.status)
         for stage, said in dict(status.get("stages", {})).items()
         if stage in stages and said.get("version")
     ]
@@ -322,5 +322,5 @@ def _version(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-async def _in_thread(rooms: Rooms, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(rooms.threads, work)
+async def _in_thread(services: GatewayServices, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(services.threads, work)

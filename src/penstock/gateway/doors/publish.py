@@ -17,20 +17,20 @@ import pyarrow as pa
 
 from ...batch import DEAD, SYSTEM
 from ...errors import Forbidden, TooLarge, UnsupportedMediaType
-from ...schema.door.arrow import from_arrow
-from ...schema.door.ignored import Ignored, IgnoredField
+from ...schema.ingress.arrow import from_arrow
+from ...schema.ingress.ignored import Ignored, IgnoredField
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
-from ...stages.interface import together
+from ...stages.interface import concat_promote
 from ...telemetry import metrics
 from .. import cloudevents
-from ..rooms import Rooms, unknown
-from ..wait.follow import Waiter
-from ..wait.tails import Followers
-from ..wire.answers import BadRequest, Disconnected, problem
+from ..services import GatewayServices, unknown
+from ..wait.followers import Followers
+from ..wait.lineage import Waiter
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
-from ..wire.body import BOM, Body, Room, beside, breathe, read_body
+from ..wire.body import BOM, Body, Reservation, beside, breathe, read_body
+from ..wire.errors import BadRequest, Disconnected, problem
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -42,17 +42,17 @@ READS = (
 
 
 @dataclass(slots=True)
-class Incoming:
+class DecodedBody:
     rows: Rows
     envelope: Envelope | None = None
     ignored: Ignored = field(default_factory=Ignored)
 
 
 class Publish:
-    def __init__(self, rooms: Rooms, followers: Followers) -> None:
-        self._ingest: Ingest = rooms.ingest
-        self._threads = rooms.decoding
-        self._settings = rooms.settings
+    def __init__(self, services: GatewayServices, followers: Followers) -> None:
+        self._ingest: Ingest = services.ingest
+        self._threads = services.decoding
+        self._settings = services.settings
         self._followers = followers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, topic: str) -> None:
@@ -72,7 +72,7 @@ class Publish:
         intake = self._intake(topic)
         asked = self._asked(scope["query_string"], topic) if scope["query_string"] else None
         with ExitStack() as waiting:
-            with Room(self._ingest) as room:
+            with Reservation(self._ingest) as room:
                 body = await read_body(receive, headers, room, self._settings)
                 if body.is_large:
                     incoming = await beside(self._threads, incoming_in_pieces, intake, headers, body, self._settings)
@@ -132,7 +132,7 @@ async def answered(waiter: Waiter, receipt: Receipt, ignored: list[IgnoredField]
     return encode_waited(receipt, ignored, results, complete=waiter.complete)
 
 
-def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
+def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> DecodedBody:
     """What a small body holds, if it is not too many. Raises what ``decode`` raises."""
     found = decode(intake, headers, body.removeprefix(BOM), limits)  # no Arrow stream begins like that
     if (count := len(found.rows)) > limits.batch_limit:
@@ -140,11 +140,11 @@ def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits
     return found
 
 
-def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: Body, limits: Settings) -> Incoming:
+def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: Body, limits: Settings) -> DecodedBody:
     """The columns of a large body, made of some events at a time and counted on the way: of one that holds too many no
     more is unpacked than it takes to find out. Raises what ``decode`` and the parts raise.
 
-    Beside the event loop, and alone there: see ``Rooms.decoding``.
+    Beside the event loop, and alone there: see ``GatewayServices.decoding``.
     """
     batches: list[pa.RecordBatch] = []
     ignored = Ignored()
@@ -155,25 +155,25 @@ def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: Body, 
             raise TooLarge(f"the request has more events than the limit, which is {limits.batch_limit}: send several")
         batches.append(rows if isinstance(rows, pa.RecordBatch) else intake.columns(rows, envelope))
         breathe()
-    return Incoming(together(batches) if batches else intake.columns([], None), None, ignored)
+    return DecodedBody(concat_promote(batches) if batches else intake.columns([], None), None, ignored)
 
 
-def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> Incoming:
+def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> DecodedBody:
     """By content type. Raises ``UnsupportedMediaType``, ``InvalidEvent``, ``TooLarge``."""
     given = headers.get(b"content-type", b"")
     ignored = Ignored()
     if given == b"application/json" and cloudevents.mode("", headers) is None:
-        return Incoming(intake.decoder.decode(body, ignored=ignored), None, ignored)
+        return DecodedBody(intake.decoder.decode(body, ignored=ignored), None, ignored)
     kind = media_type(given)
     mode = cloudevents.mode(kind, headers)
     if mode is not None:
         rows, envelope = cloudevents.decode(mode, headers, body, intake.decoder, ignored)
-        return Incoming(rows, envelope, ignored)
+        return DecodedBody(rows, envelope, ignored)
     if kind == "application/json":
-        return Incoming(intake.decoder.decode(body, ignored=ignored), None, ignored)
+        return DecodedBody(intake.decoder.decode(body, ignored=ignored), None, ignored)
     if kind in NDJSON:
-        return Incoming(intake.decoder.decode(body, "ndjson", ignored=ignored), None, ignored)
-    return Incoming(columns(kind, intake, body, limits, ignored), None, ignored)
+        return DecodedBody(intake.decoder.decode(body, "ndjson", ignored=ignored), None, ignored)
+    return DecodedBody(columns(kind, intake, body, limits, ignored), None, ignored)
 
 
 def decode_in_pieces(

@@ -17,9 +17,9 @@ from ...errors import Corrupt, LogError, UnsupportedMediaType
 from ...log.interface import Reader, Seek
 from ...schema.encode import to_json, to_ndjson
 from ...stages.emit import with_columns
-from ..rooms import Rooms, unknown
-from ..wire.answers import BadRequest
+from ..services import GatewayServices, unknown
 from ..wire.body import breathe
+from ..wire.errors import BadRequest
 from ..wire.pages import Page
 from ..wire.parameters import INT64_MAX, duration, whole
 
@@ -30,31 +30,31 @@ NEXT = "penstock-next"
 LIMIT, MOST = 100, 10_000
 PAGE_BYTES = 4 << 20  # of columns in one answer, about: it ends before its limit then, and says where to go on
 MAKING_BYTES = 4 * PAGE_BYTES  # that making one may take
-FIRST = 8  # events read before it is known how large they are
+FIRST_EVENTS = 8  # events read before it is known how large they are
 AT_ONCE, AT_ONCE_BYTES = 1_000, 256 << 10  # written as JSON in one go, which keeps all other threads waiting
 PARAMETERS = {"partition", "offset", "limit", "wait"}
 
 
-async def read(request: Request, rooms: Rooms) -> Response:
+async def read(request: Request, services: GatewayServices) -> Response:
     topic = request.path_params["topic"]
     given = request.query_params
     if stray := given.keys() - PARAMETERS:
         raise BadRequest(f"unknown parameter '{min(stray)}': there are {', '.join(sorted(PARAMETERS))}")
     kind = accepted(request.headers.get("accept", "*/*"))
-    spec = found(rooms, topic)
+    spec = found(services, topic)
     offsets = starts(given.get("partition"), given.get("offset", "0"), spec.partitions)
     limit = whole(given.get("limit", str(LIMIT)), "limit", 0, MOST)
-    wait = duration(given.get("wait", "0"), "wait", rooms.settings.wait_limit)
+    wait = duration(given.get("wait", "0"), "wait", services.settings.wait_limit)
     loop = asyncio.get_running_loop()
     until = loop.time() + wait
     beyond: Mapping[int, int] = offsets
     while True:
         if (left := until - loop.time()) > 0 and limit:
-            await rooms.arrivals.beyond(topic, beyond, left)
+            await services.arrivals.beyond(topic, beyond, left)
         with ExitStack() as stack:
-            held = stack.enter_context(await rooms.shelf.hold(MAKING_BYTES))
-            page = await loop.run_in_executor(rooms.threads, _read, rooms, spec, offsets, limit, kind)
-            if page.events or until <= loop.time() or not limit or rooms.arrivals.hurried:
+            held = stack.enter_context(await services.shelf.hold(MAKING_BYTES))
+            page = await loop.run_in_executor(services.threads, _read, services, spec, offsets, limit, kind)
+            if page.events or until <= loop.time() or not limit or services.arrivals.hurried:
                 held.keep(len(page.body))
                 stack.pop_all()  # given back when it is sent
                 return Page(page.body, held, kind, {NEXT: page.next})
@@ -72,8 +72,8 @@ class Found:
     ends: Mapping[int, int]
 
 
-def found(rooms: Rooms, topic: str) -> TopicSpec:
-    specs = {t.name: t for t in rooms.log.topics()}
+def found(services: GatewayServices, topic: str) -> TopicSpec:
+    specs = {t.name: t for t in services.log.topics()}
     if topic not in specs:
         raise unknown("topic", topic, sorted(specs))
     return specs[topic]
@@ -104,15 +104,15 @@ def accepted(header: str) -> str:
     raise UnsupportedMediaType(f"accept: there are {JSON}, {NDJSON} and {ARROW}")
 
 
-def _read(rooms: Rooms, topic: TopicSpec, offsets: dict[int, int], limit: int, kind: str) -> Found:
-    there = rooms.log.ends(topic.name)
-    reader = rooms.log.reader(None, [topic.name], "door")
+def _read(services: GatewayServices, topic: TopicSpec, offsets: dict[int, int], limit: int, kind: str) -> Found:
+    there = services.log.ends(topic.name)
+    reader = services.log.reader(None, [topic.name], "door")
     try:
         for partition in range(topic.partitions):
             _place(reader, topic.name, partition, offsets.get(partition))
-        with rooms.pages:
+        with services.pages:
             batches = _batches(reader, there, limit)
-            body = _encoded(batches, kind, topic, rooms.plan.app)
+            body = _encoded(batches, kind, topic, services.plan.app)
     finally:
         reader.close()
     after = dict(offsets)
@@ -146,7 +146,7 @@ def _page(reader: Reader, there: Mapping[int, int], limit: int) -> Iterator[Batc
     """What lies before ``there``, up to ``limit`` events or about ``PAGE_BYTES``: how large events are is learnt from
     the first few, and no more are read at once than have room."""
     rows = size = 0
-    step = FIRST
+    step = FIRST_EVENTS
     while rows < limit and (batches := reader.read(min(step, limit - rows), 0.0)):
         share = (PAGE_BYTES - size) // len(batches)
         kept = [_cut(batch, share) for batch in batches]

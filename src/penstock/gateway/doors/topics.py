@@ -12,29 +12,29 @@ from starlette.responses import JSONResponse, Response
 from ...batch import TopicSpec
 from ...log.interface import PartitionState
 from ...schema.rows import is_json
-from ..rooms import Rooms, unknown
+from ..services import GatewayServices, unknown
 
 
-async def topics(request: Request, rooms: Rooms) -> Response:
-    return JSONResponse(await _in_thread(rooms, _topics, rooms))
+async def topics(request: Request, services: GatewayServices) -> Response:
+    return JSONResponse(await _in_thread(services, _topics, services))
 
 
-async def topic(request: Request, rooms: Rooms) -> Response:
-    return JSONResponse(await _in_thread(rooms, _topic, rooms, request.path_params["topic"]))
+async def topic(request: Request, services: GatewayServices) -> Response:
+    return JSONResponse(await _in_thread(services, _topic, services, request.path_params["topic"]))
 
 
-async def groups(request: Request, rooms: Rooms) -> Response:
-    return JSONResponse(await _in_thread(rooms, lambda: [asdict(g) for g in rooms.log.groups()]))
+async def groups(request: Request, services: GatewayServices) -> Response:
+    return JSONResponse(await _in_thread(services, lambda: [asdict(g) for g in services.log.groups()]))
 
 
-async def _in_thread(rooms: Rooms, work: Any, *arguments: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(rooms.threads, work, *arguments)
+async def _in_thread(services: GatewayServices, work: Any, *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(services.threads, work, *arguments)
 
 
-def _topics(rooms: Rooms) -> list[dict[str, Any]]:
+def _topics(services: GatewayServices) -> list[dict[str, Any]]:
     found = []
-    for spec in sorted(rooms.log.topics(), key=lambda t: t.name):
-        states = rooms.log.partitions(spec.name)
+    for spec in sorted(services.log.topics(), key=lambda t: t.name):
+        states = services.log.partitions(spec.name)
         found.append(
             {
                 "name": spec.name,
@@ -48,11 +48,11 @@ def _topics(rooms: Rooms) -> list[dict[str, Any]]:
     return found
 
 
-def _topic(rooms: Rooms, name: str) -> dict[str, Any]:
-    specs = {t.name: t for t in rooms.log.topics()}
+def _topic(services: GatewayServices, name: str) -> dict[str, Any]:
+    specs = {t.name: t for t in services.log.topics()}
     if name not in specs:
         raise unknown("topic", name, sorted(specs))
-    return _described(specs[name]) | {"partitions": [_state(s) for s in rooms.log.partitions(name)]}
+    return _described(specs[name]) | {"partitions": [_state(s) for s in services.log.partitions(name)]}
 
 
 def _described(spec: TopicSpec) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from ...log.interface import Frontier
+from ...log.interface import Offsets
 
 LOOK_S = 0.02  # seconds between two looks at where a topic ends
 
@@ -27,7 +27,7 @@ class Waiting:
 class Arrivals:
     """On the event loop only, but for the looks themselves."""
 
-    def __init__(self, log: Frontier, threads: Executor) -> None:
+    def __init__(self, log: Offsets, threads: Executor) -> None:
         self._log, self._threads = log, threads
         self._waiting: dict[str, list[Waiting]] = {}
         self._looks: dict[str, asyncio.Task[None]] = {}

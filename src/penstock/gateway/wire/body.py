@@ -16,11 +16,11 @@ import pyarrow as pa
 import zstandard
 
 from ...errors import InvalidEvent, TooLarge, UnsupportedMediaType
-from ...schema.door.depth import opened
+from ...schema.ingress.depth import opened
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
-from .answers import BadRequest, Disconnected
 from .asgi import Receive
+from .errors import BadRequest, Disconnected
 
 BOM = b"\xef\xbb\xbf"
 """UTF-8's byte-order mark, which some programs write before JSON; it may be passed over (RFC 8259 §8.1)."""
@@ -28,15 +28,15 @@ BOM = b"\xef\xbb\xbf"
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LARGE = 1 << 20  # bytes of a body that takes so many milliseconds to read that all others would notice
+LARGE_BYTES = 1 << 20  # bytes of a body that takes so many milliseconds to read that all others would notice
 MANY = 5_000  # objects and lists of one that does, however small it is
 BATCHES, MANY_BYTES = 64, 64 << 10  # likewise record batches of Arrow, in a body of so many bytes
-PART = 256 << 10  # bytes decompressed at once
-BREATH = 0.0002  # seconds in which a thread with much to do lets all others go first
-WINDOW_LIMIT = 8 << 20  # bytes of zstd's window, as RFC 8878 recommends for decoders
+PART_BYTES = 256 << 10  # bytes decompressed at once
+BREATH_S = 0.0002  # seconds in which a thread with much to do lets all others go first
+WINDOW_LIMIT_BYTES = 8 << 20  # bytes of zstd's window, as RFC 8878 recommends for decoders
 
 
-class Room:
+class Reservation:
     """What one request holds of ingest's room, as its bytes arrive; given back when the request is answered."""
 
     def __init__(self, ingest: Ingest) -> None:
@@ -76,7 +76,7 @@ class Body:
         return 0 if self._packed is None else self._packed.size
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Room, settings: Settings) -> Body:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Reservation, settings: Settings) -> Body:
     """Takes the room for its bytes as they came. Raises ``TooLarge``, ``Busy``, ``UnsupportedMediaType``,
     ``InvalidEvent`` (not what its encoding says)."""
     limit = settings.body_limit
@@ -103,7 +103,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], room: Room
 
 
 class Unpacked:
-    """The parts of a compressed body, ``PART`` bytes each at most, whatever it promises. Read by one thread at a time.
+    """The parts of a compressed body, ``PART_BYTES`` each at most, whatever it promises. Read by one thread at a time.
 
     Raises ``InvalidEvent`` for what is not such a body, as soon as that shows; ``TooLarge`` for one over ``limit``
     bytes, and for a window of zstd's that takes too much memory.
@@ -122,7 +122,7 @@ class Unpacked:
 
     def __next__(self) -> bytes:
         with self._told():
-            part: bytes = self._stream.read(PART)
+            part: bytes = self._stream.read(PART_BYTES)
         if not part:
             raise StopIteration
         if (size := self.size + len(part)) > self._limit:
@@ -143,7 +143,7 @@ class Unpacked:
 def is_large(body: bytes) -> bool:
     """Would reading it keep the event loop from all others?"""
     return (
-        len(body) >= LARGE
+        len(body) >= LARGE_BYTES
         or (len(body) > MANY and opened(body) > MANY)
         or (len(body) >= MANY_BYTES and _has_many_batches(body))
     )
@@ -162,10 +162,10 @@ async def beside(threads: Executor, work: Callable[P, T], *given: P.args, **name
 def breathe() -> None:
     """Between two steps of long work beside the event loop. A step keeps Python to itself, and so would the next one:
     a thread that gives it up and wants it again at once mostly gets it."""
-    time.sleep(BREATH)
+    time.sleep(BREATH_S)
 
 
-async def _rest(receive: Receive, first: bytes, room: Room, settings: Settings) -> bytes:
+async def _rest(receive: Receive, first: bytes, room: Reservation, settings: Settings) -> bytes:
     body = bytearray(first)
     more = True
     try:
@@ -188,5 +188,5 @@ def _check_window(body: bytes) -> None:
         window = zstandard.get_frame_parameters(body).window_size
     except zstandard.ZstdError as error:
         raise InvalidEvent(f"the body is not whole zstd: {error}") from None
-    if window > WINDOW_LIMIT:
-        raise TooLarge(f"the zstd window has {window} bytes, and the limit is {WINDOW_LIMIT}")
+    if window > WINDOW_LIMIT_BYTES:
+        raise TooLarge(f"the zstd window has {window} bytes, and the limit is {WINDOW_LIMIT_BYTES}")

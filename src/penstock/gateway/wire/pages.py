@@ -24,7 +24,7 @@ class Shelf:
         self._limit, self._held = limit, 0
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def hold(self, size: int) -> Held:
+    async def hold(self, size: int) -> ShelfReservation:
         """Room for so many bytes, in the order of asking. Raises ``Busy`` when none comes free in time."""
         if self._queue or self._held + size > self._limit:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -39,7 +39,7 @@ class Shelf:
                     self._admit()
         else:
             self._held += size
-        return Held(self, size)
+        return ShelfReservation(self, size)
 
     def release(self, size: int) -> None:
         self._held -= size
@@ -53,7 +53,7 @@ class Shelf:
                 turn.set_result(None)
 
 
-class Held:
+class ShelfReservation:
     """What one answer holds of the shelf, until it is let go."""
 
     def __init__(self, shelf: Shelf, size: int) -> None:
@@ -74,7 +74,7 @@ class Held:
 class Page(Response):
     """A body that is sent piece by piece, each when the one before has left; then its room is given back."""
 
-    def __init__(self, body: bytes, held: Held, media_type: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, body: bytes, held: ShelfReservation, media_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(None, media_type=media_type, headers={**headers, "content-length": str(len(body))})
         self._whole, self._held = body, held
 

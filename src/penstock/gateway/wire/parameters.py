@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from .answers import BadRequest
+from .errors import BadRequest
 
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s)?", re.ASCII)
 INT64_MAX = 2**63 - 1

@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from ...settings import Settings
 from .asgi import WHOLE, Headers, Message, Receive, Scope, Send
 
-HEAD_LIMIT = 64 << 10  # bytes of a request's line and headers
-PROGRESS = 64 << 10  # bytes of a body after which its connection counts as a young one again
+HEAD_LIMIT_BYTES = 64 << 10  # bytes of a request's line and headers
+PROGRESS_BYTES = 64 << 10  # bytes of a body after which its connection counts as a young one again
 GRACE_S = 1.0  # seconds in which nobody has to give way
 LINGER_S = 10.0  # seconds for which a client may still send, after its last answer
 LINGER_BODIES = 8  # times the limit of a body that it may still send
@@ -28,9 +28,11 @@ OFFER = (b"upgrade", b"http2-settings")
 
 def protocol(settings: Settings) -> type[HttpToolsProtocol]:
     """The class for these settings: uvicorn makes one instance a connection and passes no arguments of ours."""
-    waiting: dict[Guarded, None] = {}  # connections from which something is to come, those first that keep us longest
+    waiting: dict[
+        GuardedProtocol, None
+    ] = {}  # connections from which something is to come, those first that keep us longest
 
-    class Guarded(HttpToolsProtocol):
+    class GuardedProtocol(HttpToolsProtocol):
         _head_bytes = 0  # that came for the head which is not whole yet
         _in_head = True  # or between two requests
         _open = 0  # requests whose head was whole and that are not answered
@@ -97,7 +99,7 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
             except httptools.HttpParserError:
                 self._refuse(*(self._fault or (400, b"bad_request", b"this is not HTTP/1.1")))
                 return
-            if self._in_head and self._head_bytes > HEAD_LIMIT:
+            if self._in_head and self._head_bytes > HEAD_LIMIT_BYTES:
                 self._refuse(*TOO_LONG)
             else:
                 self._watch(len(data))
@@ -130,7 +132,7 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
                     raise ValueError
                 self._offered = True
                 return
-            if _size(self.url, self.headers) > HEAD_LIMIT:  # many bytes in one packet are counted only now
+            if _size(self.url, self.headers) > HEAD_LIMIT_BYTES:  # many bytes in one packet are counted only now
                 self._fault = TOO_LONG
                 raise ValueError
             self._in_head = False
@@ -160,7 +162,7 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
             if not self._in_head:
                 self._heard = self.loop.time()
                 self._moved += size
-                if self._moved > PROGRESS and self in waiting:
+                if self._moved > PROGRESS_BYTES and self in waiting:
                     self._wait()
                 if self._timer is None:
                     self._timer = self.loop.call_later(settings.body_timeout, self._is_late)
@@ -293,10 +295,10 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
         longest.give_way()
         return True
 
-    return Guarded
+    return GuardedProtocol
 
 
-TOO_LONG = (431, b"headers_too_large", b"the request's head is over %d bytes" % HEAD_LIMIT)
+TOO_LONG = (431, b"headers_too_large", b"the request's head is over %d bytes" % HEAD_LIMIT_BYTES)
 
 
 class _Closing:

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from ...batch import Batch, Rejected, Write
 from ...errors import Fenced, LogError, NotFound
-from ..fitting import empty, merged
 from ..interface import Advance, Seek, Start
-from ..reading.holding import Holding, Holdings, Place
+from ..reading.assigned import Holding, Holdings, Place
+from ..reading.fair_share import allot
 from ..reading.seeking import check_target, microseconds, overtaken
-from ..reading.turns import allot
-from .store import Entry, Partition, Store
+from ..topic_schema import concat_evolved, empty
+from .store import Store, StoredBatch, StoredPartition
 
 
 class MemoryReader:
@@ -124,7 +124,7 @@ class MemoryReader:
         if lost := self._own.refuse(places):
             raise Fenced(lost)
 
-    def _first_cursor(self, partition: Partition) -> int:
+    def _first_cursor(self, partition: StoredPartition) -> int:
         if self._group is None:
             return partition.end if self._start == "latest" else partition.earliest
         through = self._store.groups[self._group].through.get(partition.place)
@@ -149,7 +149,7 @@ class MemoryReader:
         yield from held[: self._turn]
 
     @staticmethod
-    def _check_overtaken(holding: Holding, partition: Partition) -> None:
+    def _check_overtaken(holding: Holding, partition: StoredPartition) -> None:
         if holding.cursor < partition.expired:
             missed, holding.cursor = holding.cursor, partition.earliest
             raise overtaken(holding.place, missed, partition.earliest)
@@ -174,15 +174,15 @@ class MemoryReader:
             *place,
             np.concatenate([none, *positions]),
             np.concatenate([none, *times]),
-            merged(schema, rows) if rows else empty(schema),
+            concat_evolved(schema, rows) if rows else empty(schema),
             entries[0][0].origin,
             tuple(rejected),
         )
 
     @staticmethod
-    def _entries(partition: Partition, cursor: int, count: int) -> list[tuple[Entry, int, int]]:
+    def _entries(partition: StoredPartition, cursor: int, count: int) -> list[tuple[StoredBatch, int, int]]:
         """Entries of one origin from ``cursor`` on, with the rows to skip and to take of each."""
-        taken: list[tuple[Entry, int, int]] = []
+        taken: list[tuple[StoredBatch, int, int]] = []
         for entry in partition.entries[partition.index_at(cursor) :]:
             if count <= 0 or (taken and entry.origin != taken[0][0].origin):
                 break
@@ -220,7 +220,7 @@ class MemoryReader:
                 self._store.groups[self._group].through[place] = holding.cursor - 1
 
     @staticmethod
-    def _target(partition: Partition, to: int | datetime | str) -> int:
+    def _target(partition: StoredPartition, to: int | datetime | str) -> int:
         if to == "earliest":
             return partition.earliest
         if isinstance(to, datetime):

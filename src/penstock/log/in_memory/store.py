@@ -10,27 +10,27 @@ from itertools import takewhile
 
 import pyarrow as pa
 
-from ...batch import Origin, Rejected, Span, TopicSpec, Write
+from ...batch import AppendResult, Lineage, Rejected, TopicSpec, Write
 from ...clock import Clock, ManualClock
 from ...errors import LogError, NotFound, RowsTooLarge
 from ...settings import Settings
-from ..fitting import RowChecks
 from ..interface import Advance
+from ..reading.assigned import Place
 from ..reading.assignment import moves
-from ..reading.holding import Place
 from ..reading.seeking import check_advance
 from ..steady import SteadyTime, append_time, believable
+from ..topic_schema import RowChecks
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredBatch:
     """What one write stored."""
 
     first: int
     last: int
     time: int
     rows: pa.RecordBatch
-    origin: Origin | None
+    origin: Lineage | None
     rejected: Rejected | None = None
 
     @property
@@ -43,9 +43,9 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Partition:
+class StoredPartition:
     place: Place
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[StoredBatch] = field(default_factory=list)
     end: int = 0
     expired: int = 0  # one past the last position that retention removed
 
@@ -64,29 +64,29 @@ class Partition:
 
 
 @dataclass(slots=True)
-class Topic:
+class StoredTopic:
     spec: TopicSpec
     number: int
-    partitions: list[Partition] = field(default_factory=list)
+    partitions: list[StoredPartition] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Member:
+class GroupMember:
     serial: int  # tells a member from an earlier one of its name
     topics: tuple[str, ...]
     seen: float
 
 
 @dataclass(slots=True)
-class Lease:
+class PartitionLease:
     member: str | None = None
     epoch: int = 0
 
 
 @dataclass(slots=True)
-class Group:
-    members: dict[str, Member] = field(default_factory=dict)
-    leases: dict[Place, Lease] = field(default_factory=dict)
+class StoredGroup:
+    members: dict[str, GroupMember] = field(default_factory=dict)
+    leases: dict[Place, PartitionLease] = field(default_factory=dict)
     through: dict[Place, int] = field(default_factory=dict)
 
     def release(self, member: str) -> None:
@@ -102,8 +102,8 @@ class Store:
     def __init__(self, clock: Clock, settings: Settings, gap: int, limit: int | None) -> None:
         self.changed = threading.Condition(threading.RLock())
         self.clock = clock
-        self.topics: dict[str, Topic] = {}
-        self.groups: dict[str, Group] = {}
+        self.topics: dict[str, StoredTopic] = {}
+        self.groups: dict[str, StoredGroup] = {}
         self.steady = SteadyTime(clock)
         self.closed = False
         self.settings = settings
@@ -121,12 +121,12 @@ class Store:
         if self.closed:
             raise LogError("the log is closed")
 
-    def topic(self, name: str) -> Topic:
+    def topic(self, name: str) -> StoredTopic:
         if name not in self.topics:
             raise NotFound(f"there is no topic '{name}'")
         return self.topics[name]
 
-    def partition(self, place: Place) -> Partition:
+    def partition(self, place: Place) -> StoredPartition:
         topic = self.topic(place[0])
         if not 0 <= place[1] < len(topic.partitions):
             raise NotFound(f"topic '{place[0]}' has partitions 0 to {len(topic.partitions) - 1}, not {place[1]}")
@@ -147,7 +147,7 @@ class Store:
             return []
         return [n for n in range(write.rows.num_rows) if write.rows.slice(n, 1).nbytes > self._limit]
 
-    def store(self, writes: Sequence[Write]) -> list[Span]:
+    def store(self, writes: Sequence[Write]) -> list[AppendResult]:
         now = self._now()
         spans = [self._put(write, now) for write in writes]
         for topic in self.topics.values():
@@ -158,24 +158,24 @@ class Store:
     def plant(self, place: Place, payload: bytes, reason: str, rows: pa.RecordBatch) -> int:
         partition = self.partition(place)
         at = partition.end
-        partition.entries.append(Entry(at, at, self._now(), rows, None, Rejected(at, reason, payload)))
+        partition.entries.append(StoredBatch(at, at, self._now(), rows, None, Rejected(at, reason, payload)))
         partition.end = at + 1 + self._gap
         self.changed.notify_all()
         return at
 
-    def _put(self, write: Write, now: int) -> Span:
+    def _put(self, write: Write, now: int) -> AppendResult:
         partition = self.partition((write.topic, write.partition))
         first, count = partition.end, write.rows.num_rows
         if count:
-            partition.entries.append(Entry(first, first + count - 1, now, write.rows, write.origin))
+            partition.entries.append(StoredBatch(first, first + count - 1, now, write.rows, write.origin))
             partition.end = first + count + self._gap
-        return Span(write.topic, write.partition, first, first + count - 1, count)
+        return AppendResult(write.topic, write.partition, first, first + count - 1, count)
 
     def _now(self) -> int:
         self._last_stamp = append_time(self._last_stamp, self.steady.stamp())
         return self._last_stamp
 
-    def _expire(self, topic: Topic) -> None:
+    def _expire(self, topic: StoredTopic) -> None:
         spec = topic.spec
         if (retain_us := spec.retain_us) is not None:
             now = self.steady.expiry()
@@ -192,7 +192,7 @@ class Store:
             total -= self._remove_first(min(filled, key=lambda p: (p.entries[0].time, -len(p.entries))))
 
     @staticmethod
-    def _remove_first(partition: Partition) -> int:
+    def _remove_first(partition: StoredPartition) -> int:
         entry = partition.entries.pop(0)
         partition.expired = entry.last + 1
         return entry.bytes
@@ -202,9 +202,9 @@ class Store:
     def join(self, group: str, member: str, topics: tuple[str, ...]) -> int:
         """A later reader of one name displaces the earlier. Returns a serial that no other join has."""
         self._serial += 1
-        joined = self.groups.setdefault(group, Group())
+        joined = self.groups.setdefault(group, StoredGroup())
         joined.release(member)
-        joined.members[member] = Member(self._serial, topics, self.clock.monotonic())
+        joined.members[member] = GroupMember(self._serial, topics, self.clock.monotonic())
         self.changed.notify_all()
         return self._serial
 
@@ -232,12 +232,12 @@ class Store:
         leaving: set[Place] = set()
         for name in joined.members[member].topics:
             topic = self.topic(name)
-            leases = {p.place: joined.leases.setdefault(p.place, Lease()) for p in topic.partitions}
+            leases = {p.place: joined.leases.setdefault(p.place, PartitionLease()) for p in topic.partitions}
             peers = [m for m, state in joined.members.items() if name in state.topics]
             owners = {place: leases[place].member for place in sorted(leases, key=lambda p: p not in keep)}
             give, claim = moves(owners, peers, member, topic.number)
             for place in claim:
-                leases[place] = joined.leases[place] = Lease(member, leases[place].epoch + 1)
+                leases[place] = joined.leases[place] = PartitionLease(member, leases[place].epoch + 1)
                 # It stands before the first event left: what retention takes from then on is missed.
                 joined.through.setdefault(place, self.partition(place).earliest - 1)
             leaving |= keep.intersection(give)
@@ -257,7 +257,7 @@ class Store:
         self.groups[group].through = ahead
         self.store(outputs)
 
-    def _bury_silent(self, group: Group, caller: str) -> None:
+    def _bury_silent(self, group: StoredGroup, caller: str) -> None:
         oldest = self.clock.monotonic() - self.settings.member_timeout
         for name in [m for m, state in group.members.items() if m != caller and state.seen < oldest]:
             group.release(name)

@@ -8,28 +8,28 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ...batch import Span, TopicSpec, Write
+from ...batch import AppendResult, TopicSpec, Write
 from ...clock import Clock, SystemClock
 from ...errors import LogError, LogUnreachable
 from ...settings import Settings
 from ...telemetry import logger
-from ..fitting import check_spec
 from ..interface import GroupState, PartitionState, Start
-from .access import reach
-from .address import Address
-from .catalog import Catalog
-from .client import admin
-from .producing import Appender, Record, Unknown
-from .reader import Connection, KafkaReader
-from .records.encodings import Encodings
-from .states import States
-from .storing import storing
+from ..topic_schema import check_spec
+from .cluster.address import Address
+from .cluster.client import admin
+from .cluster.connect import reach
+from .consume.reader import KafkaReader, ReaderContext
+from .encodings import Encodings
+from .inspect.states import States
+from .produce.at_least_once import storing
+from .produce.transactions import OutcomeUnknown, Record, RecordSender
+from .topics.catalog import ClusterCatalog
 
 log = logger(__name__)
 
 
 class KafkaLog:
-    """Implements ``Log``, ``Inspect``, ``Frontier`` and ``Alter``. Safe for several threads.
+    """Implements ``Log``, ``LogInspection``, ``Offsets`` and ``Alter``. Safe for several threads.
 
     Another process opens its own.
 
@@ -46,16 +46,16 @@ class KafkaLog:
         settings: Settings | None = None,
         slot: str | None = None,
     ) -> None:
-        """``slot``: the name of the process that this one replaces, and of none that lives (see ``producing``)."""
+        """``slot``: the name of the process that this one replaces, and of none that lives (see ``transactions``)."""
         self._clock: Clock = clock or SystemClock()
         self._settings = settings or Settings()
         reach(address, self._clock)
         if not address.transactional:
             log.warning("no transactions here: outputs are stored at least once, readers drop repeats (docs/kafka.md)")
         self._admin = admin(address)
-        self._appender = Appender(address)
-        self.catalog = Catalog(address, self._admin, self._appender, self._clock)
-        self._shared = Connection(address, self._settings, self._clock, self.catalog)
+        self._appender = RecordSender(address)
+        self.catalog = ClusterCatalog(address, self._admin, self._appender, self._clock)
+        self._shared = ReaderContext(address, self._settings, self._clock, self.catalog)
         self._states = States(address, self._admin, self.catalog, self._clock)
         self._slot = slot
         self._serial = slot or secrets.token_hex(8)  # two handles never have the same transactions
@@ -76,7 +76,7 @@ class KafkaLog:
         check_spec(topic)
         self.catalog.create(topic, grow=grow)
 
-    def append(self, writes: Sequence[Write]) -> Sequence[Span]:
+    def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         self._check_open()
         with self._mutex:
             records = self._encodings.encode(self.catalog, writes)
@@ -162,22 +162,22 @@ class KafkaLog:
             return []
         try:
             return self._storing.run(records)
-        except Unknown as error:
+        except OutcomeUnknown as error:
             self._storing.settle()
             raise LogUnreachable(f"append: the brokers went away in the middle of it: {error}") from None
 
-    def _span(self, write: Write, records: list[Record], offsets: list[int]) -> Span:
+    def _span(self, write: Write, records: list[Record], offsets: list[int]) -> AppendResult:
         numbering = self.catalog.numbering(write.topic)
         if not records:
             end = numbering.position(self.catalog.end(write.topic, write.partition))
-            return Span(write.topic, write.partition, end, end - 1, 0)
+            return AppendResult(write.topic, write.partition, end, end - 1, 0)
         parts = [
             numbering.positions(offset, 0, record.out.rows) for offset, record in zip(offsets, records, strict=True)
         ]
         positions = np.concatenate(parts)
         first, last, count = int(positions[0]), int(positions[-1]), len(positions)
         sparse = None if last - first + 1 == count else positions
-        return Span(write.topic, write.partition, first, last, count, sparse)
+        return AppendResult(write.topic, write.partition, first, last, count, sparse)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ...errors import LogError, Overtaken
 from ..interface import Advance
-from .holding import Place
+from .assigned import Place
 
 
 def microseconds(moment: datetime) -> int:

@@ -10,10 +10,10 @@ import apsw
 import numpy as np
 import pyarrow as pa
 
-from ...batch import Batch, Rejected, joined
+from ...batch import Batch, Rejected, concat_same
 from ...errors import Corrupt
-from ..fitting import empty, merged
-from ..reading.holding import Place
+from ..reading.assigned import Place
+from ..topic_schema import concat_evolved, empty
 from .store.catalog import Catalog
 from .store.stored import checksum, decode_origin, decode_rows
 from .store.tables import MASK, key
@@ -43,7 +43,7 @@ class _Run:
     declared: bool = True  # all rows are of the topic's present type
 
     def joined(self, schema: pa.Schema) -> pa.RecordBatch:
-        return joined(self.rows) if self.declared and len(self.schemas) == 1 else merged(schema, self.rows)
+        return concat_same(self.rows) if self.declared and len(self.schemas) == 1 else concat_evolved(schema, self.rows)
 
 
 def fetch(

@@ -10,15 +10,15 @@ import msgspec
 
 from ...errors import Corrupt
 from ..interface import Advance
+from ..reading.assigned import Place
 from ..reading.assignment import moves
-from ..reading.holding import Place
 from ..reading.seeking import check_advance
 from .store.catalog import Catalog, partition_row
 from .store.tables import REPAIR, read_state, sealed, write_state
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LeasePlan:
     """What one member owns, and what it should do about it now."""
 
     joined: bool  # False: this member was taken for dead
@@ -64,7 +64,9 @@ def changed(db: apsw.Connection) -> None:
     write_state(db, state._replace(seq=state.seq + 1, generation=state.generation + 1))
 
 
-def plan(db: apsw.Connection, catalog: Catalog, group: int, me: int, topics: Sequence[str], keep: set[int]) -> Plan:
+def plan(
+    db: apsw.Connection, catalog: Catalog, group: int, me: int, topics: Sequence[str], keep: set[int]
+) -> LeasePlan:
     """``keep`` holds the partitions with rows that were returned and are not committed."""
     leases = {tp: (m, e) for tp, m, e in db.execute("SELECT tp, member, epoch FROM lease WHERE grp = ?", (group,))}
     members = {
@@ -73,7 +75,7 @@ def plan(db: apsw.Connection, catalog: Catalog, group: int, me: int, topics: Seq
     }
     epochs = {tp: epoch for tp, (member, epoch) in leases.items() if member == me}
     if me not in members:
-        return Plan(False, {})
+        return LeasePlan(False, {})
     give: list[int] = []
     claim: list[int] = []
     for name in topics:
@@ -84,10 +86,10 @@ def plan(db: apsw.Connection, catalog: Catalog, group: int, me: int, topics: Seq
         give += back
         claim += more
     leaving = keep.intersection(give)
-    return Plan(True, epochs, [tp for tp in give if tp not in leaving], claim, leaving)
+    return LeasePlan(True, epochs, [tp for tp in give if tp not in leaving], claim, leaving)
 
 
-def apply(db: apsw.Connection, catalog: Catalog, group: int, me: int, planned: Plan) -> None:
+def apply(db: apsw.Connection, catalog: Catalog, group: int, me: int, planned: LeasePlan) -> None:
     for tp in planned.give:
         db.execute("UPDATE lease SET member = NULL WHERE grp = ? AND tp = ? AND member = ?", (group, tp, me))
     for tp in planned.claim:

@@ -8,13 +8,13 @@ import apsw
 
 from ...errors import Fenced, LogError
 from ..interface import Advance, Start
-from ..neighbours.wake import Wakeups
-from ..reading.holding import Holdings, Place
+from ..processes.wake import Wakeups
+from ..reading.assigned import Holdings, Place
 from . import leases
 from .store.engine import Engine
 
 
-class Membership:
+class FileMembership:
     """Used under its reader's lock, with the reader's connection for looking and the engine for writing."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Membership:
             return  # the log is closed or dead: the others notice that the process is gone
         self._wakeups.announce(None)
 
-    def balance(self, own: Holdings) -> leases.Plan:
+    def balance(self, own: Holdings) -> leases.LeasePlan:
         """Give back and claim as the group now stands; what this member then owns.
 
         Raises ``Fenced`` when it was taken for dead and another goes by its name now.

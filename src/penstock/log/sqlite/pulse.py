@@ -7,24 +7,24 @@ import time
 from contextlib import suppress
 
 from ...errors import LogError, LogFull
-from ..neighbours.presence import Presence
-from ..neighbours.wake import Wakeups
+from ..processes.heartbeat import Heartbeat
+from ..processes.wake import Wakeups
 from .leases import remove_members
 from .store.engine import Engine
 from .store.transaction import translated
 
-INTERVAL = 0.5  # seconds between looks at the neighbours; a dead one's partitions move within two
-EXPIRE_INTERVAL = 30.0  # seconds between looks at what retention may remove though nobody appends
+INTERVAL_S = 0.5  # seconds between looks at the neighbours; a dead one's partitions move within two
+EXPIRE_INTERVAL_S = 30.0  # seconds between looks at what retention may remove though nobody appends
 
 
 class Pulse:
-    def __init__(self, engine: Engine, presence: Presence, wakeups: Wakeups) -> None:
+    def __init__(self, engine: Engine, presence: Heartbeat, wakeups: Wakeups) -> None:
         self._engine = engine
         self._presence = presence
         self._wakeups = wakeups
         self._db = engine.connect()
         self._stopped = False
-        self._expire_at = time.monotonic() + EXPIRE_INTERVAL
+        self._expire_at = time.monotonic() + EXPIRE_INTERVAL_S
         wakeups.bind()
         with suppress(LogFull):  # then a later look tries again; reading needs no space
             self._look()  # before the first lease is asked for: what a crash left behind goes now
@@ -43,7 +43,7 @@ class Pulse:
             self._wakeups.listen(max(0.0, due - time.monotonic()))
             if time.monotonic() < due:
                 continue
-            due = time.monotonic() + INTERVAL
+            due = time.monotonic() + INTERVAL_S
             try:
                 self._look()
                 self._expire()
@@ -68,5 +68,5 @@ class Pulse:
 
     def _expire(self) -> None:
         if time.monotonic() >= self._expire_at:
-            self._expire_at = time.monotonic() + EXPIRE_INTERVAL
+            self._expire_at = time.monotonic() + EXPIRE_INTERVAL_S
             self._engine.expire()

@@ -11,17 +11,17 @@ from ...clock import Clock, ManualClock
 from ...errors import Corrupt, Fenced, LogError, NotFound, Overtaken
 from ...settings import Settings
 from ..interface import Advance, Seek, Start
-from ..neighbours.wake import Bell, Wakeups
-from ..reading.holding import Holding, Holdings, Place
+from ..processes.wake import Bell, Wakeups
+from ..reading.assigned import Holding, Holdings, Place
+from ..reading.fair_share import allot
 from ..reading.seeking import overtaken
-from ..reading.turns import allot
 from .fetching import damaged, fetch
-from .leases import Plan
-from .membership import Membership
+from .leases import LeasePlan
+from .membership import FileMembership
 from .seeking import target
 from .store.catalog import changed_since, partition_row, verified
 from .store.engine import Engine
-from .store.tables import PartitionRow, State, read_state
+from .store.tables import LogState, PartitionRow, read_state
 from .store.transaction import translated
 
 
@@ -46,19 +46,19 @@ class EmbeddedReader:
         self._own = Holdings()
         self._bounds: dict[Place, PartitionRow] = {}
         self._ready: dict[Place, None] = {}  # those that may have something to read, in the order of their turns
-        self._state = State(-1, -1, -1, 0)
+        self._state = LogState(-1, -1, -1, 0)
         self._errors: list[Corrupt | Overtaken] = []
         self._mutex = threading.RLock()  # held for the database, never while waiting
         self._closed = False
         self._bell = Bell(())
         self._db = engine.connect()
-        self._membership: Membership | None = None
+        self._membership: FileMembership | None = None
         try:
             engine.refresh(self._db, read_state(self._db))
             numbers = [engine.catalog.topic(name).id for name in self._topics]
             self._bell = wakeups.add(numbers)
             if group is not None:
-                self._membership = Membership(engine, self._db, wakeups, process, group, self._topics, member)
+                self._membership = FileMembership(engine, self._db, wakeups, process, group, self._topics, member)
                 self._membership.join(start)
             with translated(engine.path):
                 self._keep_up()
@@ -155,7 +155,7 @@ class EmbeddedReader:
                     self._gain((name, index), row, 0, row.next if self._start == "latest" else row.first)
         self._start = "earliest"  # partitions that come later are read whole
 
-    def _take_over(self, membership: Membership, planned: Plan) -> None:
+    def _take_over(self, membership: FileMembership, planned: LeasePlan) -> None:
         catalog = self._engine.catalog
         epochs = {catalog.places[tp]: epoch for tp, epoch in planned.epochs.items()}
         for place in [p for p, holding in self._own.held.items() if epochs.get(p) != holding.epoch]:

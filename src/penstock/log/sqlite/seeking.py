@@ -6,7 +6,7 @@ from datetime import datetime
 
 import apsw
 
-from ..reading.holding import Place
+from ..reading.assigned import Place
 from ..reading.seeking import check_target, microseconds
 from .fetching import damaged
 from .store.tables import MASK, PartitionRow, key

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from ...errors import ModelRefused
 from ..artifacts import verify
-from ..interface import Model, ModelVersion, Runtime, Signature
+from ..interface import ModelVersion, Predictor, Runtime, Signature
 from ..packing import zeros
-from ..signature import Intake, check_answer, fits
+from ..signature import FeatureColumns, check_answer, fits
 from . import lightgbm, onnx, python, recipes, sklearn, xgboost
 
-HEAD = 4_096  # bytes that a runtime is shown to claim an artifact
+HEAD_BYTES = 4_096  # bytes that a runtime is shown to claim an artifact
 Factory = Callable[[bool], Runtime]
 
 # In the order of asking: what a head proves before what it, or a file's name, only suggests.
@@ -55,7 +55,7 @@ def inspect(
     return runtime.name, signature
 
 
-def load(runtime: str, artifact: Path, signature: Signature, *, trusted: bool, name: str) -> Model:
+def load(runtime: str, artifact: Path, signature: Signature, *, trusted: bool, name: str) -> Predictor:
     """A model whose every answer is checked. ``name`` is for messages.
 
     Raises ``ModelRefused``; the model's ``predict`` raises that for rows that do not fit, ``PredictionInvalid`` for
@@ -63,23 +63,23 @@ def load(runtime: str, artifact: Path, signature: Signature, *, trusted: bool, n
     """
     found = _named(runtime)(trusted)
     _need_trust(found, name, trusted)
-    return Checked(found.load(artifact, signature), signature, name)
+    return CheckedModel(found.load(artifact, signature), signature, name)
 
 
-def load_version(version: ModelVersion, artifact: Path) -> Model:
+def load_version(version: ModelVersion, artifact: Path) -> Predictor:
     """``load`` for a registered version, once its bytes have their SHA-256. Raises ``ArtifactDamaged`` too."""
     verify(artifact, version.digest, model=version.ref)
     return load(version.runtime, artifact, version.signature, trusted=version.trusted, name=version.ref)
 
 
-class Checked:
+class CheckedModel:
     """A model between the checks of its signature."""
 
-    def __init__(self, model: Model, signature: Signature, name: str) -> None:
+    def __init__(self, model: Predictor, signature: Signature, name: str) -> None:
         self._model = model
         self._signature = signature
         self._name = name
-        self._intake = Intake(signature)
+        self._intake = FeatureColumns(signature)
 
     def predict(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Any rows that have the input columns, among others."""
@@ -107,7 +107,7 @@ def claim(artifact: Path, name: str, trusted: bool) -> Runtime:
 def _head(artifact: Path, name: str) -> bytes:
     try:
         with artifact.open("rb") as file:
-            head = file.read(HEAD)
+            head = file.read(HEAD_BYTES)
     except IsADirectoryError:
         raise ModelRefused(
             f"{name} is a directory; a version is one file: see {recipes.page(recipes.REFUSED)}"

@@ -79,7 +79,7 @@ def vector(offer: pa.Schema | None, size: int) -> pa.Field | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OutputPart:
     """One thing that a model answers with: ``width`` values a row. A label is no number to choose by default.
 
     ``classes``: its values are probabilities, one a class.
@@ -100,7 +100,7 @@ class Pick:
     place: int
 
 
-def choose_outputs(parts: Sequence[Part], names: Sequence[str]) -> list[Pick]:
+def choose_outputs(parts: Sequence[OutputPart], names: Sequence[str]) -> list[Pick]:
     """Map the declared output names onto what a model answers. In this order:
 
     1. names that are all names of parts: those parts;
@@ -128,13 +128,13 @@ def choose_outputs(parts: Sequence[Part], names: Sequence[str]) -> list[Pick]:
     return [_single(parts, names, n, name) for n, name in zip(chosen, names or [parts[last].name], strict=True)]
 
 
-def _single(parts: Sequence[Part], names: Sequence[str], n: int, name: str) -> Pick:
+def _single(parts: Sequence[OutputPart], names: Sequence[str], n: int, name: str) -> Pick:
     if parts[n].width != 1 and not (parts[n].width == 2 and parts[n].classes):
         raise _cannot(parts, names)
     return Pick(name, n, parts[n].width - 1)
 
 
-def _cannot(parts: Sequence[Part], names: Sequence[str]) -> ModelRefused:
+def _cannot(parts: Sequence[OutputPart], names: Sequence[str]) -> ModelRefused:
     answers = ", ".join(f"'{p.name}' ({p.width} a row)" for p in parts)
     return ModelRefused(f"the model answers {answers}; outputs= names {listed(list(names))}: name one column for each")
 

@@ -20,7 +20,7 @@ from ..trial import require_rowwise, rows_to_try
 from .categories import Categories
 from .columns import (
     MOST_ANSWERS,
-    Part,
+    OutputPart,
     Pick,
     choose_outputs,
     described,
@@ -80,9 +80,9 @@ class LightgbmModel:
         return pa.RecordBatch.from_arrays([column_of(pick(answer, p)) for p in self._places], names=self._names)
 
 
-def _part(booster: Any, categories: Categories, rows: pa.RecordBatch) -> Part:
+def _part(booster: Any, categories: Categories, rows: pa.RecordBatch) -> OutputPart:
     answer = booster.predict(Packer(np.float64)(categories.coded(rows)), num_threads=1)
-    return Part("prediction", width(answer, rows.num_rows), classes=probabilities(answer))
+    return OutputPart("prediction", width(answer, rows.num_rows), classes=probabilities(answer))
 
 
 def open_booster(artifact: Path) -> Any:

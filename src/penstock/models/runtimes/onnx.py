@@ -21,10 +21,10 @@ from ..interface import Signature
 from ..packing import Matrix, Packer, column_of, zeros
 from ..signature import is_declared
 from ..trial import require_rowwise, rows_to_try
-from .columns import MEND, Part, choose_outputs, described, name_inputs, pick, probabilities, vector, width
+from .columns import MEND, OutputPart, choose_outputs, described, name_inputs, pick, probabilities, vector, width
 
 MISSING = f"an ONNX model needs: {install('onnx')}"
-TRIAL = 2  # rows: enough to see that the batch dimension is free
+TRIAL_ROWS = 2  # rows: enough to see that the batch dimension is free
 
 NUMBERS: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -180,10 +180,10 @@ def score(session: Any, wanted: list[str], feeds: Mapping[str, Matrix]) -> list[
 def trial(session: Any, reads: pa.Schema) -> list[Matrix]:
     """Every answer to a few rows of zeros; also warms the session up. Raises ``ModelRefused``."""
     try:
-        return score(session, [o.name for o in session.get_outputs()], Feed(session)(zeros(reads, TRIAL)))
+        return score(session, [o.name for o in session.get_outputs()], Feed(session)(zeros(reads, TRIAL_ROWS)))
     except Exception as error:  # its errors share no base
         first = str(error).splitlines()[0][:300]
-        raise ModelRefused(f"the model failed on a trial of {TRIAL} rows of zeros: {first}") from error
+        raise ModelRefused(f"the model failed on a trial of {TRIAL_ROWS} rows of zeros: {first}") from error
 
 
 def _array(answer: Any) -> Matrix:
@@ -238,10 +238,10 @@ def _column_type(name: str) -> pa.DataType:
     return pa.float32() if kind is np.float16 else pa.from_numpy_dtype(kind)
 
 
-def _parts(session: Any, answers: Sequence[Matrix]) -> list[Part]:
+def _parts(session: Any, answers: Sequence[Matrix]) -> list[OutputPart]:
     labels = [answer.dtype.kind != "f" for answer in answers]
     return [
-        Part(o.name, width(answer, TRIAL), label, classes=any(labels) or probabilities(answer))
+        OutputPart(o.name, width(answer, TRIAL_ROWS), label, classes=any(labels) or probabilities(answer))
         for o, answer, label in zip(session.get_outputs(), answers, labels, strict=True)
     ]
 

@@ -18,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import ModelRefused, install
-from ..artifacts import LIMIT
+from ..artifacts import LIMIT_BYTES
 from ..casts import castable
 from ..interface import Signature
 from ..packing import Matrix, Packer, column_of
 from ..trial import ROWS, require_rowwise, rows_to_try
 from . import recipes
 from .categories import Categories
-from .columns import Part, Pick, choose_outputs, described, name_inputs, pick, vector, width
+from .columns import OutputPart, Pick, choose_outputs, described, name_inputs, pick, vector, width
 from .estimators import boosted, seen_values
 
 # Compiled parts of scikit-learn's trees that skops does not know: arrays of numbers, no code.
@@ -223,8 +223,8 @@ def _skops_bytes(artifact: Path) -> bytes:
             size = sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         raise ModelRefused(f"not a whole zip archive: {described(artifact, error)}") from error
-    if size > LIMIT:
-        raise ModelRefused(f"a zip archive of {size} bytes when unpacked; {LIMIT} are allowed")
+    if size > LIMIT_BYTES:
+        raise ModelRefused(f"a zip archive of {size} bytes when unpacked; {LIMIT_BYTES} are allowed")
     if "schema.json" not in names:
         recipe = recipes.recipe_for_zip(data) or "it is no scikit-learn model that skops wrote"
         raise ModelRefused(f"a zip archive without the schema.json of skops: {recipe}")
@@ -243,10 +243,10 @@ def _reads(fitted: Fitted, offer: pa.Schema | None) -> pa.Schema:
     return pa.schema(list(zip(reads.names, kinds, strict=True)))
 
 
-def _parts(answers: list[Answered]) -> list[Part]:
+def _parts(answers: list[Answered]) -> list[OutputPart]:
     label_first = len(answers) > 1
     return [
-        Part(
+        OutputPart(
             answered.method,
             width(answered.values, ROWS),
             label=answered.values.dtype.kind not in "fiu" or (label_first and n == 0),

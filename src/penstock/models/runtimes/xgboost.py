@@ -23,7 +23,7 @@ from . import ubjson
 from .categories import Categories
 from .columns import (
     MOST_ANSWERS,
-    Part,
+    OutputPart,
     Pick,
     choose_outputs,
     described,
@@ -120,7 +120,7 @@ class XgboostModel:
         except ValueError as error:  # its own errors are such
             first = str(error).strip().splitlines()[0][:300]
             raise ModelRefused(f"the model failed on a trial of {rows.num_rows} rows: {first}") from error
-        part = Part("prediction", width(answer, rows.num_rows), classes=probabilities(answer))
+        part = OutputPart("prediction", width(answer, rows.num_rows), classes=probabilities(answer))
         self._picks = choose_outputs([part], outputs)
 
     def predict(self, rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -11,8 +11,8 @@ from ...clock import Clock
 from ...declare.plan import Plan
 from ...errors import CannotStart, install
 from ...log.embedded import EmbeddedLog
-from ...log.interface import Alter, Frontier, Inspect, Log
-from ...models.artifacts import LIMIT, Artifacts
+from ...log.interface import Alter, Log, LogInspection, Offsets
+from ...models.artifacts import LIMIT_BYTES, Artifacts
 from ...models.shared import SharedArtifacts
 from ...objects.folder import Folder
 from ...objects.interface import Objects
@@ -27,7 +27,7 @@ ELSEWHERE = (
 )
 
 
-class AppLog(Log, Inspect, Frontier, Alter, Protocol):
+class AppLog(Log, LogInspection, Offsets, Alter, Protocol):
     """What an app stands on: a log that an operator can look into, and change."""
 
 
@@ -43,7 +43,7 @@ def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: st
         finally:
             os.umask(before)
     try:
-        from ...log.kafka.address import Address
+        from ...log.kafka.cluster.address import Address
         from ...log.kafka.log import KafkaLog
     except ImportError as error:
         raise CannotStart(f"--log {url} needs the Kafka client: {install('kafka')} ({error})") from None
@@ -51,7 +51,7 @@ def open_log(directory: DataDirectory, clock: Clock, settings: Settings, url: st
 
 
 def open_artifacts(
-    directory: DataDirectory, url: str = "", *, several_hosts: bool = False, limit: int = LIMIT
+    directory: DataDirectory, url: str = "", *, several_hosts: bool = False, limit: int = LIMIT_BYTES
 ) -> Artifacts:
     """``url``: of object storage that hosts share; else they are in the directory. Raises ``CannotStart``."""
     if url:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import cache
 
 from ...errors import LogError
-from ...log.interface import Inspect
+from ...log.interface import LogInspection
 from ...models.interface import ModelVersion
 from ...models.registry import Registry
-from ...stages.budget import Budget
+from ...stages.batch_size import BatchSize
 from ...stages.scaling import capacity
 from ...telemetry import logger, metrics
 from .scaling import Scaling
 
-USUAL = 1.0  # seconds of a pass, up to which none is left out of the fit as an exception
+USUAL_S = 1.0  # seconds of a pass, up to which none is left out of the fit as an exception
 
 log = logger(__name__)
 
@@ -23,7 +23,7 @@ class StageMeasure:
 
     def __init__(self, stage: str, topic: str, rows: int) -> None:
         self._stage, self._topic, self._rows = stage, topic, rows
-        self._passes = Budget(USUAL, rows)
+        self._passes = BatchSize(USUAL_S, rows)
         self._events = 0
         self._warm = False  # the first pass makes much that the others find made
 
@@ -55,7 +55,7 @@ def stage_measure(stage: str, topic: str, name: str, value: float) -> None:
 
 
 def observed(version: ModelVersion, rows: int, seconds: float | None) -> None:
-    """``stages.combine.Observe``. A call without rows only loads the model."""
+    """``stages.scoring.call_batcher.Observe``. A call without rows only loads the model."""
     if rows == 0:
         return
     counted, labels = metrics(), (version.name, str(version.version), version.runtime)
@@ -75,7 +75,7 @@ class Gauges:
     """What is not counted but looked up. ``why`` there was no answer to the last look, for any thread to read; empty:
     there was one."""
 
-    def __init__(self, log: Inspect, registry: Registry) -> None:
+    def __init__(self, log: LogInspection, registry: Registry) -> None:
         self._log, self._registry = log, registry
         self.why = ""
 
@@ -92,7 +92,7 @@ class Gauges:
             self.why = ""
 
 
-def gauge_lag(events: Inspect) -> None:
+def gauge_lag(events: LogInspection) -> None:
     counted, states = metrics(), events.groups()
     _scaling().see(states)
     for state in states:

@@ -8,13 +8,13 @@ from ...declare.checking.compare import renamed_stages, unknown_fields
 from ...declare.plan import Plan
 from ...declare.planning.findings import Finding
 from ...errors import LogError
-from ...log.interface import GroupState, Inspect
+from ...log.interface import GroupState, LogInspection
 from ...telemetry import logger
 
 log = logger(__name__)
 
 
-def remarks_on(plan: Plan, deployed: Inspect) -> tuple[Finding, ...]:
+def remarks_on(plan: Plan, deployed: LogInspection) -> tuple[Finding, ...]:
     """Stages that would read everything again, to be told as long as the app runs. That it is an older version, which
     does not know some fields, is logged once.
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from ...log.interface import GroupState
-from ...models.decide import State
-from ...stages.scaling import Load, Partition, Window
+from ...models.decide import RegistryState
+from ...stages.scaling import PartitionLag, StageLoad, StageWindow
 from ...telemetry import by_stage, metrics
 
-WINDOW = 15.0  # seconds
+WINDOW_S = 15.0  # seconds
 
 
 class Scaling:
@@ -22,17 +22,17 @@ class Scaling:
         self._states: Sequence[GroupState] = ()
         self._began: float | None = None
         self._dealt_with: dict[str, float] = {}
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[str, StageWindow] = {}
         self._epochs: dict[tuple[str, str], int] = {}
 
     def see(self, states: Sequence[GroupState]) -> None:
         """How late every group is now."""
         self._states = states
 
-    def decide(self, models: State) -> None:
+    def decide(self, models: RegistryState) -> None:
         """At the end of each window; in between nothing changes."""
         now = self._now()
-        if self._began is not None and now < self._began + WINDOW:
+        if self._began is not None and now < self._began + WINDOW_S:
             return
         dealt_with, able = by_stage("events_consumed_total"), by_stage("capacity_events_per_second")
         rolling = self._rolling_out(models)
@@ -47,9 +47,10 @@ class Scaling:
         owners = {state.owner for state in states if state.owner is not None}
         hosts = max(len({owner.rpartition("@")[2] for owner in owners if "@" in owner}), 1)
         partitions = {
-            (s.topic, s.partition): Partition(s.through, s.lag_events, s.lag_seconds, s.owner is None) for s in states
+            (s.topic, s.partition): PartitionLag(s.through, s.lag_events, s.lag_seconds, s.owner is None)
+            for s in states
         }
-        window = self._windows.setdefault(stage, Window())
+        window = self._windows.setdefault(stage, StageWindow())
         load = window.load(partitions, done, seconds, capacity, hosts)
         counted = metrics()
         counted.wanted_workers.labels(stage).set(window.wanted(load, rolling_out=rolling))
@@ -58,7 +59,7 @@ class Scaling:
         for what, value in asdict(load).items():
             counted.scale_load.labels(stage, what).set(value)
 
-    def _rolling_out(self, models: State) -> set[str]:
+    def _rolling_out(self, models: RegistryState) -> set[str]:
         """Stages that have events to score and another version than their alias points to; and all of a model whose
         alias has just moved: the next version may still be loading."""
         late = {(state.group, state.topic, state.partition) for state in self._states if state.lag_events}
@@ -73,9 +74,9 @@ class Scaling:
         }
 
 
-def load_of(said: dict[str, float]) -> Load:
+def load_of(said: dict[str, float]) -> StageLoad:
     """From the values of the metric ``scale_load``, by what they are."""
-    return Load(
+    return StageLoad(
         said["rate"],
         said["capacity"],
         int(said["lag"]),

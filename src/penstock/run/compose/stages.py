@@ -17,22 +17,22 @@ from ...models.registry import Registry
 from ...runner.interface import Runner
 from ...settings import Settings
 from ...stages.emit import Emitter
-from ...stages.failures.in_hand import SIZE, InHand, Turn
-from ...stages.handles import Desk
+from ...stages.failures.in_hand import SIZE, InHand, SuspectTurn
 from ...stages.inspection import Inspections
 from ...stages.interface import Stage
+from ...stages.model_service import ModelServices
 from ...stages.pump import Pump
 from ...stages.redrive import Redrive, group_of
-from ...stages.register import GROUP, Registrar
+from ...stages.registry_owner import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.scoring.deployment import Deployment, Standing
 from ...stages.scoring.loading import Background, Loan, in_thread, of_its_own
 from ...stages.transform import Transform
-from ..outliving import Part
+from ..outliving import OutlivingSlot
 from . import warming
-from .joining import LateReader, ReaderBeside
+from .bootstrap import SYSTEM_TOPIC, all_topics
+from .lazy_reader import LazyReader, ReaderBeside
 from .measures import StageMeasure, load_failed, observed
-from .prepare import SYSTEM_TOPIC, all_topics
 from .warming import Preparation, Scorer, Warm
 
 COMMANDS = 256  # of the registry, in one pass
@@ -42,7 +42,7 @@ MakeRunner = Callable[[str, bool], Runner]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RunningStage:
     """One stage with what drives it, what makes it ready, and what ends its runners."""
 
     name: str
@@ -73,14 +73,14 @@ class Composition:
     background: Background = in_thread  # what loads a next version, and joins groups that nobody waits for
     outliving: int | None = None  # a descriptor: see ``run.outliving``
     registry: Registry = field(init=False)
-    lines: list[Line] = field(init=False)
+    lines: list[RunningStage] = field(init=False)
     scorers: dict[str, Scorer] = field(init=False, default_factory=dict)  # by model: its first stage answers calls
-    models: list[warming.Model] = field(init=False, default_factory=list)
-    _turn: Turn = field(init=False)
+    models: list[warming.WarmVersion] = field(init=False, default_factory=list)
+    _turn: SuspectTurn = field(init=False)
     _parts: int = field(init=False, default=0)  # of what outlives the worker, one a stage, in the plan's order
 
     def __post_init__(self) -> None:
-        self._turn = Turn(self.clock)
+        self._turn = SuspectTurn(self.clock)
         self.registry = Registry(self.log.reader(None, [SYSTEM], self.member), self.clock)
         self.lines = [
             self._registrar(),
@@ -96,7 +96,7 @@ class Composition:
 
     # -- stages ---------------------------------------------------------------
 
-    def _registrar(self) -> Line:
+    def _registrar(self) -> RunningStage:
         inspections = Inspections(self._borrow, self._again, self.background)
         stage = Registrar(self.plan, self.registry, self.artifacts, inspections, self.clock, self.settings.runner_start)
         warm = warming.Unanswered(self.registry, self._again)
@@ -111,16 +111,16 @@ class Composition:
     def _again(self, command: Register) -> None:
         self.log.append([Write(SYSTEM, 0, to_rows([command]))])
 
-    def _function(self, spec: FunctionSpec) -> Line:
+    def _function(self, spec: FunctionSpec) -> RunningStage:
         runner = self.make_runner(spec.name, True)
         target = None if spec.to is None else self._topic(spec.to)
-        desk = Desk(self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models})
+        desk = ModelServices(self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models})
         in_hand = self._in_hand(spec.place)
         stage = Transform(spec, target, runner, self.clock, self.settings, desk=desk, in_hand=in_hand)
         warm = warming.Function(spec.name, runner, spec.timeout, spec.place)
         return self._line(stage, runner.close, warm, stage.budget.cap, spec.start)
 
-    def _scorer(self, spec: ScoreSpec) -> Line:
+    def _scorer(self, spec: ScoreSpec) -> RunningStage:
         model = next(m for m in self.plan.models if m.name == spec.model)
         deployment = Deployment(
             spec.name,
@@ -144,7 +144,7 @@ class Composition:
             in_hand=self._in_hand(f"model '{spec.model}'"),
         )
         self.scorers.setdefault(spec.model, stage.answer)
-        warm = warming.Model(model, self.registry, deployment, stage.answer, spec.timeout)
+        warm = warming.WarmVersion(model, self.registry, deployment, stage.answer, spec.timeout)
         self.models.append(warm)
         line = self._line(stage, deployment.close, warm, stage.budget.cap, spec.start)
         return replace(line, standing=lambda: deployment.standing)
@@ -153,7 +153,7 @@ class Composition:
         if self.outliving is None:
             return None
         self._parts += 1
-        return InHand(Part.of(self.outliving, self._parts - 1, SIZE), self._turn, place)
+        return InHand(OutlivingSlot.of(self.outliving, self._parts - 1, SIZE), self._turn, place)
 
     def _line(
         self,
@@ -162,10 +162,10 @@ class Composition:
         warm: Warm,
         rows: Callable[[], int],
         start: Start = "earliest",
-    ) -> Line:
+    ) -> RunningStage:
         topics = {topic.name: topic for topic in all_topics(self.plan)}
         join = partial(self.log.reader, stage.name, [stage.source], self.member, start=start)
-        reader = join() if start == "latest" else LateReader(join)  # the latest is where it is now
+        reader = join() if start == "latest" else LazyReader(join)  # the latest is where it is now
         emitter = Emitter(stage.name, stage.source, self.plan.code, topics)
         measure = StageMeasure(stage.name, stage.source, self.settings.batch_rows)
         redrive = None
@@ -173,7 +173,7 @@ class Composition:
             beside = ReaderBeside(partial(self.log.reader, group_of(stage.name), [DEAD], self.member), self.background)
             redrive = Redrive(stage, beside, emitter, self.log, self.clock, measure=measure)
         pump = Pump(stage, reader, emitter, self.clock, rows=rows, measure=measure, redrive=redrive)
-        return Line(stage.name, stage.source, pump, Preparation(stage.name, warm, self.clock), close)
+        return RunningStage(stage.name, stage.source, pump, Preparation(stage.name, warm, self.clock), close)
 
     def _topic(self, name: str) -> TopicSpec:
         return SYSTEM_TOPIC if name == SYSTEM else self.plan.topic(name)

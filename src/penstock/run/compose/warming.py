@@ -20,12 +20,12 @@ from ...notices import notices
 from ...runner.interface import Runner
 from ...stages.failures.backoff import Backoff
 from ...stages.failures.blame import place_of
-from ...stages.failures.patience import Sick
+from ...stages.failures.poison_policy import Sick
 from ...stages.scoring.deployment import Deployment
 from ...telemetry import logger
 
-LOOK = 0.5  # seconds between two looks at which versions are current
-SOONEST = 0.02  # seconds between two looks at what is on its way; longer, the longer it takes
+LOOK_S = 0.5  # seconds between two looks at which versions are current
+SOONEST_S = 0.02  # seconds between two looks at what is on its way; longer, the longer it takes
 TENTH = 0.1  # of the time waited so far is waited before the next look
 
 log = logger(__name__)
@@ -94,7 +94,7 @@ class Unanswered:
 
 
 @dataclass(slots=True)
-class Model:
+class WarmVersion:
     """The version loaded that a scorer's alias points to. For any thread, as often as one likes.
 
     The first one is asked for by a call without rows; the deployment looks after those that come later.
@@ -183,11 +183,11 @@ class Preparation:
         if missing.kind == "failed":
             self._backoff.hold(Sick(missing.reason))
             return max(self._backoff.left(), 0.0)
-        return min(max(TENTH * (self._clock.monotonic() - self._began), SOONEST), LOOK)
+        return min(max(TENTH * (self._clock.monotonic() - self._began), SOONEST_S), LOOK_S)
 
 
-def keep_warm(models: list[Model], stop: Event) -> None:
+def keep_warm(models: list[WarmVersion], stop: Event) -> None:
     """Load what becomes current while no event is there to do so, and let go of what was. Until ``stop``."""
-    while not stop.wait(LOOK):
+    while not stop.wait(LOOK_S):
         for warm in models:
             warm.follow()

@@ -20,8 +20,8 @@ from pathlib import Path
 from ... import tokens
 from ...clock import SystemClock
 from ...errors import CannotStart
-from ...log.neighbours.in_place import InPlace
-from ...log.neighbours.turnstile import HolderWatch
+from ...log.processes.in_place import InPlace
+from ...log.processes.write_lock import HolderWatch
 from ...models.shared import trim
 from ...settings import Settings
 from ...telemetry import forget_process, logger, metrics, share_metrics
@@ -30,16 +30,16 @@ from ..descriptors import make_room
 from ..directory import DataDirectory
 from ..process import MEND, reported, reporting
 from .children import Child
-from .readiness import Readiness, readiness
+from .readiness import SystemReadiness, readiness
 from .signals import Signals
 from .sockets import address, listen
 from .standstill import Standstill
-from .turn import Turn
+from .turn import StartTurn
 from .watch import Watch
 
 GIVE_UP = 5  # failed starts of one child before all were ready: it will not come up
-PATIENCE = 60.0  # seconds that stages may take to become ready; then it is said that they are not
-LOOK = 0.5  # seconds between two looks at the children when nothing was heard
+PATIENCE_S = 60.0  # seconds that stages may take to become ready; then it is said that they are not
+LOOK_S = 0.5  # seconds between two looks at the children when nothing was heard
 
 log = logger(__name__)
 
@@ -102,7 +102,7 @@ class Supervisor:
             share_metrics(self.directory.metrics, clean=True)
             first, *others = self._workers()
             self.children = [self._gateway(), first]
-            self._turn = Turn(others, SystemClock())
+            self._turn = StartTurn(others, SystemClock())
             stack.callback(self._close)
             stack.callback(self._kill)
             try:
@@ -172,9 +172,9 @@ class Supervisor:
         self._replace_stopped()
         if self._watch is not None and (changed := self._watch.changed()):
             self._reload(changed)
-        self.signals.wait(LOOK if self._ready else 0.02)
+        self.signals.wait(LOOK_S if self._ready else 0.02)
 
-    def _settled(self) -> Readiness | None:
+    def _settled(self) -> SystemReadiness | None:
         """How the stages are, once all are at work that can be; None: some are on their way."""
         said = [reported(self.directory, c.name, c.pid) for c in self.children if c.alive and not c.asked]
         heard = [each for each in said if each is not None]
@@ -183,7 +183,7 @@ class Supervisor:
             return None
         self._up_since = self._up_since or time.monotonic()
         stages = readiness(heard)
-        late = time.monotonic() - self._up_since > PATIENCE
+        late = time.monotonic() - self._up_since > PATIENCE_S
         return stages if stages.settled or late else None
 
     def _revive(self, child: Child) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PATIENCE = 2  # failed starts in a row that are answered at once; after them each wait doubles
-SHORTEST = 0.5  # seconds: the first wait
+SHORTEST_S = 0.5  # seconds: the first wait
 DOUBLED = 5  # times that a wait doubles, at most: to 16 seconds
 
 
@@ -22,4 +22,4 @@ class Restarts:
     def ended(self, now: float, *, was_ready: bool) -> None:
         self.failed = 0 if was_ready else self.failed + 1
         late = self.failed - PATIENCE
-        self.due = now + (SHORTEST * 2 ** min(late - 1, DOUBLED) if late > 0 else 0.0)
+        self.due = now + (SHORTEST_S * 2 ** min(late - 1, DOUBLED) if late > 0 else 0.0)

@@ -6,12 +6,12 @@ from typing import Generic, TypeVar
 
 from ...clock import Clock
 
-TURN = 10.0  # seconds that the others let the first have the machine for: it may have to wait for something itself
+TURN_S = 10.0  # seconds that the others let the first have the machine for: it may have to wait for something itself
 
 _Child = TypeVar("_Child")
 
 
-class Turn(Generic[_Child]):
+class StartTurn(Generic[_Child]):
     """The workers that wait until the first one is at work, or has had its time from ``begin`` on."""
 
     def __init__(self, others: list[_Child], clock: Clock) -> None:
@@ -19,7 +19,7 @@ class Turn(Generic[_Child]):
         self._until = 0.0
 
     def begin(self) -> None:
-        self._until = self._clock.monotonic() + TURN
+        self._until = self._clock.monotonic() + TURN_S
 
     def over(self, *, ready: bool) -> list[_Child]:
         """Whose turn it is now; each of them once."""

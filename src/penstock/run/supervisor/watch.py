@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-INTERVAL = 0.3  # seconds between two looks
+INTERVAL_S = 0.3  # seconds between two looks
 
 
 class Watch:
@@ -24,7 +24,7 @@ class Watch:
         """The files changed since the last answer; nothing between two looks, and no change is told twice."""
         if time.monotonic() < self._next:
             return []
-        self._next = time.monotonic() + INTERVAL
+        self._next = time.monotonic() + INTERVAL_S
         now = self._look()
         changed = [path for path, stamp in now.items() if self._seen.get(path) != stamp]
         # A file that is gone for a moment is an editor at work: what it writes next is the change.

@@ -15,13 +15,13 @@ from ...errors import InvalidEvent, Reject, ResultMisshapen, Unavailable
 from ...schema.objects import from_objects
 from ..interface import Applied, RowFailure, SetAlias
 from ..logs import handling
-from ..raised import row_failed
-from .answers import repeated
-from .callee import Callee
-from .desk import Desk
+from ..user_errors import row_failed
+from .bound_function import Callee
 from .frames import Finish, rejected_rows
+from .model_handle import ModelHandle
+from .results import repeated
 
-Inject = Callable[[Desk], dict[str, object]]
+Inject = Callable[[ModelHandle], dict[str, object]]
 At = Callable[[int], None]
 """Told which row is under way; -1 when several are."""
 
@@ -42,7 +42,7 @@ class PerEvent:
     """
 
     def __init__(
-        self, callee: Callee, desk: Callable[[], Desk], inject: Inject, at: At, id_of: Callable[[int], str]
+        self, callee: Callee, desk: Callable[[], ModelHandle], inject: Inject, at: At, id_of: Callable[[int], str]
     ) -> None:
         self._callee, self._desk, self._inject, self._at, self._id_of = callee, desk, inject, at, id_of
 
@@ -97,7 +97,7 @@ class PerEvent:
 
 
 def call_on_list(
-    callee: Callee, events: Sequence[Any], desk: Desk, injected: dict[str, object], finish: Finish
+    callee: Callee, events: Sequence[Any], desk: ModelHandle, injected: dict[str, object], finish: Finish
 ) -> Applied:
     """One call with all the events. Raises ``ResultMisshapen``, and what the function raises but ``Reject``."""
     kept = list(range(len(events)))

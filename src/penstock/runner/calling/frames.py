@@ -15,10 +15,10 @@ from ...batch import Indices, data_columns
 from ...errors import Reject, ResultInvalid, ResultMisshapen
 from ...models.packing import as_column
 from ..interface import Applied, RowFailure
-from ..raised import row_failed
-from .answers import fitted, without
-from .callee import Callee
-from .desk import one_batch
+from ..user_errors import row_failed
+from .bound_function import Callee
+from .model_handle import one_batch
+from .results import fitted, without
 
 ROW = "_row"
 ROUNDS = 100  # calls that one batch may take when each rejects some of its rows

@@ -16,14 +16,14 @@ from ...declare.plan import Plan
 from ...declare.planning.functions import Asked
 from ...errors import NotFound, ResultMisshapen
 from ..interface import Applied, Services
+from ..loaded_models import Scoring
 from ..logs import handling
-from ..raised import task_failed
-from ..scoring import Scoring
-from .callee import Callee, callees
-from .desk import Desk
+from ..user_errors import task_failed
+from .bound_function import Callee, callees
+from .event_objects import ids_of, objects_of
 from .events import At, PerEvent, call_on_list
 from .frames import call_on_frame
-from .given import ids_of, objects_of
+from .model_handle import ModelHandle
 from .resources import Resources
 
 
@@ -70,7 +70,7 @@ class Functions:
         self.open(stage)
         at(-1)
         try:
-            return self._call(callee, rows, lambda: Desk(services, self._scoring), at)
+            return self._call(callee, rows, lambda: ModelHandle(services, self._scoring), at)
         except ResultMisshapen:
             raise
         except BaseException as error:  # also SystemExit: user code does not end the runner by raising
@@ -85,7 +85,7 @@ class Functions:
             raise task_failed(NotFound(f"the app has no function '{stage}'"))
         return self._callees[stage]
 
-    def _call(self, callee: Callee, rows: pa.RecordBatch, new_desk: Callable[[], Desk], at: At) -> Applied:
+    def _call(self, callee: Callee, rows: pa.RecordBatch, new_desk: Callable[[], ModelHandle], at: At) -> Applied:
         rows = _known(rows, callee)
         if callee.spec.takes in ("frame", "arrow"):
             desk = new_desk()
@@ -101,7 +101,7 @@ class Functions:
         finally:
             handling.set(None)
 
-    def _injected(self, callee: Callee, desk: Desk) -> dict[str, object]:
+    def _injected(self, callee: Callee, desk: ModelHandle) -> dict[str, object]:
         handles = {name: Models(desk) for name, kind in callee.types.items() if kind is Models}
         return self._arguments[callee.spec.name] | handles
 

@@ -6,7 +6,7 @@ import os
 
 from ...declare.codec import plan_from_bytes
 from ...declare.load import load
-from ..scoring import Scoring
+from ..loaded_models import Scoring
 from .functions import Functions
 
 

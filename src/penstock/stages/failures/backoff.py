@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 from ...clock import Clock
-from .patience import NotYet, Sick
+from .poison_policy import NotYet, Sick
 
-FIRST, LONGEST = 0.1, 30.0  # seconds
-SOON = 0.25  # seconds between two looks at whether what was missing has come
+FIRST_S, LONGEST_S = 0.1, 30.0  # seconds
+SOON_S = 0.25  # seconds between two looks at whether what was missing has come
 
 
 class Backoff:
@@ -29,9 +29,9 @@ class Backoff:
 
     def hold(self, sick: Sick) -> None:
         if isinstance(sick, NotYet):
-            self._until = self._clock.monotonic() + SOON
+            self._until = self._clock.monotonic() + SOON_S
             return
-        delay = min(FIRST * 2.0 ** min(self._in_a_row, 16), LONGEST) * random.uniform(0.5, 1.0)
+        delay = min(FIRST_S * 2.0 ** min(self._in_a_row, 16), LONGEST_S) * random.uniform(0.5, 1.0)
         if sick.retry_within is not None:
             delay = min(delay, sick.retry_within)
         self._in_a_row += 1

@@ -52,7 +52,7 @@ what became of it, see ``ledger``. All rows of one event are in one partition, i
 MARKED = DEAD_TOPIC.schema.append(pa.field("_id", pa.string()))
 REDRIVEN, DROPPED, DONE = "redriven", "dropped", "done"
 _SAYS_NOTHING = {"reason": "", "traceback": ""}
-BRIEF = 1_000  # characters of a letter's reason and traceback where it has to be short
+BRIEF_CHARS = 1_000  # characters of a letter's reason and traceback where it has to be short
 
 LINEAGE = ("_parent_partition", "_parent", "_ordinal")
 
@@ -60,7 +60,7 @@ LONG = 128 << 10
 """Bytes of an event that is kept in ``event`` alone, so that a letter takes hardly more room than what it is about."""
 
 LEFT_OUT = "its data fit no record and are left out here; topic, partition and offset say where they are"
-TEXT_LIMIT = 16_384  # characters of a reason or a traceback that are kept
+TEXT_LIMIT_CHARS = 16_384  # characters of a reason or a traceback that are kept
 
 
 def letters(stage: str, work: Work, failures: Sequence[Failure], keys: pa.Array | None) -> Output:
@@ -137,7 +137,7 @@ def answered(letters: pa.RecordBatch, failures: Mapping[int, Failure], bare: Col
         row |= {"reason": clipped(failure.reason), "traceback": clipped(failure.traceback)}
         row["_id"] = row["_id"].removesuffix(DONE) + "failed"
         if n in bare:
-            row |= {"data": "", "reason": row["reason"][:BRIEF], "traceback": row["traceback"][-BRIEF:]}
+            row |= {"data": "", "reason": row["reason"][:BRIEF_CHARS], "traceback": row["traceback"][-BRIEF_CHARS:]}
     return pa.RecordBatch.from_pylist(rows, schema=MARKED)
 
 
@@ -189,9 +189,11 @@ def as_json(rows: pa.RecordBatch) -> list[str]:
 def clipped(text: str) -> str:
     """The beginning and the end: a traceback's last lines say most. Lone surrogates would not encode."""
     text = text.encode("utf-8", "backslashreplace").decode()
-    half = TEXT_LIMIT // 2
+    half = TEXT_LIMIT_CHARS // 2
     return (
-        text if len(text) <= TEXT_LIMIT else f"{text[:half]}\n… {len(text) - TEXT_LIMIT} characters …\n{text[-half:]}"
+        text
+        if len(text) <= TEXT_LIMIT_CHARS
+        else f"{text[:half]}\n… {len(text) - TEXT_LIMIT_CHARS} characters …\n{text[-half:]}"
     )
 
 

@@ -31,20 +31,20 @@ Call = Callable[[Indices, float], tuple[T, Sequence[RowFailure]]]
 """Runs rows of the work within so many seconds: their result, and the rows (within the call) that have none."""
 
 DEATHS = 3  # of the worker while it had this suspected row in hand and nothing else
-CAREFUL = 60.0  # seconds after a death for which rows of one stage at a time are in hand: partitions may have moved
+CAREFUL_S = 60.0  # seconds after a death for which rows of one stage at a time are in hand: partitions may have moved
 SPANS = 256  # that are written; of more only where they begin and end
-GUILTY = 64  # rows of one pass that end the worker
+GUILTY_ROWS = 64  # rows of one pass that end the worker
 ANY = -1  # partition
 
 _HEAD = struct.Struct("<qqq")  # spans, deaths before, is this a row that was suspected
 _NUMBER = np.dtype("<i8")
 _SPANS_AT = _HEAD.size
 _GUILTY_AT = _SPANS_AT + SPANS * 3 * _NUMBER.itemsize  # partitions and positions, each one more than it is: 0 is none
-SIZE = _GUILTY_AT + GUILTY * 2 * _NUMBER.itemsize  # bytes of one stage
+SIZE = _GUILTY_AT + GUILTY_ROWS * 2 * _NUMBER.itemsize  # bytes of one stage
 _NOTHING = _HEAD.pack(0, 0, 0)
 
 
-class Slot(Protocol):
+class OutlivingMemory(Protocol):
     """Bytes of one stage that outlive this process; zeros at first. ``how``: what ended the life before this one."""
 
     @property
@@ -55,7 +55,7 @@ class Slot(Protocol):
     def write(self, data: bytes, start: int = 0) -> None: ...
 
 
-class Span(NamedTuple):
+class RowSpan(NamedTuple):
     """Rows of a partition, by their first and last position."""
 
     partition: int
@@ -63,13 +63,13 @@ class Span(NamedTuple):
     last: int
 
 
-class Turn:
+class SuspectTurn:
     """Shared by a worker's stages. While one of them suspects rows, those of one stage at a time are in hand: else a
     death would be held against a slow row of another."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until = clock.monotonic() + CAREFUL
+        self._until = clock.monotonic() + CAREFUL_S
         self._one = Lock()
         self.suspecting = 0  # stages
 
@@ -86,10 +86,10 @@ class Turn:
 class InHand:
     """Of one stage; used by its thread alone. ``place``: of the user's code, for messages."""
 
-    def __init__(self, slot: Slot, turn: Turn, place: str) -> None:
+    def __init__(self, slot: OutlivingMemory, turn: SuspectTurn, place: str) -> None:
         self._slot, self._turn, self._place = slot, turn, place
         self._how = slot.how
-        self._suspects: list[Span] = []
+        self._suspects: list[RowSpan] = []
         self._deaths = 0
         self._guilty: set[tuple[int, int]] = set()
         if self._how:
@@ -148,9 +148,9 @@ class InHand:
         self._guilty = {each for each in self._guilty if each[1] > ends.get(each[0], -1)}
         self._keep_guilty()
 
-    def _written(self, spans: Sequence[Span], *, alone: bool) -> bytes:
+    def _written(self, spans: Sequence[RowSpan], *, alone: bool) -> bytes:
         if len(spans) > SPANS:
-            spans = [Span(ANY, min(s.first for s in spans), max(s.last for s in spans))]
+            spans = [RowSpan(ANY, min(s.first for s in spans), max(s.last for s in spans))]
         known = alone and list(spans) == self._suspects
         head = _HEAD.pack(len(spans), self._deaths if known else 0, known)
         return head + struct.pack(f"<{3 * len(spans)}q", *chain.from_iterable(spans))
@@ -159,31 +159,31 @@ class InHand:
         """What the life before had in hand, and which rows it knew to be guilty."""
         count, deaths, known = _HEAD.unpack_from(data)
         spans = np.frombuffer(data, _NUMBER, 3 * count, _SPANS_AT).reshape(count, 3)
-        guilty = np.frombuffer(data, _NUMBER, 2 * GUILTY, _GUILTY_AT).reshape(GUILTY, 2) - 1
+        guilty = np.frombuffer(data, _NUMBER, 2 * GUILTY_ROWS, _GUILTY_AT).reshape(GUILTY_ROWS, 2) - 1
         self._guilty = {(partition, position) for partition, position in guilty.tolist() if position >= 0}
-        self._suspects = [Span(*each) for each in spans.tolist()]
+        self._suspects = [RowSpan(*each) for each in spans.tolist()]
         self._deaths = deaths + known
         if self._deaths >= DEATHS:
             self._guilty |= {(span.partition, span.first) for span in self._suspects}
             self._suspects, self._deaths = [], 0
 
     def _keep_guilty(self) -> None:
-        kept = np.zeros((GUILTY, 2), _NUMBER)
-        for place, each in enumerate(sorted(self._guilty)[:GUILTY]):
+        kept = np.zeros((GUILTY_ROWS, 2), _NUMBER)
+        for place, each in enumerate(sorted(self._guilty)[:GUILTY_ROWS]):
             kept[place] = each
             kept[place] += 1
         self._slot.write(kept.tobytes(), _GUILTY_AT)
 
 
-def _spans(work: Work, rows: Indices) -> list[Span]:
+def _spans(work: Work, rows: Indices) -> list[RowSpan]:
     """Of each run of rows of one partition: from the first to the last."""
     if len(rows) == 1:  # once an event where events come one by one, so without the arrays below
         row = int(rows[0])
-        return [Span(int(work.partitions[row]), int(work.positions[row]), int(work.positions[row]))]
+        return [RowSpan(int(work.partitions[row]), int(work.positions[row]), int(work.positions[row]))]
     partitions, positions = work.partitions, work.positions
     if len(rows) < len(work):
         partitions, positions = partitions[rows], positions[rows]
     last = (partitions[1:] != partitions[:-1]).nonzero()[0]  # of each run but the last one
     starts, ends = [0, *(last + 1).tolist()], [*last.tolist(), len(rows) - 1]
     found = zip(partitions[starts].tolist(), positions[starts].tolist(), positions[ends].tolist(), strict=True)
-    return [Span(*each) for each in found]
+    return [RowSpan(*each) for each in found]

@@ -26,10 +26,10 @@ from .dead import DONE, DROPPED, REDRIVEN
 
 Became = Literal["dead", "redriven", "dropped", "done"]
 
-AT_ONCE = 10_000  # rows of one read
+AT_ONCE_ROWS = 10_000  # rows of one read
 
 
-class Failed(NamedTuple):
+class LetterKey(NamedTuple):
     """Which event failed, and where: what a letter is known by."""
 
     topic: str
@@ -43,7 +43,7 @@ class Failed(NamedTuple):
 
 
 @dataclass(slots=True)
-class Entry:
+class LetterState:
     """The last letter of an event at a stage, and what became of it. ``at``: its position; ``marked``: that of the mark
     that counts; ``since``: when that was, or the letter, in microseconds since the epoch."""
 
@@ -62,7 +62,7 @@ class Ledger:
     """
 
     def __init__(self, stage: str | None = None) -> None:
-        self.entries: dict[Failed, Entry] = {}
+        self.entries: dict[LetterKey, LetterState] = {}
         self._stage = stage
 
     def take(self, batch: Batch) -> None:
@@ -74,23 +74,23 @@ class Ledger:
                 continue
             entry = self.entries.get(failed)
             if mark is None:
-                self.entries[failed] = Entry(batch.partition, at, round_, when)
+                self.entries[failed] = LetterState(batch.partition, at, round_, when)
             elif entry is not None and entry.round == round_:
                 _mark(entry, mark, at, when)
                 if self._stage is not None and entry.became in (DONE, DROPPED):
                     del self.entries[failed]
 
 
-def _mark(entry: Entry, mark: str, at: int, when: int) -> None:
+def _mark(entry: LetterState, mark: str, at: int, when: int) -> None:
     if mark == DONE and entry.became == REDRIVEN:
         entry.became, entry.since = "done", when
     elif mark in (REDRIVEN, DROPPED) and entry.became == "dead":
         entry.became, entry.marked, entry.since = ("redriven" if mark == REDRIVEN else "dropped"), at, when
 
 
-def failed_of(rows: pa.RecordBatch) -> list[Failed]:
+def failed_of(rows: pa.RecordBatch) -> list[LetterKey]:
     columns = (rows.column(name).to_pylist() for name in ("topic", "partition", "offset", "stage"))
-    return [Failed(*each) for each in zip(*columns, strict=True)]
+    return [LetterKey(*each) for each in zip(*columns, strict=True)]
 
 
 def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
@@ -117,7 +117,7 @@ def history(log: Log, through: Mapping[int, int], start: Mapping[int, int] | Non
             reader.seek(Seek(DEAD, partition, "pause"))
         for partition, first in (start or {}).items():
             reader.seek(Seek(DEAD, partition, first))
-        while left and (batches := reader.read(AT_ONCE, 0.0)):
+        while left and (batches := reader.read(AT_ONCE_ROWS, 0.0)):
             for batch in batches:
                 yield batch
                 if batch.through >= left.get(batch.partition, 0):

@@ -10,7 +10,7 @@ from ...notices import Tally
 from ...settings import in_dev
 from ...telemetry import logger
 from .blame import place_of
-from .patience import Sick
+from .poison_policy import Sick
 
 log = logger(__name__)
 

@@ -28,7 +28,7 @@ MOST = 1_000_000  # pairs that a topic remembers, at about 390 bytes each
 _log = logger(__name__)
 
 
-class Window:
+class DedupeWindow:
     """``short``: pairs were forgotten before their time, since there were more than ``most``."""
 
     def __init__(self, window_us: int, most: int = MOST) -> None:
@@ -70,7 +70,7 @@ def pairs(rows: pa.RecordBatch) -> list[Pair | None]:
     return [None if i is None else (s, i) for s, i in zip(sources, ids, strict=True)]
 
 
-def restore(window: Window, log: Log, topic: str, since_us: int) -> None:
+def restore(window: DedupeWindow, log: Log, topic: str, since_us: int) -> None:
     """Read back what the topic got from ``since_us`` on. One pass, at start, before the doors open.
 
     What lies behind a damaged batch of a partition is not remembered: that is told, and all else goes on.
@@ -94,7 +94,7 @@ def _pass_over(reader: Reader, error: Corrupt) -> None:
     reader.seek(Seek(error.topic, error.partition, "pause"))
 
 
-def _restore(window: Window, batch: Batch) -> None:
+def _restore(window: DedupeWindow, batch: Batch) -> None:
     places = zip(repeat(batch.partition), batch.positions.tolist())
     for pair, place, at in zip(pairs(batch.rows), places, batch.appended.tolist(), strict=True):
         if pair is not None:

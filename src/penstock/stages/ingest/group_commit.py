@@ -14,13 +14,13 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ...batch import Span, TopicSpec, Write
+from ...batch import AppendResult, TopicSpec, Write
 from ...clock import Clock
 from ...errors import Busy, LogFull, LogGone, LogRefused, LogUnreachable, NotFound, RowsTooLarge, SchemaChanged
 from ...log.interface import Log
 from ...settings import Settings
 from ...telemetry import logger
-from ..pace import Pace
+from ..commit_size import CommitSize
 from .intake import Envelope, Intake, Piece, Receipt, Request, Rows
 
 OURS = (NotFound, SchemaChanged, LogRefused, RowsTooLarge)
@@ -34,7 +34,7 @@ _log = logger(__name__)
 
 
 @dataclass(slots=True)
-class Group:
+class AppendGroup:
     """What one append stores: the pieces' writes, in the order of the pieces."""
 
     pieces: list[Piece]
@@ -53,11 +53,11 @@ class Ingest:
         self._held = 0
         self.topics = {t.name: Intake(t, log, settings, clock) for t in topics}
         self._pending: dict[str, list[Request]] = {}
-        self._pace = Pace()  # changed by the writer, and read while it has nothing to do
+        self._pace = CommitSize()  # changed by the writer, and read while it has nothing to do
         self._writing = False  # a group is with the writer, or a flush is due
         self._idle = asyncio.Event()
         self._idle.set()
-        self._groups: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, Group] | None] = queue.SimpleQueue()
+        self._groups: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, AppendGroup] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="ingest-writer", daemon=True)
         self._writer.start()
 
@@ -130,8 +130,8 @@ class Ingest:
         self._pending = {**untouched, **left}
         return due
 
-    def _gather(self, waiting: dict[str, list[Request]]) -> Group | None:
-        group = Group([])
+    def _gather(self, waiting: dict[str, list[Request]]) -> AppendGroup | None:
+        group = AppendGroup([])
         for topic, requests in waiting.items():
             present = [r for r in requests if not r.done.done()]  # one whose publisher went away is dropped unstored
             try:
@@ -158,7 +158,7 @@ class Ingest:
                 return
             loop.call_soon_threadsafe(self._answer, loop, results)
 
-    def _append(self, group: Group) -> list[tuple[Piece, Sequence[Span] | Exception]]:
+    def _append(self, group: AppendGroup) -> list[tuple[Piece, Sequence[AppendResult] | Exception]]:
         """What became of each piece. One that is refused is nobody else's loss: then each is stored by itself."""
         began = self._clock.monotonic()
         try:
@@ -168,14 +168,14 @@ class Ingest:
                 self._pace.failed(sum(w.rows.num_rows for w in group.writes), self._clock.monotonic() - began)
             if len(group.pieces) == 1 or not isinstance(error, OURS):
                 return [(piece, error) for piece in group.pieces]
-            return [result for piece in group.pieces for result in self._append(Group([piece], piece.writes))]
+            return [result for piece in group.pieces for result in self._append(AppendGroup([piece], piece.writes))]
         self._pace.stored(self._clock.monotonic() - began)
         return [(piece, [next(spans) for _ in piece.writes]) for piece in group.pieces]
 
     # -- back on the event loop -----------------------------------------------
 
     def _answer(
-        self, loop: asyncio.AbstractEventLoop, results: Sequence[tuple[Piece, Sequence[Span] | Exception]]
+        self, loop: asyncio.AbstractEventLoop, results: Sequence[tuple[Piece, Sequence[AppendResult] | Exception]]
     ) -> None:
         for piece, result in results:
             topic = self.topics[piece.topic]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...batch import ENVELOPE, Indices, Positions, Span, TopicSpec, Write
+from ...batch import ENVELOPE, AppendResult, Indices, Positions, TopicSpec, Write
 from ...clock import Clock
 from ...errors import RowsTooLarge, TooLarge
 from ...log.interface import Log
@@ -22,8 +22,8 @@ from ...schema.decode import Decoder
 from ...settings import Settings
 from ...telemetry import metrics
 from ..emit import with_columns
-from ..interface import together
-from .dedupe import MOST, Pair, Place, Window, pairs, restore
+from ..interface import concat_promote
+from .dedupe import MOST, DedupeWindow, Pair, Place, pairs, restore
 
 Rows: TypeAlias = Sequence[Any] | pa.RecordBatch  # what ``Decoder.decode`` made, or columns
 Envelope: TypeAlias = Mapping[str, Sequence[Any]]  # envelope columns by name, as long as the rows
@@ -99,9 +99,9 @@ class Intake:
         self._turn = 0
         self._events, self._bytes = (m.labels(spec.name) for m in (metrics().ingest_events, metrics().ingest_bytes))
         self._steady = SteadyTime(clock)  # an id is not forgotten early for a clock that is set
-        self._window: Window | None = None
+        self._window: DedupeWindow | None = None
         if spec.dedupe_us is not None:
-            self._window = Window(spec.dedupe_us)
+            self._window = DedupeWindow(spec.dedupe_us)
             restore(self._window, log, spec.name, clock.now() - spec.dedupe_us)
 
     def build(self, requests: Iterable[Request]) -> pa.RecordBatch:
@@ -129,7 +129,7 @@ class Intake:
             for part, built in self._built(run):
                 good += part
                 batches.append(built)
-        rows = together(batches) if batches else self.decoder.columns([])
+        rows = concat_promote(batches) if batches else self.decoder.columns([])
         return self._piece(good, rows, now)
 
     def _built(self, run: list[Request]) -> Iterable[tuple[list[Request], pa.RecordBatch]]:
@@ -195,7 +195,7 @@ class Intake:
             start = stop
         return left
 
-    def answer(self, piece: Piece, spans: Sequence[Span], now: int) -> None:
+    def answer(self, piece: Piece, spans: Sequence[AppendResult], now: int) -> None:
         """Tell every request where its rows are, and remember what must not come again."""
         partitions, positions = np.empty(piece.total, np.int32), np.empty(piece.total, np.int64)
         if spans:
@@ -217,7 +217,7 @@ class Intake:
                 request.done.set_result(Receipt(partitions[start:stop], positions[start:stop], repeated))
             start = stop
 
-    def _remember(self, window: Window, piece: Piece, partitions: Partitions, positions: Positions) -> None:
+    def _remember(self, window: DedupeWindow, piece: Piece, partitions: Partitions, positions: Positions) -> None:
         at = self._steady.expiry()
         for pair, row in piece.fresh.items():
             window.remember(pair, (int(partitions[row]), int(positions[row])), at)
@@ -253,7 +253,7 @@ def envelope_columns(requests: Sequence[Request], count: int) -> dict[str, pa.Ar
     return columns
 
 
-def known(window: Window, found: Sequence[Pair | None]) -> tuple[dict[int, Place | int], dict[Pair, int]]:
+def known(window: DedupeWindow, found: Sequence[Pair | None]) -> tuple[dict[int, Place | int], dict[Pair, int]]:
     """Rows that repeat an earlier one (by its place, or its row here), and the first rows of new pairs."""
     repeats: dict[int, Place | int] = {}
     fresh: dict[Pair, int] = {}

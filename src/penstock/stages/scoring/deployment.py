@@ -23,9 +23,9 @@ from ...runner.interface import Artifact, Runner
 from ...settings import Settings
 from ...telemetry import logger
 from ..failures.backoff import Backoff
-from ..failures.patience import Sick
-from .combine import Combiner, Observe
-from .loading import Background, Load, Loan, Side, Trouble, feel, in_thread, in_use, ref_of
+from ..failures.poison_policy import Sick
+from .call_batcher import Combiner, Observe
+from .loading import Background, Loan, Slot, Trouble, VersionLoad, feel, in_thread, in_use, ref_of
 
 log = logger(__name__)
 
@@ -43,7 +43,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class PinnedVersion:
     """A version for one pass or one call. ``alias``: the move of the alias that made it the current one."""
 
     alias: Alias
@@ -77,19 +77,19 @@ class Deployment:
         self._clock, self._settings = clock, settings
         self._failed, self._background = failed, background
         self._active, self._standby = (
-            Side(runner, Combiner(runner, clock, rows=settings.batch_rows, observe=observe)) for runner in runners
+            Slot(runner, Combiner(runner, clock, rows=settings.batch_rows, observe=observe)) for runner in runners
         )
         self._guard = Lock()  # never held while a model is loaded
         self._serving: tuple[Alias, Artifact] | None = None  # once it has answered
         self._target: Alias | None = None
-        self._load: Load | None = None
-        self._lent: Side | None = None
+        self._load: VersionLoad | None = None
+        self._lent: Slot | None = None
         self._trouble: Trouble | None = None
         self._idle_since = math.inf  # when the standby was last of use; infinite: it holds nothing
         self._closed = False
 
     @contextmanager
-    def version(self, target: Alias) -> Iterator[Lease]:
+    def version(self, target: Alias) -> Iterator[PinnedVersion]:
         """What to score with, now that the alias is known to have made the move ``target``.
 
         That version if it is warm, or if there is none yet that could go on; else the one before, whose epoch is the
@@ -106,7 +106,9 @@ class Deployment:
             with side.combiner.turn:
                 side.runner.close()
         try:
-            yield Lease(alias, artifact, lambda rows, timeout: self._predict(side, alias, artifact, rows, timeout))
+            yield PinnedVersion(
+                alias, artifact, lambda rows, timeout: self._predict(side, alias, artifact, rows, timeout)
+            )
         finally:
             with self._guard:
                 side.users -= 1
@@ -142,7 +144,7 @@ class Deployment:
             side.users += 1
         return Loan(side.runner, lambda fits: self._give_back(side, fits), side.combiner.turn)
 
-    def _give_back(self, side: Side, fits: bool) -> None:
+    def _give_back(self, side: Slot, fits: bool) -> None:
         with self._guard:
             self._lent = None
             if fits and side is self._active:
@@ -197,7 +199,7 @@ class Deployment:
 
     # -- which version, under the guard ---------------------------------------
 
-    def _side(self, artifact: Artifact) -> tuple[Side, bool]:
+    def _side(self, artifact: Artifact) -> tuple[Slot, bool]:
         """What scores, or will score first; and whether that process has looked at another artifact."""
         if self._lent is self._active:  # another version is first: it does not wait
             self._active, self._standby = self._standby, self._active
@@ -230,7 +232,7 @@ class Deployment:
         self._idle_since = self._clock.monotonic()
         log.info("version takes over", stage=self._stage, version=ref_of(target), epoch=target.epoch)
 
-    def _next(self, target: Alias) -> Load | None:
+    def _next(self, target: Alias) -> VersionLoad | None:
         """What to load now, if anything."""
         if self._closed or self._serving is None or target != self._target or target.epoch <= self._serving[0].epoch:
             return None
@@ -241,10 +243,10 @@ class Deployment:
         if self._trouble is not None and self._trouble.backoff.left() > 0:
             return None
         self._standby.ref = ""
-        self._load = Load(target, self._standby)
+        self._load = VersionLoad(target, self._standby)
         return self._load
 
-    def _wanted(self, load: Load) -> bool:
+    def _wanted(self, load: VersionLoad) -> bool:
         """A version that is loaded in vain is let be after a roll-back to the one that scores: nothing waits for it."""
         assert self._target is not None and self._serving is not None
         return self._target.version in (load.target.version, self._serving[0].version)
@@ -259,7 +261,7 @@ class Deployment:
     # -- calls ----------------------------------------------------------------
 
     def _predict(
-        self, side: Side, alias: Alias, artifact: Artifact, rows: pa.RecordBatch, timeout: float
+        self, side: Slot, alias: Alias, artifact: Artifact, rows: pa.RecordBatch, timeout: float
     ) -> pa.RecordBatch:
         try:
             answer = side.combiner.predict(artifact, rows, timeout)
@@ -274,7 +276,7 @@ class Deployment:
 
     # -- loading --------------------------------------------------------------
 
-    def _run(self, load: Load) -> None:
+    def _run(self, load: VersionLoad) -> None:
         version = self._registry.versions(load.target.model)[load.target.version - 1]
         reason = ""
         try:

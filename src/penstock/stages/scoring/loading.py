@@ -11,9 +11,9 @@ from ...models.interface import Alias
 from ...models.packing import zeros
 from ...runner.interface import Artifact, Runner
 from ..failures.backoff import Backoff
-from .combine import Combiner
+from .call_batcher import Combiner
 
-PULSE = 1.0  # seconds in which a runner that is about to take over must show that it lives
+PULSE_S = 1.0  # seconds in which a runner that is about to take over must show that it lives
 
 Background = Callable[[Callable[[], None]], None]
 """Runs what it is given, and need not wait for its end."""
@@ -29,7 +29,7 @@ def at_once(work: Callable[[], None]) -> None:
 
 
 @dataclass(slots=True, eq=False)
-class Side:
+class Slot:
     """A runner, and the version that it is warm with; empty: none that one could count on."""
 
     runner: Runner
@@ -54,9 +54,9 @@ def of_its_own(runner: Runner) -> Loan:
 
 
 @dataclass(slots=True, eq=False)
-class Load:
+class VersionLoad:
     target: Alias
-    side: Side
+    side: Slot
     superseded: bool = False
 
 
@@ -69,13 +69,13 @@ class Trouble:
     backoff: Backoff
 
 
-def feel(side: Side, artifact: Artifact) -> None:
+def feel(side: Slot, artifact: Artifact) -> None:
     """Raises when the runner died while nobody asked anything of it. One in use would be asked out of turn."""
     if not in_use(side):
-        side.runner.predict(artifact, zeros(artifact.version.signature.inputs, 0), timeout=PULSE)
+        side.runner.predict(artifact, zeros(artifact.version.signature.inputs, 0), timeout=PULSE_S)
 
 
-def in_use(side: Side) -> bool:
+def in_use(side: Slot) -> bool:
     return side.users > 0
 
 

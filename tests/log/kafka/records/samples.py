@@ -10,9 +10,9 @@ import msgspec
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from penstock.batch import ENVELOPE, Batch, Origin, TopicSpec, Write
-from penstock.log.kafka.lanes import Lane
-from penstock.log.kafka.records.interface import Encoding, Incoming, Outgoing
+from penstock.batch import ENVELOPE, Batch, Lineage, TopicSpec, Write
+from penstock.log.kafka.consume.buffer import PartitionBuffer
+from penstock.log.kafka.records.interface import Encoding, OutgoingRecord, ReceivedRecord
 
 SCHEMA = pa.schema(
     [
@@ -59,7 +59,7 @@ lineage = st.fixed_dictionaries(
     }
 )
 origin = st.builds(
-    Origin, attribute, attribute, attribute, st.none() | attribute, st.none() | st.integers(1, 1_000_000)
+    Lineage, attribute, attribute, attribute, st.none() | attribute, st.none() | st.integers(1, 1_000_000)
 )
 
 
@@ -86,13 +86,13 @@ def _as_stored(row: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def received(records: Sequence[Outgoing], first: int = 0) -> list[Incoming]:
-    return [Incoming(first + n, TIME, r.value, list(r.headers), r.key) for n, r in enumerate(records)]
+def received(records: Sequence[OutgoingRecord], first: int = 0) -> list[ReceivedRecord]:
+    return [ReceivedRecord(first + n, TIME, r.value, list(r.headers), r.key) for n, r in enumerate(records)]
 
 
-def read(encoding: Encoding, spec: TopicSpec, records: Sequence[Incoming], most: int = 1 << 30) -> list[Batch]:
+def read(encoding: Encoding, spec: TopicSpec, records: Sequence[ReceivedRecord], most: int = 1 << 30) -> list[Batch]:
     """As a reader hands them out, so many rows at a time."""
-    lane = Lane(("t", 0), encoding.numbering, 0)
+    lane = PartitionBuffer(("t", 0), encoding.numbering, 0)
     for chunk in encoding.decode(spec, records):
         lane.add(chunk)
     return [lane.take(spec, most) for _ in itertools.takewhile(lambda _: lane.rows, itertools.count())]

@@ -11,15 +11,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.log.kafka.records.samples import LIMIT, SCHEMA, TIME, batch, plain, read, reasons, received
 
 from penstock.batch import JSON_SCHEMA, TopicSpec, Write
 from penstock.errors import RowsTooLarge
-from penstock.log.kafka.numbering import ROWS
 from penstock.log.kafka.records.arrow import ArrowRecords, rows_of
-from penstock.log.kafka.records.interface import ORIGIN, Encoding, Headers, Incoming
+from penstock.log.kafka.records.interface import ORIGIN, Encoding, Headers, ReceivedRecord
 from penstock.log.kafka.records.json import PARENT, JsonRecords
-
-from .samples import LIMIT, SCHEMA, TIME, batch, plain, read, reasons, received
+from penstock.log.kafka.records.positions import ROWS
 
 SPEC = TopicSpec("t", SCHEMA, 1)
 GOOD = {"name": "a", "n": 1}
@@ -38,8 +37,8 @@ def json() -> JsonRecords:
 def among_good(encoding: Encoding, value: bytes | None, headers: Headers | None = None, spec: TopicSpec = SPEC) -> str:
     """The reason for which it is rejected, standing between two that are read; empty when it is read."""
     (good,) = received(encoding.encode(spec, Write("t", 0, batch([GOOD]))), 0)
-    last = Incoming(2, TIME, good.value, good.headers, good.key)
-    batches = read(encoding, spec, [good, Incoming(1, TIME, value, headers or []), last])
+    last = ReceivedRecord(2, TIME, good.value, good.headers, good.key)
+    batches = read(encoding, spec, [good, ReceivedRecord(1, TIME, value, headers or []), last])
     rejected = [r for each in batches for r in each.rejected]
     position = encoding.numbering.position(1)
     if not rejected:
@@ -111,7 +110,9 @@ def test_json_that_is_not_the_topics_is_rejected(value: bytes | None, headers: H
 def test_the_key_of_a_record_need_not_be_text() -> None:
     (good,) = received(json().encode(SPEC, Write("t", 0, batch([GOOD]))))
     keys = [(200).to_bytes(8, "big"), "Köln".encode(), None]
-    (found,) = read(json(), SPEC, [Incoming(n, TIME, good.value, good.headers, key) for n, key in enumerate(keys)])
+    (found,) = read(
+        json(), SPEC, [ReceivedRecord(n, TIME, good.value, good.headers, key) for n, key in enumerate(keys)]
+    )
     assert not reasons([found])
     assert found.rows.column("_key").to_pylist() == ["\0\0\0\0\0\0\0\\xc8", "Köln", None]
 
@@ -133,8 +134,8 @@ _VALUE = (
 @given(_VALUE, st.lists(_HEADER, max_size=5), st.booleans())
 def test_whatever_stands_in_a_record_the_others_are_read(value: bytes | None, headers: Headers, untyped: bool) -> None:
     spec = TopicSpec("t", JSON_SCHEMA if untyped else SCHEMA, 1)
-    good = Incoming(0, TIME, VALUE, [])
-    batches = read(json(), spec, [good, Incoming(1, TIME, value, headers), Incoming(2, TIME, VALUE, [])])
+    good = ReceivedRecord(0, TIME, VALUE, [])
+    batches = read(json(), spec, [good, ReceivedRecord(1, TIME, value, headers), ReceivedRecord(2, TIME, VALUE, [])])
     assert sum(len(each) + len(each.rejected) for each in batches) == 3
     assert {0, 2} <= {int(p) for each in batches for p in each.positions}
 
@@ -154,12 +155,12 @@ def stream(*batches: pa.RecordBatch, options: pa.ipc.IpcWriteOptions | None = No
 def test_a_stream_of_several_batches_is_read(codec: str | None) -> None:
     value = stream(batch([GOOD]), batch([GOOD, GOOD]), options=pa.ipc.IpcWriteOptions(compression=codec))
     assert rows_of(value) == 3
-    batches = read(arrow(), SPEC, [Incoming(5, TIME, value, [])], most=2)
+    batches = read(arrow(), SPEC, [ReceivedRecord(5, TIME, value, [])], most=2)
     assert [each.positions.tolist() for each in batches] == [[5 * ROWS, 5 * ROWS + 1], [5 * ROWS + 2]]
 
 
 def test_a_stream_without_rows_is_passed_over() -> None:
-    assert read(arrow(), SPEC, [Incoming(0, TIME, stream(batch([])), [])]) == []
+    assert read(arrow(), SPEC, [ReceivedRecord(0, TIME, stream(batch([])), [])]) == []
 
 
 def _dictionary() -> pa.RecordBatch:
@@ -193,7 +194,7 @@ def test_arrow_that_is_not_the_topics_is_rejected(value: bytes | None, headers: 
 def test_more_rows_than_have_a_position_are_rejected() -> None:
     schema = pa.schema([pa.field("n", pa.int64(), nullable=False)])
     many = pa.record_batch([pa.array([1] * (ROWS + 1), pa.int64())], schema=schema)
-    (reason,) = reasons(read(arrow(), TopicSpec("t", schema, 1), [Incoming(0, TIME, stream(many), [])]))
+    (reason,) = reasons(read(arrow(), TopicSpec("t", schema, 1), [ReceivedRecord(0, TIME, stream(many), [])]))
     assert f"{ROWS + 1} rows in one record" in reason
 
 
@@ -204,7 +205,7 @@ def test_a_compressed_record_that_says_it_is_huge_is_rejected() -> None:
     said = (8_000).to_bytes(8, "little")
     assert said in value
     huge = value.replace(said, (1 << 60).to_bytes(8, "little"))
-    (reason,) = reasons(read(arrow(), TopicSpec("t", schema, 1), [Incoming(0, TIME, huge, [])]))
+    (reason,) = reasons(read(arrow(), TopicSpec("t", schema, 1), [ReceivedRecord(0, TIME, huge, [])]))
     assert reason
 
 
@@ -216,7 +217,7 @@ def test_a_stream_with_bytes_changed_is_read_or_rejected(data: st.DataObject) ->
     value = bytearray(good.value or b"")
     for _ in range(data.draw(st.integers(1, 4))):
         value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))
-    records = [good, Incoming(1, TIME, bytes(value), []), Incoming(2, TIME, good.value, good.headers)]
+    records = [good, ReceivedRecord(1, TIME, bytes(value), []), ReceivedRecord(2, TIME, good.value, good.headers)]
     batches = read(encoding, SPEC, records)
     assert sum(int(p) >> 16 != 1 for each in batches for p in each.positions) == 6
 
@@ -224,7 +225,7 @@ def test_a_stream_with_bytes_changed_is_read_or_rejected(data: st.DataObject) ->
 @given(st.binary(max_size=200))
 @example(b"\xff\xff\xff\xff\xff\xff\xff\x7f")
 def test_bytes_that_are_no_stream_are_rejected(value: bytes) -> None:
-    assert sum(len(each.rejected) for each in read(arrow(), SPEC, [Incoming(0, TIME, value, [])])) <= 1
+    assert sum(len(each.rejected) for each in read(arrow(), SPEC, [ReceivedRecord(0, TIME, value, [])])) <= 1
 
 
 # -- too large ----------------------------------------------------------------

@@ -10,15 +10,14 @@ import pytest
 from confluent_kafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.log.kafka.records.samples import LIMIT, SCHEMA, batch, lineage, origin, plain, read, received, writes
 
-from penstock.batch import Batch, Origin, TopicSpec, Write, column, event_ids
-from penstock.log.kafka.lanes import Lane
-from penstock.log.kafka.membership import Committed
+from penstock.batch import Batch, Lineage, TopicSpec, Write, column, event_ids
+from penstock.log.kafka.consume.buffer import PartitionBuffer
+from penstock.log.kafka.consume.consumer import Committed
 from penstock.log.kafka.records.arrow import ArrowRecords
 from penstock.log.kafka.records.interface import Encoding
 from penstock.log.kafka.records.json import PARENT, JsonRecords
-
-from .samples import LIMIT, SCHEMA, batch, lineage, origin, plain, read, received, writes
 
 KEYED = TopicSpec("t", SCHEMA, 1, "name")
 
@@ -58,7 +57,7 @@ def test_rows_of_a_keyed_topic_come_back_equal(write: Write) -> None:
 
 
 @given(st.lists(lineage.filter(lambda parent: parent["_parent_partition"] is not None), min_size=1), origin)
-def test_ids_that_are_derived_say_the_parents(parents: list[dict[str, Any]], made: Origin) -> None:
+def test_ids_that_are_derived_say_the_parents(parents: list[dict[str, Any]], made: Lineage) -> None:
     rows = batch([{"name": "a", "n": 1} | parent for parent in parents])
     records = JsonRecords(LIMIT).encode(KEYED, write := Write("t", 0, rows, made))
     assert PARENT not in {name for record in records for name, _ in record.headers}
@@ -79,14 +78,14 @@ def test_work_left_at_any_row_goes_on_with_the_next(write: Write, data: st.DataO
     for encoding in encodings():
         records = received([r for part in parts for r in encoding.encode(spec, part)])
         whole = plain(read(encoding, spec, records))
-        lane = Lane(("t", 0), encoding.numbering, 0)
+        lane = PartitionBuffer(("t", 0), encoding.numbering, 0)
         for chunk in encoding.decode(spec, records):
             lane.add(chunk)
         positions = lane.take(spec, 1 << 30).positions.tolist()
         for done, through in enumerate(positions, 1):
             kept = Committed.of(Committed(*lane.committed(through)).at("t", 0))
             assert kept is not None
-            heir = Lane(("t", 0), encoding.numbering, kept.offset, (kept.offset, kept.row))
+            heir = PartitionBuffer(("t", 0), encoding.numbering, kept.offset, (kept.offset, kept.row))
             for chunk in encoding.decode(spec, [r for r in records if r.offset >= kept.offset]):
                 heir.add(chunk)
             assert plain([heir.take(spec, 1 << 30)] if heir.rows else []) == whole[done:]
@@ -96,13 +95,13 @@ def test_work_left_at_any_row_goes_on_with_the_next(write: Write, data: st.DataO
 
 @pytest.mark.parametrize("mutant", ["one row on", "the record again"])
 def test_mutant_another_row_in_the_metadata_is_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Lane.committed
+    right = PartitionBuffer.committed
 
-    def wrong(self: Lane, through: int) -> tuple[int, int]:
+    def wrong(self: PartitionBuffer, through: int) -> tuple[int, int]:
         offset, row = right(self, through)
         return (offset, row + 1 if mutant == "one row on" else 0) if row else (offset, row)
 
-    monkeypatch.setattr(Lane, "committed", wrong)
+    monkeypatch.setattr(PartitionBuffer, "committed", wrong)
     row = {"name": "a", "n": 1}
     with pytest.raises(AssertionError):
         test_work_left_at_any_row_goes_on_with_the_next.hypothesis.inner_test(  # type: ignore[attr-defined]

@@ -12,16 +12,16 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ....batch import Rejected, TopicSpec, Write, joined
+from ....batch import Rejected, TopicSpec, Write, concat_same
 from ....errors import SchemaChanged
-from ...fitting import RowChecks, empty
-from ..numbering import MANY_A_RECORD, ROWS
-from .interface import Chunk, Headers, Incoming, Outgoing, origin_header, origin_of, parse_origin, too_large
+from ...topic_schema import RowChecks, empty
+from .interface import Chunk, Headers, OutgoingRecord, ReceivedRecord, origin_header, origin_of, parse_origin, too_large
+from .positions import MANY_A_RECORD, ROWS
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 CONTENT_TYPE = ("content-type", b"application/vnd.apache.arrow.stream")
 REMEMBERED = 64  # schemas; a topic has one or two at a time
-SLACK = 1_024  # bytes of a record beside its value
+SLACK_BYTES = 1_024  # bytes of a record beside its value
 
 
 class ArrowRecords:
@@ -30,15 +30,15 @@ class ArrowRecords:
     numbering = MANY_A_RECORD
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit - SLACK
+        self._limit = limit - SLACK_BYTES
         self._checks = RowChecks()
         self._heads: dict[pa.Schema, bytes] = {}
         self._known: dict[bytes, pa.Schema] = {}
 
-    def encode(self, spec: TopicSpec, write: Write) -> list[Outgoing]:
+    def encode(self, spec: TopicSpec, write: Write) -> list[OutgoingRecord]:
         head = self._head(write.rows.schema)
         headers = [CONTENT_TYPE, *origin_header(write.origin)]
-        found: list[Outgoing] = []
+        found: list[OutgoingRecord] = []
         large: dict[int, int] = {}  # bytes by row
         for start in range(0, write.rows.num_rows, ROWS):
             self._split(write.rows, start, min(start + ROWS, write.rows.num_rows), head, headers, found, large)
@@ -46,7 +46,7 @@ class ArrowRecords:
             raise too_large(spec, max(large.values()), self._limit, list(large))
         return found
 
-    def decode(self, spec: TopicSpec, records: Sequence[Incoming]) -> list[Chunk]:
+    def decode(self, spec: TopicSpec, records: Sequence[ReceivedRecord]) -> list[Chunk]:
         return [chunk for record in records if (chunk := self._chunk(spec, record)) is not None]
 
     # -- writing --------------------------------------------------------------
@@ -58,13 +58,13 @@ class ArrowRecords:
         stop: int,
         head: bytes,
         headers: Headers,
-        found: list[Outgoing],
+        found: list[OutgoingRecord],
         large: dict[int, int],
     ) -> None:
         """One record, or halves of it until each is within the limit or a single row."""
         value = b"".join((head, rows.slice(start, stop - start).serialize(), END_OF_STREAM))
         if len(value) <= self._limit:
-            found.append(Outgoing(value, stop - start, headers))
+            found.append(OutgoingRecord(value, stop - start, headers))
         elif stop - start == 1:
             large[start] = len(value)
         else:
@@ -81,7 +81,7 @@ class ArrowRecords:
 
     # -- reading --------------------------------------------------------------
 
-    def _chunk(self, spec: TopicSpec, record: Incoming) -> Chunk | None:
+    def _chunk(self, spec: TopicSpec, record: ReceivedRecord) -> Chunk | None:
         """``None`` for a record without rows: there is nothing to deal with."""
         try:
             rows = self._rows(record.value or b"")
@@ -109,11 +109,11 @@ class ArrowRecords:
                 self._known.clear()
             self._known[value[:size]] = table.schema
             parts = table.to_batches()
-            rows = joined(parts) if parts else empty(table.schema)
+            rows = concat_same(parts) if parts else empty(table.schema)
         rows.validate(full=True)  # a foreign record may point anywhere
         return rows
 
-    def _rejected(self, record: Incoming, reason: str) -> Chunk:
+    def _rejected(self, record: ReceivedRecord, reason: str) -> Chunk:
         position = self.numbering.position(record.offset)
         none = np.empty(0, np.int64)
         rejected = Rejected(position, f"not the Arrow rows of this topic: {reason}", record.value or b"")

@@ -9,15 +9,15 @@ from typing import Protocol
 import msgspec
 import pyarrow as pa
 
-from ....batch import Origin, Positions, Rejected, TopicSpec, Write
+from ....batch import Lineage, Positions, Rejected, TopicSpec, Write
 from ....errors import RowsTooLarge
-from ..numbering import Numbering
+from .positions import PositionScheme
 
 Headers = list[tuple[str, bytes]]
 ORIGIN = "penstock-origin"  # what made the rows: absent for published ones
 
 
-class Outgoing(msgspec.Struct, frozen=True, gc=False):  # one an event: made in a tenth of a dataclass's time
+class OutgoingRecord(msgspec.Struct, frozen=True, gc=False):  # one an event: made in a tenth of a dataclass's time
     """One record to send, of ``rows`` events."""
 
     value: bytes
@@ -26,7 +26,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):  # one an event: made in 
     key: bytes | None = None
 
 
-class Incoming(msgspec.Struct, frozen=True, gc=False):
+class ReceivedRecord(msgspec.Struct, frozen=True, gc=False):
     """One record as it was received. ``time``: microseconds since the epoch."""
 
     offset: int
@@ -43,7 +43,7 @@ class Chunk:
     positions: Positions
     appended: Positions
     rows: pa.RecordBatch | None
-    origin: Origin | None
+    origin: Lineage | None
     last: int
     rejected: Rejected | None = None
 
@@ -53,13 +53,13 @@ class Chunk:
 
 
 class Encoding(Protocol):
-    numbering: Numbering
+    numbering: PositionScheme
 
-    def encode(self, spec: TopicSpec, write: Write) -> list[Outgoing]:
+    def encode(self, spec: TopicSpec, write: Write) -> list[OutgoingRecord]:
         """The records of one write, in order. Raises ``RowsTooLarge``, as the only write of a call."""
         ...
 
-    def decode(self, spec: TopicSpec, records: Sequence[Incoming]) -> list[Chunk]:
+    def decode(self, spec: TopicSpec, records: Sequence[ReceivedRecord]) -> list[Chunk]:
         """All of the records, in order. One that cannot be read becomes a chunk with its reason."""
         ...
 
@@ -69,7 +69,7 @@ def too_large(spec: TopicSpec, size: int, limit: int, rows: Sequence[int]) -> Ro
     return RowsTooLarge(f"an event of {size} bytes for topic '{spec.name}' does not fit a record of {limit}", {0: rows})
 
 
-def origin_header(origin: Origin | None) -> Headers:
+def origin_header(origin: Lineage | None) -> Headers:
     return [] if origin is None else [(ORIGIN, msgspec.json.encode(origin))]
 
 
@@ -78,6 +78,6 @@ def origin_of(headers: Headers) -> bytes | None:
     return next((value for name, value in headers if name == ORIGIN), None)
 
 
-def parse_origin(header: bytes | None) -> Origin | None:
+def parse_origin(header: bytes | None) -> Lineage | None:
     """Raises ``msgspec.DecodeError`` for a header that is not ours."""
-    return None if header is None else msgspec.json.decode(header, type=Origin)
+    return None if header is None else msgspec.json.decode(header, type=Lineage)

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ....batch import ENVELOPE, Batch, Origin, Rejected, TopicSpec, Write, column, event_ids
+from ....batch import ENVELOPE, Batch, Lineage, Rejected, TopicSpec, Write, column, event_ids
 from ....errors import InvalidEvent, PenstockError
 from ....partition import key_text
 from ....schema import cloudevents
@@ -28,17 +28,17 @@ from ....schema.cloudevents import Attributes, check_data, decode_events
 from ....schema.decode import Decoder
 from ....schema.encode import data_objects, keys
 from ....schema.rows import rules_of, with_rules
-from ..numbering import ONE_A_RECORD
-from .interface import Chunk, Headers, Incoming, Outgoing, origin_header, origin_of, parse_origin, too_large
+from .interface import Chunk, Headers, OutgoingRecord, ReceivedRecord, origin_header, origin_of, parse_origin, too_large
+from .positions import ONE_A_RECORD
 
 PARENT = (
     "penstock-parent"  # PARTITION/POSITION/ORDINAL, in the topic that the origin names; left out where the id ends so
 )
 COMMON: Headers = [("ce_specversion", b"1.0"), ("content-type", b"application/json")]
 STRUCTURED = b"application/cloudevents"
-FRAMING = 512  # bytes of a record beside its value, its key and its headers
-HEADER = 10  # bytes of a header beside its name and its value
-HEADERS = 8_192  # bytes of a record's headers beside what a publisher has a say in
+FRAMING_BYTES = 512  # bytes of a record beside its value, its key and its headers
+HEADER_BYTES = 10  # bytes of a header beside its name and its value
+HEADERS_BYTES = 8_192  # bytes of a record's headers beside what a publisher has a say in
 _ENCODER = msgspec.json.Encoder()
 _PLACE = re.compile(r"\d+/\d+/\d+", re.ASCII)
 _Columns = dict[str, list[Any]]
@@ -50,15 +50,15 @@ class JsonRecords:
     numbering = ONE_A_RECORD
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit - FRAMING
+        self._limit = limit - FRAMING_BYTES
         self._decoders: dict[str, tuple[pa.Schema, Decoder]] = {}
 
     # -- writing --------------------------------------------------------------
 
-    def encode(self, spec: TopicSpec, write: Write) -> list[Outgoing]:
+    def encode(self, spec: TopicSpec, write: Write) -> list[OutgoingRecord]:
         values = [_ENCODER.encode(data) for data in data_objects(write.rows)]
         names = keys(write.rows, spec)
-        found = list(map(Outgoing, values, repeat(1), _headers(spec, write), names.cast(pa.binary()).to_pylist()))
+        found = list(map(OutgoingRecord, values, repeat(1), _headers(spec, write), names.cast(pa.binary()).to_pylist()))
         if values and max(map(len, values)) + _longest(names) + _attributes_at_most(write.rows) > self._limit:
             large = {row: size for row, record in enumerate(found) if (size := _size(record)) > self._limit}
             if large:
@@ -67,7 +67,7 @@ class JsonRecords:
 
     # -- reading --------------------------------------------------------------
 
-    def decode(self, spec: TopicSpec, records: Sequence[Incoming]) -> list[Chunk]:
+    def decode(self, spec: TopicSpec, records: Sequence[ReceivedRecord]) -> list[Chunk]:
         decoder = self._decoder(spec)
         runs = groupby(records, key=_kind)
         return [chunk for _, run in runs for chunk in _chunks(spec, decoder, list(run))]
@@ -112,15 +112,15 @@ def _headers(spec: TopicSpec, write: Write) -> list[Headers]:
     return found
 
 
-def _size(record: Outgoing) -> int:
-    headers = sum(len(name) + len(value) + HEADER for name, value in record.headers)
+def _size(record: OutgoingRecord) -> int:
+    headers = sum(len(name) + len(value) + HEADER_BYTES for name, value in record.headers)
     return len(record.value) + len(record.key or b"") + headers
 
 
 def _attributes_at_most(rows: pa.RecordBatch) -> int:
     """Bytes of the longest headers: an extension's name and value are in its text, and its ``ce_`` is not."""
     share = {"_id": 1, "_source": 1, "_type": 1, "_subject": 1, "_extensions": 4}
-    return HEADERS + sum(share[name] * _longest(rows.column(name)) for name in share if name in rows.schema.names)
+    return HEADERS_BYTES + sum(share[name] * _longest(rows.column(name)) for name in share if name in rows.schema.names)
 
 
 def _longest(texts: pa.Array) -> int:
@@ -173,16 +173,16 @@ def _text(value: str | int | bool) -> str:
 _PLAIN: tuple[bool, bytes | None] = (False, None)
 
 
-def _kind(record: Incoming) -> tuple[bool, bytes | None]:
+def _kind(record: ReceivedRecord) -> tuple[bool, bytes | None]:
     """Records of one kind are read together: whether they are in structured mode, and the header of their origin."""
     return (_is_structured(record), origin_of(record.headers)) if record.headers else _PLAIN
 
 
-def _is_structured(record: Incoming) -> bool:
+def _is_structured(record: ReceivedRecord) -> bool:
     return any(name == "content-type" and value.startswith(STRUCTURED) for name, value in record.headers)
 
 
-def _chunks(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> list[Chunk]:
+def _chunks(spec: TopicSpec, decoder: Decoder, records: list[ReceivedRecord]) -> list[Chunk]:
     """All at once; where that fails, one at a time, so that only the faulty are refused."""
     try:
         return [_chunk(spec, decoder, records)]
@@ -194,7 +194,7 @@ def _chunks(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> list[
         return [Chunk(none, none, None, None, record.offset, rejected)]
 
 
-def _chunk(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> Chunk:
+def _chunk(spec: TopicSpec, decoder: Decoder, records: list[ReceivedRecord]) -> Chunk:
     if _is_structured(records[0]):
         rows, columns = _structured(decoder, records)
     else:
@@ -220,7 +220,7 @@ def _chunk(spec: TopicSpec, decoder: Decoder, records: list[Incoming]) -> Chunk:
     )
 
 
-def _binary(decoder: Decoder, records: list[Incoming]) -> tuple[list[Any], _Columns]:
+def _binary(decoder: Decoder, records: list[ReceivedRecord]) -> tuple[list[Any], _Columns]:
     if not any(record.headers for record in records):
         return decoder.decode_each([record.value or b"" for record in records]), {}
     marked = [_attributes(record) for record in records]
@@ -231,13 +231,13 @@ def _binary(decoder: Decoder, records: list[Incoming]) -> tuple[list[Any], _Colu
     return decoder.decode_each(values), cloudevents.envelope([attributes or {} for attributes in marked])
 
 
-def _structured(decoder: Decoder, records: list[Incoming]) -> tuple[list[Any], _Columns]:
+def _structured(decoder: Decoder, records: list[ReceivedRecord]) -> tuple[list[Any], _Columns]:
     if len(records) > 1:
         raise InvalidEvent("each record must be looked at by itself")
     return decode_events(records[0].value or b"", decoder, many=False)
 
 
-def _attributes(record: Incoming) -> Attributes | None:
+def _attributes(record: ReceivedRecord) -> Attributes | None:
     """The CloudEvents attributes of a record in binary mode; ``None``: it carries none, and is plain JSON."""
     found: Attributes = {name[3:]: value.decode() for name, value in record.headers if name.startswith("ce_")}
     if not found:
@@ -248,7 +248,7 @@ def _attributes(record: Incoming) -> Attributes | None:
     return found
 
 
-def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[Incoming]) -> pa.Array:
+def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[ReceivedRecord]) -> pa.Array:
     """The records' keys, but for those that the topic's key column says already. Of a key that is no text, such as a
     number of Java's, the bytes that are none are spelled ``\\xc8``."""
     try:
@@ -262,7 +262,7 @@ def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[Incoming]) -> pa.
     return pc.if_else(known, pa.nulls(len(given), pa.string()), given)
 
 
-def _lineage(records: list[Incoming], origin: Origin | None) -> _Columns:
+def _lineage(records: list[ReceivedRecord], origin: Lineage | None) -> _Columns:
     """Where each came from. Raises ``ValueError`` for a header that is not ours."""
     if not any(record.headers for record in records):
         return {}

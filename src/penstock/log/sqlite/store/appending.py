@@ -8,12 +8,12 @@ from typing import NamedTuple
 import apsw
 import pyarrow as pa
 
-from ....batch import Span, Write
+from ....batch import AppendResult, Write
 from ....errors import LogError
 from ...steady import append_time
 from .catalog import Catalog, partition_row, write_partition
 from .stored import checksum
-from .tables import POSITION_LIMIT, PartitionRow, State, key
+from .tables import POSITION_LIMIT, LogState, PartitionRow, key
 
 _INSERT = "INSERT INTO batch (id, count, time, schema, crc, meta, payload) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
@@ -30,7 +30,7 @@ class Prepared(NamedTuple):
 class Appender:
     """One transaction's appends; each partition's end is written once, by ``finish``."""
 
-    def __init__(self, db: apsw.Connection, catalog: Catalog, state: State, now: int) -> None:
+    def __init__(self, db: apsw.Connection, catalog: Catalog, state: LogState, now: int) -> None:
         self._db = db
         self._catalog = catalog
         self._seq = state.seq + 1
@@ -41,18 +41,18 @@ class Appender:
     def touched(self) -> list[PartitionRow]:
         return list(self._rows.values())
 
-    def append(self, prepared: Sequence[Prepared]) -> list[Span]:
+    def append(self, prepared: Sequence[Prepared]) -> list[AppendResult]:
         return [self._put(one) for one in prepared]
 
     def finish(self) -> None:
         for row in self._rows.values():
             write_partition(self._db, row)
 
-    def _put(self, prepared: Prepared) -> Span:
+    def _put(self, prepared: Prepared) -> AppendResult:
         write, schema, payload, meta = prepared
         tp, count = self._catalog.tp(write.topic, write.partition), write.rows.num_rows
         row = self._rows.get(tp) or partition_row(self._db, self._catalog, tp)
-        span = Span(write.topic, write.partition, row.next, row.next + count - 1, count)
+        span = AppendResult(write.topic, write.partition, row.next, row.next + count - 1, count)
         if not count:
             return span
         if row.next + count > POSITION_LIMIT:

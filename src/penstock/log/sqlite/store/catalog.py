@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from ....batch import TopicSpec
 from ....errors import Corrupt, LogUnusable, NotFound
-from ...fitting import as_declared, grown
-from ...reading.holding import Place
-from .tables import REPAIR, PartitionRow, State, key, sealed, write_state
+from ...reading.assigned import Place
+from ...topic_schema import as_declared, grown
+from .tables import REPAIR, LogState, PartitionRow, key, sealed, write_state
 
 _COLUMNS = "tp, topic, number, first, next, time, bytes, seq, crc"
 
@@ -51,7 +51,7 @@ class Catalog:
         self._topology = -1
         self._mutex = threading.Lock()
 
-    def refresh(self, db: apsw.Connection, state: State) -> list[TopicEntry]:
+    def refresh(self, db: apsw.Connection, state: LogState) -> list[TopicEntry]:
         """The topics that changed since the last call. ``db`` may not hold uncommitted topics."""
         if state.topology == self._topology:
             return []
@@ -134,7 +134,7 @@ class Catalog:
 
 def declare(
     db: apsw.Connection,
-    state: State,
+    state: LogState,
     known: TopicEntry | None,
     spec: TopicSpec,
     *,
@@ -163,7 +163,7 @@ def declare(
     return True
 
 
-def clear(db: apsw.Connection, catalog: Catalog, state: State, known: TopicEntry) -> None:
+def clear(db: apsw.Connection, catalog: Catalog, state: LogState, known: TopicEntry) -> None:
     """Remove the topic's rows as retention does, and take every group to its end: positions are never used again."""
     for tp in known.tps:
         row = partition_row(db, catalog, tp)
@@ -177,7 +177,7 @@ def clear(db: apsw.Connection, catalog: Catalog, state: State, known: TopicEntry
             )
 
 
-def remove(db: apsw.Connection, state: State, known: TopicEntry) -> None:
+def remove(db: apsw.Connection, state: LogState, known: TopicEntry) -> None:
     """Remove the topic and all that is kept of it."""
     for tp in known.tps:
         db.execute("DELETE FROM batch WHERE id >= ? AND id < ?", (key(tp, 0), key(tp + 1, 0)))
@@ -189,7 +189,7 @@ def remove(db: apsw.Connection, state: State, known: TopicEntry) -> None:
     )
 
 
-def replace_state(state: State, **changes: int) -> State:
+def replace_state(state: LogState, **changes: int) -> LogState:
     return state._replace(**changes)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import apsw
 
-from ....batch import Span, TopicSpec, Write
+from ....batch import AppendResult, TopicSpec, Write
 from ....clock import Clock
 from ....errors import DiskFailed, LogUnusable, PartitionsChanged
-from ...fitting import RowChecks
-from ...neighbours.directory import sync_folder
+from ...processes.directory import sync_folder
 from ...steady import SteadyTime
+from ...topic_schema import RowChecks
 from . import tables
 from .appending import Appender, Prepared
 from .catalog import Catalog, clear, declare, remove, store_schema
@@ -45,7 +45,7 @@ class Engine:
         with translated(self.path):
             return connect(self.path, readonly=True)
 
-    def refresh(self, db: apsw.Connection, state: tables.State) -> None:
+    def refresh(self, db: apsw.Connection, state: tables.LogState) -> None:
         """The catalog as of ``state``, from a connection without uncommitted topics."""
         self.catalog.refresh(db, state)
 
@@ -76,11 +76,13 @@ class Engine:
             remove(db, self._current(db), self.catalog.topic(topic))
         self.catalog.forget(topic)
 
-    def append(self, writes: Sequence[Write]) -> tuple[list[Span], set[int]]:
+    def append(self, writes: Sequence[Write]) -> tuple[list[AppendResult], set[int]]:
         """The spans, and the topics that have something new."""
         return self.change(_nothing, writes)
 
-    def change(self, first: Callable[[apsw.Connection], None], writes: Sequence[Write]) -> tuple[list[Span], set[int]]:
+    def change(
+        self, first: Callable[[apsw.Connection], None], writes: Sequence[Write]
+    ) -> tuple[list[AppendResult], set[int]]:
         """``first`` and the appends, in one transaction; what ``first`` raises undoes all of it.
 
         ``first`` may change positions and leases, and not the row of state.
@@ -105,7 +107,7 @@ class Engine:
     def close(self) -> None:
         self.writer.close()
 
-    def _current(self, db: apsw.Connection) -> tables.State:
+    def _current(self, db: apsw.Connection) -> tables.LogState:
         state = read_state(db)
         self._expirer.know(self.catalog.refresh(db, state))
         return state

@@ -11,7 +11,7 @@ import apsw
 
 from ...steady import believable
 from .catalog import Catalog, TopicEntry, partition_row, write_partition
-from .tables import MASK, PartitionRow, State, key
+from .tables import MASK, LogState, PartitionRow, key
 
 TOPICS_A_COMMIT = 64
 BATCHES_A_COMMIT = 512
@@ -43,7 +43,7 @@ class Expirer:
     def due(self, now: int) -> bool:
         return bool(self._queue) and self._queue[0][0] <= now
 
-    def expire(self, db: apsw.Connection, state: State, now: int, written: Iterable[PartitionRow]) -> None:
+    def expire(self, db: apsw.Connection, state: LogState, now: int, written: Iterable[PartitionRow]) -> None:
         """Within a transaction, after its appends; ``now`` is never ahead of real time."""
         budget = BATCHES_A_COMMIT
         for number in {row.topic for row in written}:
@@ -57,7 +57,7 @@ class Expirer:
             if self._due.get(name) == at:
                 budget -= self._look(db, state, self._catalog.topics[name], now, budget)
 
-    def _look(self, db: apsw.Connection, state: State, topic: TopicEntry, now: int, budget: int) -> int:
+    def _look(self, db: apsw.Connection, state: LogState, topic: TopicEntry, now: int, budget: int) -> int:
         removed, again = 0, now + LOOK_AGAIN_US
         if topic.spec.retain_us is not None:
             for tp in topic.tps:
@@ -72,7 +72,7 @@ class Expirer:
         return removed
 
     def _cut(
-        self, db: apsw.Connection, state: State, row: PartitionRow, now: int, retain_us: int, budget: int
+        self, db: apsw.Connection, state: LogState, row: PartitionRow, now: int, retain_us: int, budget: int
     ) -> tuple[int, int | None]:
         """Remove batches older than ``retain_us``: how many, and the time of the oldest left."""
         gone: list[Head] = []
@@ -86,7 +86,7 @@ class Expirer:
         self._remove(db, state, row, gone)
         return len(gone), oldest
 
-    def _shrink(self, db: apsw.Connection, state: State, topic: TopicEntry, limit: int, budget: int) -> int:
+    def _shrink(self, db: apsw.Connection, state: LogState, topic: TopicEntry, limit: int, budget: int) -> int:
         """Remove the oldest batches until the topic fits; its newest batch stays, however large."""
         rows = {tp: partition_row(db, self._catalog, tp) for tp in topic.tps}
         excess = sum(row.bytes for row in rows.values()) - limit
@@ -111,7 +111,7 @@ class Expirer:
         return removed
 
     @staticmethod
-    def _remove(db: apsw.Connection, state: State, row: PartitionRow, gone: list[Head]) -> None:
+    def _remove(db: apsw.Connection, state: LogState, row: PartitionRow, gone: list[Head]) -> None:
         if not gone:
             return
         last = gone[-1]

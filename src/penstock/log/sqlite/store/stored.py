@@ -10,22 +10,22 @@ from zlib import crc32
 import msgspec
 import pyarrow as pa
 
-from ....batch import Origin
+from ....batch import Lineage
 
 _HEAD = struct.Struct("<qqqq")
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(tuple[str, str, str, str | None, int | None]).decode
 
 
-def encode_origin(origin: Origin | None) -> bytes:
+def encode_origin(origin: Lineage | None) -> bytes:
     if origin is None:
         return b""
     return _ENCODE((origin.stage, origin.topic, origin.code, origin.model, origin.version))
 
 
 @lru_cache(256)  # a stage and its model's version repeat from batch to batch
-def decode_origin(meta: bytes) -> Origin | None:
-    return Origin(*_DECODE(meta)) if meta else None
+def decode_origin(meta: bytes) -> Lineage | None:
+    return Lineage(*_DECODE(meta)) if meta else None
 
 
 def checksum(key: int, count: int, time: int, schema: int, meta: bytes, payload: Any) -> int:

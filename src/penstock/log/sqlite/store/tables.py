@@ -43,7 +43,7 @@ CREATE TABLE member (id INTEGER PRIMARY KEY AUTOINCREMENT, grp INT, name TEXT, p
 SMALL = ("state", "schema", "topic", "partition", "grp", "position", "lease", "member")
 
 
-class State(NamedTuple):
+class LogState(NamedTuple):
     """The one row that says what changed: commits, membership, topics; and the last append time."""
 
     seq: int = 0
@@ -95,7 +95,7 @@ def create(db: apsw.Connection) -> None:
     with db:
         db.execute(TABLES)
         db.execute("INSERT INTO state (id, seq) VALUES (1, 0)")
-        write_state(db, State())
+        write_state(db, LogState())
         db.execute(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={FORMAT}")
 
 
@@ -125,14 +125,14 @@ def check(db: apsw.Connection, path: Path) -> None:
                 raise LogUnusable(f"{path} is damaged ({finding}): {REPAIR}")
 
 
-def read_state(db: apsw.Connection) -> State:
+def read_state(db: apsw.Connection) -> LogState:
     row = db.execute("SELECT seq, generation, topology, time, crc FROM state").get
     if row is None or sealed(*row[:4]) != row[4]:
         raise LogUnusable(f"the log's state is damaged: {REPAIR}")
-    return State(*row[:4])
+    return LogState(*row[:4])
 
 
-def write_state(db: apsw.Connection, state: State) -> None:
+def write_state(db: apsw.Connection, state: LogState) -> None:
     db.execute("UPDATE state SET seq=?, generation=?, topology=?, time=?, crc=?", (*state, sealed(*state)))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import apsw
 
 from ....errors import DiskFailed, LogError, LogFull, LogGone, LogUnusable
-from ...neighbours.in_place import InPlace
-from ...neighbours.turnstile import Turnstile
+from ...processes.in_place import InPlace
+from ...processes.write_lock import WriteLock
 from .tables import FILE, REPAIR, connect
 
 CHECKPOINT_PAGES = 4_000  # keeps the WAL near 17 MB
@@ -28,7 +28,7 @@ class Writer:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE
-        self._turnstile = Turnstile(directory / "write.lock")
+        self._turnstile = WriteLock(directory / "write.lock")
         self._mutex = threading.Lock()
         self._db: apsw.Connection | None = None
         self._pages = 0

@@ -1,0 +1,1 @@
+"""/docs: a page, and an OpenAPI description, made from the plan."""

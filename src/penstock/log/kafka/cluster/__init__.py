@@ -1,0 +1,1 @@
+"""Which cluster, how to reach it, and what it takes."""

@@ -1,0 +1,1 @@
+"""Reading records: who owns what, what has arrived, and what was stored twice."""

@@ -1,0 +1,1 @@
+"""Writing records: alone, in transactions, or at least once."""
