@@ -1,7 +1,8 @@
-"""The ASGI app: the publish door first and bare, all the others behind Starlette's routing."""
+"""The ASGI app: who asks, then the bare doors, then all the others behind Starlette's routing."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 
 from starlette.applications import Starlette
@@ -13,71 +14,79 @@ from starlette.routing import compile_path
 
 from ..declare.plan import Plan
 from ..errors import PenstockError
-from . import pages
 from .docs.openapi import document
 from .docs.page import HOST, page
 from .docs.samples import Samples
-from .doors.publish import Publish
-from .hosts import check_host
-from .routes import ROUTES, Route
+from .principal import PRINCIPAL, Admission, admit_local
+from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
-from .wait.followers import Followers
 from .wire.asgi import Receive, Scope, Send, answer
 from .wire.errors import Disconnected, error_body, problem
 
-PREFIX, SUFFIX = "/topics/", "/events"
 PATTERNS = [(route, compile_path(route.path)[0]) for route in ROUTES]
 
 
-class Gateway:
-    """``hosts``: the names that a request may call us by (DNS rebinding); None: any."""
+@dataclass(frozen=True, slots=True)
+class BareRoute:
+    """A bare door, and what is before and behind the one parameter of its path."""
 
-    def __init__(self, services: GatewayServices, *, loopback_only: bool = True) -> None:
-        self._rooms = services
-        self._loopback_only = loopback_only
-        self._followers = Followers(services)
-        self._publish = Publish(services, self._followers)
-        self._rest = Starlette(routes=[*(_routed(r, services) for r in ROUTES if r.handler), *_pages(services.plan)])
+    method: str
+    before: str
+    behind: str
+    door: BareDoor
+
+    @classmethod
+    def of(cls, route: Route, door: BareDoor) -> BareRoute:
+        before, _, rest = route.path.partition("{")
+        return cls(route.method, before, rest.partition("}")[2], door)
+
+    def parameter(self, method: str, path: str) -> str:
+        """Empty: this is another door's."""
+        if method != self.method or not path.startswith(self.before) or not path.endswith(self.behind):
+            return ""
+        found = path[len(self.before) : -len(self.behind)]
+        return "" if "/" in found else found
+
+
+class Gateway:
+    """``admit``: says who asks, before a request is routed; None: the user of this machine."""
+
+    def __init__(self, services: GatewayServices, admit: Admission | None = None) -> None:
+        self._services, self._admit = services, admit or admit_local
+        self._bare = [BareRoute.of(r, r.door(services)) for r in ROUTES if isinstance(r.door, type)]
+        routed = [_routed(r, r.door, services) for r in ROUTES if not isinstance(r.door, type)]
+        self._rest = Starlette(routes=[*routed, *_pages(services.plan)])
         self._rest.router.redirect_slashes = False  # it names an address that a proxy's clients cannot reach
         self._rest.add_exception_handler(HTTPException, _unrouted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return  # neither lifespan nor WebSocket
-        try:
-            self._admit(scope)
-        except PenstockError as error:
-            await answer(scope, send, *problem(error, scope["path"]))
-            return
         path: str = scope["path"]
-        if scope["method"] == "POST" and path.startswith(PREFIX) and path.endswith(SUFFIX):
-            topic = path[len(PREFIX) : -len(SUFFIX)]
-            if "/" not in topic:
-                await self._publish(scope, receive, send, topic)
+        try:
+            scope[PRINCIPAL] = self._admit(scope)
+        except PenstockError as error:
+            await answer(scope, send, *problem(error, path))
+            return
+        for bare in self._bare:
+            if parameter := bare.parameter(scope["method"], path):
+                await bare.door(scope, receive, send, parameter)
                 return
         await self._rest(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> None:
-        """What holds at every door. Raises ``BadRequest``, ``Forbidden``, ``UnsupportedMediaType``."""
-        check_host(scope["http_version"], scope["headers"], loopback_only=self._loopback_only)
-        pages.check(scope["method"], scope["headers"])
-
     def hurry(self) -> None:
         """The time to drain runs out: who waits for what becomes of events is answered with what there is."""
-        self._followers.hurry()
-        self._rooms.arrivals.hurry()
+        self._services.followers.hurry()
+        self._services.arrivals.hurry()
 
     async def close(self) -> None:
         """After the last request: answer what is pending, then let go of the readers."""
-        self._followers.close()
-        await self._rooms.ingest.close()
-        self._rooms.close()
+        self._services.followers.close()
+        await self._services.ingest.close()
+        self._services.close()
 
 
-def _routed(route: Route, services: GatewayServices) -> StarletteRoute:
-    handler = route.handler
-    assert handler is not None
-
+def _routed(route: Route, handler: Handler, services: GatewayServices) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
         try:
             return await handler(request, services)

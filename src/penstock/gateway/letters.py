@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 from ..batch import DEAD, Batch, Write, concat_same, data_columns
 from ..declare.plan import Plan
 from ..errors import SchemaChanged
+from ..log.interface import ObservedLog
 from ..log.topic_schema import concat_evolved
 from ..stages.failures.dead import LEFT_OUT, as_json, event_of, marks
 from ..stages.failures.ledger import Became, Ledger, LetterKey, LetterState, column_of, history
-from .services import ObservedLog
 
 LOADED = 1_000  # letters in memory at once
 TOLD = 20  # letters that an answer names one by one

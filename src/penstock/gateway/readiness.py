@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from .services import GatewayServices
+from ..declare.plan import Plan
 
 STALE_S = 5.0  # seconds after which a status that was not renewed holds no more
 
 
-def reasons(services: GatewayServices) -> list[dict[str, str]]:
+class ReadinessNeeds(Protocol):
+    """``status``: the folder of status files, one a process."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def status(self) -> Path: ...
+
+
+def reasons(services: ReadinessNeeds) -> list[dict[str, str]]:
     """Why events are not being dealt with: stages that say so, processes that fell silent, stages nobody runs."""
     found: list[dict[str, str]] = []
     running: set[str] = set()
@@ -34,7 +44,7 @@ def reasons(services: GatewayServices) -> list[dict[str, str]]:
     return found + [{"stage": s, "reason": "no worker runs it yet"} for s in declared if s not in running]
 
 
-def warnings(services: GatewayServices) -> list[dict[str, str]]:
+def warnings(services: ReadinessNeeds) -> list[dict[str, str]]:
     """What needs a look though events are dealt with: a version that cannot be loaded while the one before goes on,
     and what each process says that a person must know of (``notices``)."""
     found: list[dict[str, str]] = []

@@ -8,21 +8,27 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .doors import dead, health, infer, models, read, topics
+from .doors import dead, health, infer, models, publish, read, topics
+from .principal import Verb
 from .services import GatewayServices
+from .wire.asgi import Receive, Scope, Send
 
 Handler = Callable[[Request, GatewayServices], Awaitable[Response]]
+BareDoor = Callable[[Scope, Receive, Send, str], Awaitable[None]]
+"""What a request costs matters here, so nothing is between it and ASGI. The last is the one parameter of its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``query``: parameter names and what they mean. ``body``: content types read, with a line on each."""
+    """``verb``: what it lets its caller do. ``door``: a handler of requests, or what makes a ``BareDoor``. ``query``:
+    parameter names and what they mean. ``body``: content types read, with a line on each."""
 
     group: str
+    verb: Verb
     method: str
     path: str
     summary: str
-    handler: Handler | None = None  # None: bare ASGI, see ``app``
+    door: Handler | type[publish.Publish]
     query: tuple[tuple[str, str], ...] = ()
     body: tuple[tuple[str, str], ...] = ()
     success: int = 200
@@ -32,9 +38,11 @@ EVENTS, MODELS, INFER, HEALTH = "Events", "Models", "Open Inference Protocol v2"
 LETTERS = "Dead letters"
 PUBLISH = Route(
     EVENTS,
+    "append",
     "POST",
     "/topics/{topic}/events",
     "Append events. The answer comes when they are on disk; a refused request stores nothing.",
+    publish.Publish,
     query=(
         ("wait", "a topic downstream: the answer carries the rows that it got from these events"),
         (
@@ -106,32 +114,60 @@ ROUTES: tuple[Route, ...] = (
     PUBLISH,
     Route(
         EVENTS,
+        "read",
         "GET",
         "/topics/{topic}/events",
         "Read events: JSON, NDJSON or Arrow, as Accept says. The header penstock-next says where to go on.",
         read.read,
         query=READ,
     ),
-    Route(EVENTS, "GET", "/topics", "Every topic; those of Penstock's own can only be read.", topics.topics),
-    Route(EVENTS, "GET", "/topics/{topic}", "A topic's type, retention and partitions.", topics.topic),
-    Route(EVENTS, "GET", "/groups", "Every consumer group: position, owner and lag by partition.", topics.groups),
+    Route(EVENTS, "read", "GET", "/topics", "Every topic; those of Penstock's own can only be read.", topics.topics),
+    Route(EVENTS, "read", "GET", "/topics/{topic}", "A topic's type, retention and partitions.", topics.topic),
     Route(
-        LETTERS, "GET", "/dead", "Events that no attempt could deal with, and what became of each.", dead.letters, WHICH
+        EVENTS, "read", "GET", "/groups", "Every consumer group: position, owner and lag by partition.", topics.groups
     ),
-    Route(LETTERS, "GET", "/dead/{topic}/{partition}/{offset}", "One event's letters, of every stage.", dead.letter),
     Route(
         LETTERS,
+        "read",
+        "GET",
+        "/dead",
+        "Events that no attempt could deal with, and what became of each.",
+        dead.letters,
+        WHICH,
+    ),
+    Route(
+        LETTERS,
+        "read",
+        "GET",
+        "/dead/{topic}/{partition}/{offset}",
+        "One event's letters, of every stage.",
+        dead.letter,
+    ),
+    Route(
+        LETTERS,
+        "redrive",
         "POST",
         "/dead/redrive",
         "Put events back to the stage that failed, and to no other. Again until left is 0; none is put back twice.",
         dead.redrive,
         body=SELECTION,
     ),
-    Route(LETTERS, "POST", "/dead/drop", "Say that nothing is to be done about them.", dead.drop, body=SELECTION),
-    Route(MODELS, "GET", "/models", "Every model.", models.models),
-    Route(MODELS, "GET", "/models/{model}", "Its versions and aliases, and what each scorer uses.", models.model),
+    Route(
+        LETTERS,
+        "redrive",
+        "POST",
+        "/dead/drop",
+        "Say that nothing is to be done about them.",
+        dead.drop,
+        body=SELECTION,
+    ),
+    Route(MODELS, "read", "GET", "/models", "Every model.", models.models),
+    Route(
+        MODELS, "read", "GET", "/models/{model}", "Its versions and aliases, and what each scorer uses.", models.model
+    ),
     Route(
         MODELS,
+        "register",
         "POST",
         "/models/{model}/versions",
         "Register an artifact as the next version: ONNX, LightGBM text, XGBoost, skops. 400 says why it was refused.",
@@ -140,10 +176,11 @@ ROUTES: tuple[Route, ...] = (
         body=ARTIFACT,
         success=201,
     ),
-    Route(MODELS, "PUT", ALIAS, "Point an alias to a version.", models.set_alias, query=TAKEN_UP, body=MOVE),
-    Route(MODELS, "POST", ALIAS, "The same.", models.set_alias, query=TAKEN_UP, body=MOVE),
+    Route(MODELS, "alias", "PUT", ALIAS, "Point an alias to a version.", models.set_alias, query=TAKEN_UP, body=MOVE),
+    Route(MODELS, "alias", "POST", ALIAS, "The same.", models.set_alias, query=TAKEN_UP, body=MOVE),
     Route(
         MODELS,
+        "alias",
         "POST",
         "/models/{model}/promote",
         "Point the alias champion to a version: scorers take it at their next batch.",
@@ -153,6 +190,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         MODELS,
+        "alias",
         "POST",
         "/models/{model}/rollback",
         "Point an alias to the version that it pointed to before; 409 when there is none, or it moved meanwhile.",
@@ -162,21 +200,37 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         INFER,
+        "score",
         "POST",
         "/v2/models/{model}/infer",
         "Score rows with the same worker, version and batches as the stream.",
         infer.infer,
         body=TENSORS,
     ),
-    Route(INFER, "GET", "/v2/models/{model}", "The version in service, its inputs and outputs.", infer.model),
-    Route(INFER, "GET", "/v2/models/{model}/ready", "Is a version in service? 404 when none is.", infer.model_ready),
-    Route(INFER, "POST", f"{VERSION}/infer", "The same, of a version: the one in service.", infer.infer, body=TENSORS),
-    Route(INFER, "GET", VERSION, "The same, of a version.", infer.model),
-    Route(INFER, "GET", f"{VERSION}/ready", "The same, of a version.", infer.model_ready),
-    Route(INFER, "GET", "/v2", "The server and what it can do.", infer.server),
-    Route(INFER, "GET", "/v2/health/live", "Does it live?", infer.live),
-    Route(INFER, "GET", "/v2/health/ready", "Is everything at work? 503 when not.", infer.ready),
-    Route(HEALTH, "GET", "/healthz", "Does it live?", health.healthz),
-    Route(HEALTH, "GET", "/readyz", "Is everything at work? 503 with reasons when not.", health.readyz),
-    Route(HEALTH, "GET", "/metrics", "Counters and gauges of all processes, for Prometheus.", health.metrics),
+    Route(INFER, "read", "GET", "/v2/models/{model}", "The version in service, its inputs and outputs.", infer.model),
+    Route(
+        INFER,
+        "read",
+        "GET",
+        "/v2/models/{model}/ready",
+        "Is a version in service? 404 when none is.",
+        infer.model_ready,
+    ),
+    Route(
+        INFER,
+        "score",
+        "POST",
+        f"{VERSION}/infer",
+        "The same, of a version: the one in service.",
+        infer.infer,
+        body=TENSORS,
+    ),
+    Route(INFER, "read", "GET", VERSION, "The same, of a version.", infer.model),
+    Route(INFER, "read", "GET", f"{VERSION}/ready", "The same, of a version.", infer.model_ready),
+    Route(INFER, "look", "GET", "/v2", "The server and what it can do.", infer.server),
+    Route(INFER, "look", "GET", "/v2/health/live", "Does it live?", infer.live),
+    Route(INFER, "look", "GET", "/v2/health/ready", "Is everything at work? 503 when not.", infer.ready),
+    Route(HEALTH, "look", "GET", "/healthz", "Does it live?", health.healthz),
+    Route(HEALTH, "look", "GET", "/readyz", "Is everything at work? 503 with reasons when not.", health.readyz),
+    Route(HEALTH, "look", "GET", "/metrics", "Counters and gauges of all processes, for Prometheus.", health.metrics),
 )

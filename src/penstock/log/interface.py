@@ -167,3 +167,7 @@ class Offsets(Protocol):
         ``NotFound`` for a topic that is not there.
         """
         ...
+
+
+class ObservedLog(Log, LogInspection, Offsets, Protocol):
+    """A log that can also be looked at."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...clock import Clock
+from ...declare.plan import Plan
 from ...declare.values import Duration, seconds
 from ...errors import DeclarationError, InvalidEvent, NotFound
+from ...log.interface import ObservedLog
 from ...stages.failures.ledger import Became
 from ..letters import LetterFilter, Letters, RedriveResult
 from ..readiness import statuses
-from ..services import GatewayServices
 from ..wire.errors import BadRequest
 from ..wire.parameters import whole
 
@@ -35,6 +40,28 @@ STATES: dict[str, frozenset[Became]] = {
 FILTERS = ("topic", "stage", "error", "reason", "since", "until")
 
 T = TypeVar("T")
+
+
+class LetterNeeds(Protocol):
+    """What these doors lead to."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def log(self) -> ObservedLog: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def status(self) -> Path: ...
+
+    @property
+    def threads(self) -> Executor: ...
+
+    @property
+    def letters(self) -> Lock: ...
 
 
 class Selection(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,7 +87,7 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True):
         return _wanted({name: getattr(self, name) for name in FILTERS}, now, frozenset(self.places))
 
 
-async def letters(request: Request, services: GatewayServices) -> Response:
+async def letters(request: Request, services: LetterNeeds) -> Response:
     given = dict(request.query_params)
     if stray := given.keys() - {*FILTERS, "state", "limit"}:
         raise BadRequest(f"unknown parameter '{min(stray)}': there are {', '.join(FILTERS)}, state and limit")
@@ -71,7 +98,7 @@ async def letters(request: Request, services: GatewayServices) -> Response:
     return _answer(await _in_turn(services, lambda: _described(services, wanted, STATES[state], limit)))
 
 
-async def letter(request: Request, services: GatewayServices) -> Response:
+async def letter(request: Request, services: LetterNeeds) -> Response:
     given = request.path_params
     place = f"{given['topic']}/{given['partition']}/{given['offset']}"
     wanted = LetterFilter(places=frozenset({place}))
@@ -81,7 +108,7 @@ async def letter(request: Request, services: GatewayServices) -> Response:
     return _answer(found)
 
 
-async def redrive(request: Request, services: GatewayServices) -> Response:
+async def redrive(request: Request, services: LetterNeeds) -> Response:
     asked, now = await _asked(request), _now(services)
     wanted = asked.wanted(now)
 
@@ -92,7 +119,7 @@ async def redrive(request: Request, services: GatewayServices) -> Response:
     return _answer(await _in_turn(services, work))
 
 
-async def drop(request: Request, services: GatewayServices) -> Response:
+async def drop(request: Request, services: LetterNeeds) -> Response:
     asked = await _asked(request)
     wanted = asked.wanted(_now(services))
 
@@ -146,7 +173,7 @@ def _ago(text: Duration, name: str) -> float:
         ) from None
 
 
-def _now(services: GatewayServices) -> datetime:
+def _now(services: LetterNeeds) -> datetime:
     return datetime.fromtimestamp(services.clock.now() / 1e6, UTC)
 
 
@@ -154,7 +181,7 @@ def _now(services: GatewayServices) -> datetime:
 
 
 def _described(
-    services: GatewayServices, wanted: LetterFilter, states: frozenset[Became], limit: int
+    services: LetterNeeds, wanted: LetterFilter, states: frozenset[Became], limit: int
 ) -> list[dict[str, Any]]:
     """The latest so many, the oldest of them first."""
     there = Letters(services.log, services.plan)
@@ -166,7 +193,7 @@ def _said(done: RedriveResult) -> dict[str, Any]:
     return {"left": done.left, "refused": sum(done.reasons.values()), "reasons": reasons, "examples": done.refused}
 
 
-def _waiting(services: GatewayServices) -> list[dict[str, str]]:
+def _waiting(services: LetterNeeds) -> list[dict[str, str]]:
     """Stages that are held: what is put back to them is kept, and waits with the rest."""
     said = [dict(status.get("stages", {})) for status in statuses(services.status)]
     held = {stage: str(now.get("reason", "")) for each in said for stage, now in each.items() if not now.get("ready")}
@@ -177,7 +204,7 @@ def _answer(found: object) -> Response:
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 
-async def _in_turn(services: GatewayServices, work: Callable[[], T]) -> T:
+async def _in_turn(services: LetterNeeds, work: Callable[[], T]) -> T:
     """One at a time, so that no request marks what another is about to mark."""
 
     def alone() -> T:

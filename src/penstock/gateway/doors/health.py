@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ...declare.plan import Plan
 from ...telemetry import CONTENT_TYPE, exposition
 from ..readiness import reasons, warnings
-from ..services import GatewayServices
 
 
-async def healthz(request: Request, services: GatewayServices) -> Response:
+class HealthNeeds(Protocol):
+    """What these doors lead to."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def status(self) -> Path: ...
+
+    @property
+    def health(self) -> Executor: ...
+
+
+async def healthz(request: Request, services: HealthNeeds) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def readyz(request: Request, services: GatewayServices) -> Response:
+async def readyz(request: Request, services: HealthNeeds) -> Response:
     loop = asyncio.get_running_loop()
     why = await loop.run_in_executor(services.health, reasons, services)
     told = await loop.run_in_executor(services.health, warnings, services)
     return JSONResponse({"ready": not why, "reasons": why, "warnings": told}, 503 if why else 200)
 
 
-async def metrics(request: Request, services: GatewayServices) -> Response:
+async def metrics(request: Request, services: HealthNeeds) -> Response:
     text = await asyncio.get_running_loop().run_in_executor(services.health, exposition)
     return Response(text, headers={"content-type": CONTENT_TYPE})

@@ -3,44 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ...declare.plan import Plan
 from ...errors import NotFound, Unavailable
 from ...models.interface import ModelVersion, Signature
+from ...models.registry import Registry
+from ...settings import Settings
+from ...stages.ingest.group_commit import Ingest
 from ..readiness import reasons
-from ..services import GatewayServices, unknown
+from ..services import Ask
 from ..wire import tensors
 from ..wire.body import MANY, Reservation, beside, read_body
-from ..wire.errors import BadRequest
+from ..wire.errors import BadRequest, unknown
 
 HEADER = "inference-header-content-length"
 
 
-async def server(request: Request, services: GatewayServices) -> Response:
+class InferNeeds(Protocol):
+    """What these doors lead to."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def ingest(self) -> Ingest: ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def ask(self) -> Ask: ...
+
+    @property
+    def status(self) -> Path: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def threads(self) -> Executor: ...
+
+    @property
+    def decoding(self) -> Executor: ...
+
+
+async def server(request: Request, services: InferNeeds) -> Response:
     return JSONResponse({"name": "penstock", "version": "2", "extensions": ["binary_tensor_data"]})
 
 
-async def live(request: Request, services: GatewayServices) -> Response:
+async def live(request: Request, services: InferNeeds) -> Response:
     return JSONResponse({"live": True})
 
 
-async def ready(request: Request, services: GatewayServices) -> Response:
+async def ready(request: Request, services: InferNeeds) -> Response:
     why = reasons(services)
     return JSONResponse({"ready": not why}, 503 if why else 200)
 
 
-async def model_ready(request: Request, services: GatewayServices) -> Response:
+async def model_ready(request: Request, services: InferNeeds) -> Response:
     """A model is ready that has a version in service."""
     version = _version(request, services)
     return JSONResponse({"name": version.name, "ready": True})
 
 
-async def model(request: Request, services: GatewayServices) -> Response:
+async def model(request: Request, services: InferNeeds) -> Response:
     version = _version(request, services)
     return JSONResponse(
         {
@@ -53,7 +87,7 @@ async def model(request: Request, services: GatewayServices) -> Response:
     )
 
 
-async def infer(request: Request, services: GatewayServices) -> Response:
+async def infer(request: Request, services: InferNeeds) -> Response:
     version = _version(request, services)
     headers = dict(request.scope["headers"])
     with Reservation(services.ingest) as room:
@@ -96,7 +130,7 @@ def _json_length(request: Request) -> int | None:
     return int(given)
 
 
-def _version(request: Request, services: GatewayServices) -> ModelVersion:
+def _version(request: Request, services: InferNeeds) -> ModelVersion:
     """The version in service. Another one is not found: only what the stream is scored with answers calls."""
     name, wanted = request.path_params["model"], request.path_params.get("version")
     services.registry.refresh()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -15,14 +17,17 @@ from starlette.responses import JSONResponse, Response
 
 from ... import tokens
 from ...batch import SYSTEM, Write
+from ...declare.plan import Plan
 from ...errors import Conflict, Forbidden, InvalidEvent, ModelRefused, TooLarge, Unavailable
-from ...models.artifacts import Stored
+from ...log.interface import Log
+from ...models.artifacts import Artifacts, Stored
 from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
+from ...models.registry import Registry
+from ...settings import Settings
 from ..readiness import statuses
-from ..services import GatewayServices, unknown
 from ..wire.body import BOM
-from ..wire.errors import BadRequest, Disconnected
+from ..wire.errors import BadRequest, Disconnected, unknown
 from ..wire.parameters import duration
 
 LOOK_S = 0.05  # seconds between two looks at what scorers score with
@@ -34,6 +39,34 @@ UPLOAD_TIME_S = 600.0  # seconds for an artifact to arrive
 T = TypeVar("T")
 
 
+class ModelNeeds(Protocol):
+    """What these doors lead to."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def log(self) -> Log: ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def artifacts(self) -> Artifacts: ...
+
+    @property
+    def status(self) -> Path: ...
+
+    @property
+    def token(self) -> Path: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def threads(self) -> Executor: ...
+
+
 class Move(msgspec.Struct, forbid_unknown_fields=True):
     version: int
     expected: int | None = None
@@ -43,16 +76,16 @@ class Back(msgspec.Struct, forbid_unknown_fields=True):
     alias: str = CHAMPION
 
 
-async def models(request: Request, services: GatewayServices) -> Response:
+async def models(request: Request, services: ModelNeeds) -> Response:
     return JSONResponse(await _in_thread(services, lambda: [_model(services, m) for m in _fresh(services).models()]))
 
 
-async def model(request: Request, services: GatewayServices) -> Response:
+async def model(request: Request, services: ModelNeeds) -> Response:
     name = request.path_params["model"]
     return JSONResponse(await _in_thread(services, lambda: _model(services, _known(services, name), full=True)))
 
 
-async def register(request: Request, services: GatewayServices) -> Response:
+async def register(request: Request, services: ModelNeeds) -> Response:
     """The artifact is the body; everything else comes in the query."""
     name = request.path_params["model"]
     if not NAME.fullmatch(name):
@@ -67,15 +100,15 @@ async def register(request: Request, services: GatewayServices) -> Response:
     return JSONResponse(answer, 201)
 
 
-async def set_alias(request: Request, services: GatewayServices) -> Response:
+async def set_alias(request: Request, services: ModelNeeds) -> Response:
     return await _move(request, services, request.path_params["alias"])
 
 
-async def promote(request: Request, services: GatewayServices) -> Response:
+async def promote(request: Request, services: ModelNeeds) -> Response:
     return await _move(request, services, CHAMPION)
 
 
-async def rollback(request: Request, services: GatewayServices) -> Response:
+async def rollback(request: Request, services: ModelNeeds) -> Response:
     """To the version that the alias pointed to before, if it has not moved meanwhile."""
     name, wait = request.path_params["model"], _wait(request, services)
     alias = (await _json(request, Back, absent=Back())).alias
@@ -87,7 +120,7 @@ async def rollback(request: Request, services: GatewayServices) -> Response:
     return await _carry_out(services, _command_to(name, alias, now.previous, now.version), wait)
 
 
-async def _move(request: Request, services: GatewayServices, alias: str) -> Response:
+async def _move(request: Request, services: ModelNeeds, alias: str) -> Response:
     wait, asked = _wait(request, services), await _json(request, Move)
     return await _carry_out(
         services, _command_to(request.path_params["model"], alias, asked.version, asked.expected), wait
@@ -98,7 +131,7 @@ def _command_to(model: str, alias: str, version: int, expected: int | None) -> M
     return MoveAlias(id=uuid4().hex, model=model, alias=alias, version=version, expected=expected)
 
 
-async def _carry_out(services: GatewayServices, command: MoveAlias, wait: float | None) -> Response:
+async def _carry_out(services: ModelNeeds, command: MoveAlias, wait: float | None) -> Response:
     """``wait``: seconds for the scorers of this host to take the version; the answer then says if they have."""
     done = await _in_thread(services, lambda: _ask(services, command))
     assert isinstance(done, Promoted)
@@ -110,7 +143,7 @@ async def _carry_out(services: GatewayServices, command: MoveAlias, wait: float 
     return JSONResponse(answer)
 
 
-def _check_secret(request: Request, services: GatewayServices) -> None:
+def _check_secret(request: Request, services: ModelNeeds) -> None:
     """Who trusts an artifact has its code run here; any page and any user of this machine may reach this door."""
     if not tokens.is_shown(request.headers.get("authorization", ""), services.token):
         raise Forbidden(
@@ -120,14 +153,14 @@ def _check_secret(request: Request, services: GatewayServices) -> None:
         )
 
 
-def _wait(request: Request, services: GatewayServices) -> float | None:
+def _wait(request: Request, services: ModelNeeds) -> float | None:
     given = request.query_params
     if stray := given.keys() - {"wait"}:
         raise BadRequest(f"unknown parameter '{min(stray)}': there is wait")
     return duration(given["wait"], "wait", services.settings.wait_limit) if "wait" in given else None
 
 
-async def _taken_up(services: GatewayServices, moved: Promoted, seconds: float) -> list[dict[str, Any]]:
+async def _taken_up(services: ModelNeeds, moved: Promoted, seconds: float) -> list[dict[str, Any]]:
     """Those scorers of the alias that do not score with its version when the time is up, and why; best none."""
     until = time.monotonic() + seconds
     while True:
@@ -137,7 +170,7 @@ async def _taken_up(services: GatewayServices, moved: Promoted, seconds: float) 
         await asyncio.sleep(LOOK_S)
 
 
-def _behind(services: GatewayServices, moved: Promoted) -> list[dict[str, Any]]:
+def _behind(services: ModelNeeds, moved: Promoted) -> list[dict[str, Any]]:
     followed = {m.name for m in services.plan.models if (m.name, m.alias) == (moved.model, moved.alias)}
     stages = {s.name for s in services.plan.scorers if s.model in followed}
     wanted = f"{moved.model}/{moved.to_version}"
@@ -162,7 +195,7 @@ def _why_behind(said: dict[str, Any]) -> str:
 # -- asking the registry ------------------------------------------------------
 
 
-def _register(services: GatewayServices, command: Register, stored: Stored) -> Registered | Promoted:
+def _register(services: ModelNeeds, command: Register, stored: Stored) -> Registered | Promoted:
     """What is refused leaves nothing on the disk."""
     try:
         return _ask(services, command, PATIENCE_S + services.settings.runner_start)
@@ -172,7 +205,7 @@ def _register(services: GatewayServices, command: Register, stored: Stored) -> R
         raise
 
 
-def _ask(services: GatewayServices, command: Command, patience: float = PATIENCE_S) -> Registered | Promoted:
+def _ask(services: ModelNeeds, command: Command, patience: float = PATIENCE_S) -> Registered | Promoted:
     services.log.append([Write(SYSTEM, 0, to_rows([command]))])
     try:
         return services.registry.wait_for(command.id, patience)
@@ -180,7 +213,7 @@ def _ask(services: GatewayServices, command: Command, patience: float = PATIENCE
         raise Unavailable(f"{error}; see /readyz, and look at /models before asking again") from None
 
 
-def _command(services: GatewayServices, name: str, request: Request) -> Callable[[str], Register]:
+def _command(services: ModelNeeds, name: str, request: Request) -> Callable[[str], Register]:
     given = request.query_params
     if stray := given.keys() - {"dataset_id", "metrics", "trust", "alias", "outputs", "inputs"}:
         raise BadRequest(f"unknown parameter '{min(stray)}': there are dataset_id, metrics, trust, outputs and inputs")
@@ -216,7 +249,7 @@ def _metrics(text: str) -> dict[str, float]:
 # -- bodies -------------------------------------------------------------------
 
 
-async def _upload(services: GatewayServices, request: Request) -> Stored:
+async def _upload(services: ModelNeeds, request: Request) -> Stored:
     """To disk as it arrives; it becomes an artifact once it is whole. Raises ``TooLarge``, ``LogFull``."""
     size, limit = 0, services.settings.artifact_limit
     if (announced := request.headers.get("content-length", "")).isdecimal() and int(announced[:20]) > limit:
@@ -268,18 +301,18 @@ async def _json(request: Request, kind: type[T], *, absent: T | None = None) -> 
 # -- what there is ------------------------------------------------------------
 
 
-def _fresh(services: GatewayServices) -> Any:
+def _fresh(services: ModelNeeds) -> Any:
     services.registry.refresh()
     return services.registry
 
 
-def _known(services: GatewayServices, name: str) -> str:
+def _known(services: ModelNeeds, name: str) -> str:
     if name not in (there := _fresh(services).models()):
         raise unknown("model", name, list(there))
     return name
 
 
-def _model(services: GatewayServices, name: str, *, full: bool = False) -> dict[str, Any]:
+def _model(services: ModelNeeds, name: str, *, full: bool = False) -> dict[str, Any]:
     versions = services.registry.versions(name)
     aliases = {a.alias: {"version": a.version, "epoch": a.epoch} for a in services.registry.aliases(name)}
     if not full:
@@ -292,7 +325,7 @@ def _model(services: GatewayServices, name: str, *, full: bool = False) -> dict[
     }
 
 
-def _scorers(services: GatewayServices, model: str) -> list[dict[str, Any]]:
+def _scorers(services: ModelNeeds, model: str) -> list[dict[str, Any]]:
     """What each worker scores with, as of its last heartbeat; ``behind``: why that is not where the alias points."""
     stages = {s.name for s in services.plan.scorers if s.model == model}
     return [
@@ -322,5 +355,5 @@ def _version(version: ModelVersion) -> dict[str, Any]:
     }
 
 
-async def _in_thread(services: GatewayServices, work: Callable[[], T]) -> T:
+async def _in_thread(services: ModelNeeds, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(services.threads, work)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
@@ -25,12 +26,11 @@ from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
 from ...stages.interface import concat_promote
 from ...telemetry import metrics
 from .. import cloudevents
-from ..services import GatewayServices, unknown
 from ..wait.followers import Followers
 from ..wait.lineage import Waiter
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
 from ..wire.body import BOM, Body, Reservation, beside, breathe, read_body
-from ..wire.errors import BadRequest, Disconnected, problem
+from ..wire.errors import BadRequest, Disconnected, problem, unknown
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -41,6 +41,22 @@ READS = (
 )
 
 
+class PublishNeeds(Protocol):
+    """What these doors lead to."""
+
+    @property
+    def ingest(self) -> Ingest: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def decoding(self) -> Executor: ...
+
+    @property
+    def followers(self) -> Followers: ...
+
+
 @dataclass(slots=True)
 class DecodedBody:
     rows: Rows
@@ -49,11 +65,11 @@ class DecodedBody:
 
 
 class Publish:
-    def __init__(self, services: GatewayServices, followers: Followers) -> None:
-        self._ingest: Ingest = services.ingest
+    def __init__(self, services: PublishNeeds) -> None:
+        self._ingest = services.ingest
         self._threads = services.decoding
         self._settings = services.settings
-        self._followers = followers
+        self._followers = services.followers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, topic: str) -> None:
         try:
@@ -144,7 +160,7 @@ def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: Body, 
     """The columns of a large body, made of some events at a time and counted on the way: of one that holds too many no
     more is unpacked than it takes to find out. Raises what ``decode`` and the parts raise.
 
-    Beside the event loop, and alone there: see ``GatewayServices.decoding``.
+    Beside the event loop, and alone there: see ``PublishNeeds.decoding``.
     """
     batches: list[pa.RecordBatch] = []
     ignored = Ignored()

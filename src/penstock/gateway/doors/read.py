@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Lock
+from typing import Protocol
 
 import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ...batch import Batch, TopicSpec, event_ids
+from ...declare.plan import Plan
 from ...errors import Corrupt, LogError, UnsupportedMediaType
-from ...log.interface import Reader, Seek
+from ...log.interface import ObservedLog, Reader, Seek
 from ...schema.encode import to_json, to_ndjson
+from ...settings import Settings
 from ...stages.emit import with_columns
-from ..services import GatewayServices, unknown
+from ..wait.arrivals import Arrivals
 from ..wire.body import breathe
-from ..wire.errors import BadRequest
-from ..wire.pages import Page
+from ..wire.errors import BadRequest, unknown
+from ..wire.pages import Page, Shelf
 from ..wire.parameters import INT64_MAX, duration, whole
 
 JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
@@ -35,7 +40,32 @@ AT_ONCE, AT_ONCE_BYTES = 1_000, 256 << 10  # written as JSON in one go, which ke
 PARAMETERS = {"partition", "offset", "limit", "wait"}
 
 
-async def read(request: Request, services: GatewayServices) -> Response:
+class ReadNeeds(Protocol):
+    """What these doors lead to."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def log(self) -> ObservedLog: ...
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def threads(self) -> Executor: ...
+
+    @property
+    def pages(self) -> Lock: ...
+
+    @property
+    def arrivals(self) -> Arrivals: ...
+
+    @property
+    def shelf(self) -> Shelf: ...
+
+
+async def read(request: Request, services: ReadNeeds) -> Response:
     topic = request.path_params["topic"]
     given = request.query_params
     if stray := given.keys() - PARAMETERS:
@@ -72,7 +102,7 @@ class Found:
     ends: Mapping[int, int]
 
 
-def found(services: GatewayServices, topic: str) -> TopicSpec:
+def found(services: ReadNeeds, topic: str) -> TopicSpec:
     specs = {t.name: t for t in services.log.topics()}
     if topic not in specs:
         raise unknown("topic", topic, sorted(specs))
@@ -104,7 +134,7 @@ def accepted(header: str) -> str:
     raise UnsupportedMediaType(f"accept: there are {JSON}, {NDJSON} and {ARROW}")
 
 
-def _read(services: GatewayServices, topic: TopicSpec, offsets: dict[int, int], limit: int, kind: str) -> Found:
+def _read(services: ReadNeeds, topic: TopicSpec, offsets: dict[int, int], limit: int, kind: str) -> Found:
     there = services.log.ends(topic.name)
     reader = services.log.reader(None, [topic.name], "door")
     try:

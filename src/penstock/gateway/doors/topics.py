@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Executor
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ...batch import TopicSpec
-from ...log.interface import PartitionState
+from ...log.interface import LogInspection, PartitionState
 from ...schema.rows import is_json
-from ..services import GatewayServices, unknown
+from ..wire.errors import unknown
 
 
-async def topics(request: Request, services: GatewayServices) -> Response:
+class TopicNeeds(Protocol):
+    """What these doors lead to."""
+
+    @property
+    def log(self) -> LogInspection: ...
+
+    @property
+    def threads(self) -> Executor: ...
+
+
+async def topics(request: Request, services: TopicNeeds) -> Response:
     return JSONResponse(await _in_thread(services, _topics, services))
 
 
-async def topic(request: Request, services: GatewayServices) -> Response:
+async def topic(request: Request, services: TopicNeeds) -> Response:
     return JSONResponse(await _in_thread(services, _topic, services, request.path_params["topic"]))
 
 
-async def groups(request: Request, services: GatewayServices) -> Response:
+async def groups(request: Request, services: TopicNeeds) -> Response:
     return JSONResponse(await _in_thread(services, lambda: [asdict(g) for g in services.log.groups()]))
 
 
-async def _in_thread(services: GatewayServices, work: Any, *arguments: Any) -> Any:
+async def _in_thread(services: TopicNeeds, work: Any, *arguments: Any) -> Any:
     return await asyncio.get_running_loop().run_in_executor(services.threads, work, *arguments)
 
 
-def _topics(services: GatewayServices) -> list[dict[str, Any]]:
+def _topics(services: TopicNeeds) -> list[dict[str, Any]]:
     found = []
     for spec in sorted(services.log.topics(), key=lambda t: t.name):
         states = services.log.partitions(spec.name)
@@ -48,7 +59,7 @@ def _topics(services: GatewayServices) -> list[dict[str, Any]]:
     return found
 
 
-def _topic(services: GatewayServices, name: str) -> dict[str, Any]:
+def _topic(services: TopicNeeds, name: str) -> dict[str, Any]:
     specs = {t.name: t for t in services.log.topics()}
     if name not in specs:
         raise unknown("topic", name, sorted(specs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 
@@ -13,12 +14,11 @@ import numpy as np
 from ...batch import Batch
 from ...declare.plan import Plan
 from ...errors import PenstockError
-from ...log.interface import Reader, Seek
+from ...log.interface import ObservedLog, Reader, Seek
 from ...stages.ingest.intake import Receipt
 from ...telemetry import logger
 from ..drain import drained
-from ..services import GatewayServices, ObservedLog, unknown
-from ..wire.errors import BadRequest
+from ..wire.errors import BadRequest, unknown
 from .lineage import Hop, Waiter, way
 
 READ_ROWS = 8_192
@@ -166,9 +166,8 @@ class LookBack(Tail):
 class Followers:
     """The tails in use. On the event loop only."""
 
-    def __init__(self, services: GatewayServices) -> None:
-        self._rooms = services
-        self._plan: Plan = services.plan
+    def __init__(self, log: ObservedLog, plan: Plan, threads: Executor) -> None:
+        self._log, self._plan, self._threads = log, plan, threads
         self._tails: dict[tuple[str, str], asyncio.Future[Tail]] = {}
         self._back: set[LookBack] = set()
         self._room = asyncio.Semaphore(LOOKING_BACK)
@@ -186,7 +185,7 @@ class Followers:
         while True:
             opening = self._tails.get((source, target))
             if opening is None:
-                opening = loop.run_in_executor(self._rooms.threads, self._open, source, target)
+                opening = loop.run_in_executor(self._threads, self._open, source, target)
                 self._tails[source, target] = opening
             try:
                 tail = await asyncio.shield(opening)
@@ -202,7 +201,7 @@ class Followers:
     async def looking_back(self, source: str, target: str, receipt: Receipt) -> AsyncIterator[Waiter]:
         """A waiter of its own for events of which some were stored before; armed."""
         async with self._room:
-            tail = LookBack(self._rooms.log, self._plan, source, target, receipt)
+            tail = LookBack(self._log, self._plan, source, target, receipt)
             waiter = tail.join(asyncio.get_running_loop())
             assert waiter is not None
             self._back.add(tail)
@@ -234,7 +233,7 @@ class Followers:
         return [*(o.result() for o in opened), *self._back]
 
     def _open(self, source: str, target: str) -> Tail:
-        tail = Tail(self._rooms.log, self._plan, source, target)
+        tail = Tail(self._log, self._plan, source, target)
         tail.open()
         tail.start()
         return tail

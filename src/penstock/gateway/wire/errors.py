@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+from difflib import get_close_matches
 
 import msgspec
 
@@ -34,7 +35,7 @@ from ...errors import (
 from ...telemetry import logger
 from .asgi import Headers
 
-__all__ = ["STATUS", "BadRequest", "Disconnected", "Forbidden", "problem"]
+__all__ = ["STATUS", "BadRequest", "Disconnected", "Forbidden", "problem", "unknown"]
 
 _log = logger(__name__)
 
@@ -113,3 +114,10 @@ def said(error: Exception) -> str:
 
 def _clean(detail: dict[str, object]) -> dict[str, object]:
     return {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in detail.items()}
+
+
+def unknown(kind: str, name: str, known: list[str]) -> NotFound:
+    """What to raise for a name that is not there: it says which names are near."""
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+    return NotFound(f"there is no {kind} '{name[:200]}'; {hint}")
