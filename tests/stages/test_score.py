@@ -37,6 +37,7 @@ from penstock.stages.scoring.call_batcher import Combiner
 from penstock.stages.scoring.call_server import Answers, ask
 from penstock.stages.scoring.deployment import Deployment
 from penstock.stages.scoring.loading import at_once, of_its_own
+from penstock.stages.scoring.versions import AliasVersions
 
 INPUTS = pa.schema([pa.field("n", pa.int64())])
 OUTPUTS = pa.schema([pa.field("copy", pa.int64())])
@@ -93,7 +94,9 @@ class House:
         clock, settings, view = self.rig.clock, self.rig.settings, self.view()
         runners = self.runner, self.runner
         deployment = Deployment("scores", view, self.artifacts, runners, clock, settings, background=at_once)
-        return Score(self.spec, self.model, self.rig.topics["out"], view, deployment, clock, settings)
+        return Score(
+            self.spec, self.rig.topics["out"], AliasVersions(self.spec, self.model, view, deployment), clock, settings
+        )
 
     def ask(self, command: Command) -> Any:
         self.rig.log.append([Write(SYSTEM, 0, to_rows([command]))])
@@ -327,6 +330,6 @@ def test_what_waits_is_put_into_one_call(house: House) -> None:
 
 
 def test_a_record_of_another_version_would_be_seen(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Score, "_activations", lambda self, work, alias: [])
+    monkeypatch.setattr(AliasVersions, "records", lambda self, work, version: [])
     with pytest.raises((AssertionError, IndexError)):
         test_every_prediction_agrees_with_the_activation_records(house)

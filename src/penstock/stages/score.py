@@ -8,25 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..batch import SYSTEM, Indices, TopicSpec, concat_same
+from ..batch import Indices, TopicSpec, concat_same
 from ..clock import Clock
-from ..declare.plan import ModelSpec, ScoreSpec
+from ..declare.plan import ScoreSpec
 from ..errors import (
     ArtifactDamaged,
     Busy,
     InputInvalid,
     InvalidEvent,
     ModelRefused,
-    NotFound,
     PredictionInvalid,
     PredictionMisshapen,
     RunnerDied,
     TaskFailed,
 )
-from ..models.interface import Alias, ModelVersion
-from ..models.messages import Activated, to_rows
+from ..models.interface import ModelVersion
 from ..models.packing import zeros
-from ..models.registry import Registry
 from ..models.signature import FeatureColumns
 from ..runner.interface import RowFailure
 from ..schema.evolution import conform
@@ -35,9 +32,10 @@ from ..settings import Settings
 from .batch_size import BatchSize
 from .failures.bisection import CallLimits, PassedRows, bisect
 from .failures.in_hand import InHand
-from .failures.poison_policy import NotYet, PoisonPolicy, Sick
+from .failures.poison_policy import PoisonPolicy, Sick
 from .interface import Failure, Outcome, Output, Work
-from .scoring.deployment import Deployment, PinnedVersion
+from .scoring.deployment import PinnedVersion
+from .scoring.versions import Versions
 
 PAIRS = 8  # of rows, tried when a model answers another number of rows: is it the model, or some of the rows?
 
@@ -51,20 +49,13 @@ class Scored:
 
 
 class Score:
-    """Scores ``source`` into ``target``. The version is chosen once a pass, so a work is never of two versions.
-
-    It is the alias's as soon as that is loaded beside the one before (``deployment``). A partition's change of version
-    is recorded in ``penstock.system`` (``Activated``) in the transaction that stores its first outputs: which version
-    made a prediction follows from the log alone.
-    """
+    """Scores ``source`` into ``target``, with the version that ``versions`` chooses for each work."""
 
     def __init__(
         self,
         spec: ScoreSpec,
-        model: ModelSpec,
         target: TopicSpec,
-        registry: Registry,
-        deployment: Deployment,
+        versions: Versions,
         clock: Clock,
         settings: Settings,
         *,
@@ -72,10 +63,7 @@ class Score:
     ) -> None:
         self.name, self.source = spec.name, spec.source
         self.budget = BatchSize(settings.batch_time, settings.batch_rows)
-        self._spec, self._model = spec, model
-        self._target = target
-        self._registry = registry
-        self._deployment = deployment
+        self._spec, self._target, self._versions = spec, target, versions
         self._clock = clock
         self._in_hand = in_hand
         self._patience = PoisonPolicy(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
@@ -86,20 +74,17 @@ class Score:
 
     def handle(self, work: Work) -> Outcome:
         self.budget.lag = (self._clock.now() - int(work.appended.min())) / 1e6
-        # After the read: whoever had these partitions before committed its last activation before it lost them.
-        self._registry.refresh()
-        with self._deployment.version(self._alias()) as lease:
-            self._check_epochs(work, lease.alias)
+        with self._versions.for_work(work) as version:
             parts, failures = bisect(
-                lambda rows, limit: self._call(lease, work.rows, rows, limit),
+                lambda rows, limit: self._call(version, work.rows, rows, limit),
                 work,
                 patience=self._patience,
                 limits=self._limits,
                 clock=self._clock,
                 in_hand=self._in_hand,
             )
-        outputs, unfit = self._predictions(work.rows, parts, lease.artifact.version)
-        return Outcome([*outputs, *self._activations(work, lease.alias)], [*failures, *unfit])
+        outputs, unfit = self._predictions(work.rows, parts, version.artifact.version)
+        return Outcome([*outputs, *self._versions.records(work, version)], [*failures, *unfit])
 
     def answer(self, rows: pa.RecordBatch, timeout: float) -> tuple[pa.RecordBatch, ModelVersion]:
         """Score a caller's rows as the stream's: the model's outputs, and the version that made them.
@@ -107,73 +92,20 @@ class Score:
         Raises ``NotFound`` while there is no version, ``InvalidEvent`` for columns and values that the model cannot
         read, ``Busy`` for columns that only the version still being loaded might, and what ``Runner.predict`` raises.
         """
-        self._registry.refresh()
-        try:
-            alias = self._alias()
-        except NotYet as error:
-            raise NotFound(error.reason) from error
-        with self._deployment.version(alias) as lease:
-            version = lease.artifact.version
+        with self._versions.for_call() as version:
             try:
-                features = self._asked(rows, lease, alias)
-                return lease.predict(features, min(timeout, self._spec.timeout)), version
+                features = self._asked(rows, version)
+                return version.predict(features, min(timeout, self._spec.timeout)), version.artifact.version
             except InputInvalid as error:
                 raise InvalidEvent(error.reason, row=error.rows[0]) from error
 
-    def _asked(self, rows: pa.RecordBatch, lease: PinnedVersion, alias: Alias) -> pa.RecordBatch:
+    def _asked(self, rows: pa.RecordBatch, version: PinnedVersion) -> pa.RecordBatch:
         try:
-            return FeatureColumns(lease.artifact.version.signature)(rows)
+            return FeatureColumns(version.artifact.version.signature)(rows)
         except ModelRefused as error:
-            if lease.alias.epoch < alias.epoch:  # they may be the columns of the version that is being loaded
-                raise Busy(f"{error}; {self._deployment.standing.behind}") from error
+            if version.behind:  # they may be the columns of the version that is being loaded
+                raise Busy(f"{error}; {version.behind}") from error
             raise InvalidEvent(str(error)) from error
-
-    # -- which version --------------------------------------------------------
-
-    def _alias(self) -> Alias:
-        model, name = self._model.name, self._model.alias
-        alias = self._registry.alias(model, name)
-        if alias is None:
-            raise NotYet(f"model '{model}' has no version yet that '{name}' points to: register one")
-        return alias
-
-    def _check_epochs(self, work: Work, alias: Alias) -> None:
-        """A partition never goes back behind the move of the alias that it was last scored after."""
-        for partition in np.unique(work.partitions).tolist():
-            last = self._registry.activation(self.name, self.source, partition)
-            if last is None or (last.model, last.alias) != (alias.model, alias.alias) or last.epoch <= alias.epoch:
-                continue
-            place = f"{self.source}/{partition}, which another member scored with {last.model}/{last.version},"
-            standing = self._deployment.standing
-            if standing.failed:
-                raise Sick(f"{place} cannot go back: {standing.behind}")
-            raise NotYet(f"{place} waits: {standing.behind or f'epoch {last.epoch} is not known here yet'}")
-
-    def _activations(self, work: Work, alias: Alias) -> list[Output]:
-        if work.again:  # their positions say nothing of from where on a version scores
-            return []
-        partitions, firsts = np.unique(work.partitions, return_index=True)
-        rows: list[int] = []
-        records: list[Activated] = []
-        for partition, first in zip(partitions.tolist(), firsts.tolist(), strict=True):
-            last = self._registry.activation(self.name, self.source, partition)
-            if last is not None and (last.model, last.version) == (alias.model, alias.version):
-                continue
-            rows.append(first)
-            records.append(self._record(partition, int(work.positions[first]), alias))
-        return [Output(SYSTEM, to_rows(records), np.array(rows, np.int64))] if records else []
-
-    def _record(self, partition: int, position: int, alias: Alias) -> Activated:
-        return Activated(
-            stage=self.name,
-            topic=self.source,
-            partition=partition,
-            from_offset=position,
-            model=alias.model,
-            version=alias.version,
-            epoch=alias.epoch,
-            alias=alias.alias,
-        )
 
     # -- scoring --------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from penstock.runner.interface import Applied, Artifact, Services
 from penstock.stages.score import Score
 from penstock.stages.scoring import deployment as deployments
 from penstock.stages.scoring.deployment import Deployment
+from penstock.stages.scoring.versions import AliasVersions
 
 SIGNATURE = Signature(pa.schema([pa.field("n", pa.int64())]), pa.schema([pa.field("copy", pa.int64())]))
 
@@ -122,7 +123,8 @@ class Yard:
             background=self.pending.append,
         )
         spec = ScoreSpec("scores", "in", "m", "out", keep=("n",))
-        return made, Score(spec, ModelSpec("m", ("copy",)), rig.topics["out"], registry, made, rig.clock, rig.settings)
+        versions = AliasVersions(spec, ModelSpec("m", ("copy",)), registry, made)
+        return made, Score(spec, rig.topics["out"], versions, rig.clock, rig.settings)
 
     def note(self, version: ModelVersion) -> None:
         self.failed.append(version.ref)
@@ -221,7 +223,7 @@ def test_a_pass_keeps_the_version_that_it_began_with(busy: Yard) -> None:
     """A call of somebody else makes the roles change in the middle of a pass."""
     busy.promote(2)
     busy.score()
-    registry = busy.stage._registry
+    registry = busy.stage._versions._registry
     with busy.deployment.version(registry.alias("m")) as lease:
         busy.load()
         with busy.deployment.version(registry.alias("m")) as later:
@@ -235,7 +237,7 @@ def test_a_pass_keeps_the_version_that_it_began_with(busy: Yard) -> None:
 def test_nothing_is_loaded_beside_a_pass_that_is_not_over(busy: Yard) -> None:
     busy.promote(2)
     busy.score()
-    registry = busy.stage._registry
+    registry = busy.stage._versions._registry
     with busy.deployment.version(registry.alias("m")):
         busy.load()
         busy.deployment.look(registry.alias("m"))
@@ -375,7 +377,7 @@ def test_a_version_that_cannot_be_loaded_is_told_and_tried_again(busy: Yard, err
 
 
 def test_an_artifact_that_is_away_is_told_too(busy: Yard) -> None:
-    path = busy.artifacts.path(busy.stage._registry.versions("m")[1].digest, model="m/2")
+    path = busy.artifacts.path(busy.stage._versions._registry.versions("m")[1].digest, model="m/2")
     path.rename(path.with_name("away"))
     busy.promote(2)
     busy.score()
@@ -602,7 +604,7 @@ def test_a_partition_that_cannot_go_back_says_why_it_stands_still(busy: Yard) ->
 
 
 def test_somebody_who_knows_less_does_not_move_it_back(busy: Yard) -> None:
-    first = busy.stage._registry.alias("m")
+    first = busy.stage._versions._registry.alias("m")
     busy.promote(2)
     busy.score()
     busy.load()
@@ -620,7 +622,7 @@ def test_a_load_that_ends_after_the_close_leaves_nothing(busy: Yard) -> None:
     busy.deployment.close()
     busy.load()
     assert busy.runners[1].closed == 2
-    busy.deployment.look(busy.stage._registry.alias("m"))
+    busy.deployment.look(busy.stage._versions._registry.alias("m"))
     assert not busy.pending
 
 
@@ -646,7 +648,7 @@ def test_mutant_no_look_whether_the_warm_runner_lives(busy: Yard, monkeypatch: p
 
 
 def test_mutant_epochs_are_not_looked_at(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Score, "_check_epochs", lambda self, work, alias: None)
+    monkeypatch.setattr(AliasVersions, "_check_epochs", lambda self, work, alias: None)
     assert regressed(busy)
 
 

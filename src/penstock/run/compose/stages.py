@@ -27,6 +27,7 @@ from ...stages.registry_owner import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.scoring.deployment import Deployment, Standing
 from ...stages.scoring.loading import Background, Loan, in_thread, of_its_own
+from ...stages.scoring.versions import AliasVersions
 from ...stages.transform import Transform
 from ..outliving import OutlivingSlot
 from . import warming
@@ -135,10 +136,8 @@ class Composition:
         )
         stage = Score(
             spec,
-            model,
             self._topic(spec.to),
-            self.registry,
-            deployment,
+            AliasVersions(spec, model, self.registry, deployment),
             self.clock,
             self.settings,
             in_hand=self._in_hand(f"model '{spec.model}'"),

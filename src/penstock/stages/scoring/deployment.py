@@ -44,12 +44,15 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class PinnedVersion:
-    """A version for one pass or one call. ``alias``: the move of the alias that made it the current one."""
+    """A version for one pass or one call. ``alias``: the move of the alias that made it the current one. ``behind``:
+    why it is not the one that was asked for; empty: it is."""
 
     alias: Alias
     artifact: Artifact
     predict: Callable[[pa.RecordBatch, float], pa.RecordBatch]
     """Score within so many seconds. Errors are those of ``Runner.predict``."""
+
+    behind: str = ""
 
 
 class Deployment:
@@ -107,7 +110,10 @@ class Deployment:
                 side.runner.close()
         try:
             yield PinnedVersion(
-                alias, artifact, lambda rows, timeout: self._predict(side, alias, artifact, rows, timeout)
+                alias,
+                artifact,
+                lambda rows, timeout: self._predict(side, alias, artifact, rows, timeout),
+                self.standing.behind if alias.epoch < target.epoch else "",
             )
         finally:
             with self._guard:
