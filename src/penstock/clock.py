@@ -7,6 +7,11 @@ from typing import Protocol
 
 
 class Clock(Protocol):
+    @property
+    def passes(self) -> bool:
+        """Does time go on while one waits? Not where a test moves it: nothing is waited for then."""
+        ...
+
     def now(self) -> int:
         """Microseconds since the epoch, UTC. May jump; only recorded and compared with other records."""
         ...
@@ -19,6 +24,8 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    passes = True
+
     def now(self) -> int:
         return time.time_ns() // 1_000
 
@@ -31,6 +38,8 @@ class SystemClock:
 
 class ManualClock:
     """A clock moved by hand: sleeping moves it, and nothing else does."""
+
+    passes = False
 
     def __init__(self, now: int = 1_700_000_000_000_000) -> None:
         self._now = now

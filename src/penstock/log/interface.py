@@ -25,8 +25,9 @@ class Advance:
 class Seek:
     """Where a reader goes on in one partition, or in every one it owns (``partition=None``).
 
-    ``to``: a position (the first event at or after it), a time (the first appended at or after it), the earliest or the
-    latest, or ``committed``: back to the group's own position. ``pause`` and ``resume`` leave the place as it is.
+    ``to`` is a place: a position (the first event at or after it), a time (the first appended at or after it), the
+    earliest or the latest, or ``committed``: back to the group's own position. Or it is flow control, which leaves the
+    place as it is: ``pause``, after which reads give nothing of the partition, and ``resume``.
     """
 
     topic: str

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from confluent_kafka import TopicPartition
 
 from ....batch import Batch, Write
-from ....clock import Clock, ManualClock
+from ....clock import Clock
 from ....errors import Fenced, LogError, LogUnreachable, NotFound
 from ....settings import Settings
 from ...interface import Advance, Seek, Start
@@ -86,7 +86,7 @@ class KafkaReader:
 
     def read(self, max_events: int, wait: float | None) -> Sequence[Batch]:
         deadline = self._clock.monotonic() + (wait or 0.0)
-        at_once = wait is not None and (wait < AT_ONCE_S or isinstance(self._clock, ManualClock))
+        at_once = wait is not None and (wait < AT_ONCE_S or not self._clock.passes)
         while True:
             with self._mutex:
                 self._check_open()
@@ -172,7 +172,7 @@ class KafkaReader:
             self._intake.receive(0.05)
             if None in self._intake.errors:
                 raise self._intake.errors.pop(None)
-            if isinstance(self._clock, ManualClock):
+            if not self._clock.passes:
                 self._clock.sleep(0)
 
     def _own_all(self) -> None:
