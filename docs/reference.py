@@ -28,7 +28,7 @@ ALIASES = {
 }
 DECLARING = ("App", "Topic", "Source", "Model", "Retry", "Duration", "JSON", "env", "secret", "Ref")
 CALLED = ("Event", "Models", "Loaded", "SystemEvent", "ModelRegistered", "ModelPromoted", "Reject", "Unavailable")
-SUITES = ("LogContract", "ObjectsContract", "RuntimeContract")  # their tests are no names to call
+SUITES = ("DoorContract", "LogContract", "ObjectsContract", "RuntimeContract")  # their tests are no names to call
 
 
 class Entry(NamedTuple):

@@ -35,7 +35,7 @@ def check_every_door(house: Any, kind: type[Gateway]) -> None:
     """That each refuses whom ``admit`` refuses."""
 
     async def work(h: Any) -> None:
-        transport = httpx.ASGITransport(kind(h.services, refuse))
+        transport = httpx.ASGITransport(kind(h.services, admit=refuse))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             for route in ROUTES:
                 body = EVENT if route.method != "GET" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -22,8 +23,6 @@ from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send, answer
 from .wire.errors import Disconnected, error_body, problem
-
-PATTERNS = [(route, compile_path(route.path)[0]) for route in ROUTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +48,17 @@ class BareRoute:
 
 
 class Gateway:
-    """``admit``: says who asks, before a request is routed; None: the user of this machine."""
+    """``routes``: the doors. ``admit``: says who asks, before a request is routed; None: the user of this machine."""
 
-    def __init__(self, services: GatewayServices, admit: Admission | None = None) -> None:
+    def __init__(
+        self, services: GatewayServices, routes: Sequence[Route] = ROUTES, admit: Admission | None = None
+    ) -> None:
         self._services, self._admit = services, admit or admit_local
-        self._bare = [BareRoute.of(r, r.door(services)) for r in ROUTES if isinstance(r.door, type)]
-        routed = [_routed(r, r.door, services) for r in ROUTES if not isinstance(r.door, type)]
-        self._rest = Starlette(routes=[*routed, *_pages(services.plan)])
+        self._bare = [BareRoute.of(r, r.door(services)) for r in routes if isinstance(r.door, type)]
+        routed = [_routed(r, r.door, services) for r in routes if not isinstance(r.door, type)]
+        self._rest = Starlette(routes=[*routed, *_pages(routes, services.plan)])
         self._rest.router.redirect_slashes = False  # it names an address that a proxy's clients cannot reach
-        self._rest.add_exception_handler(HTTPException, _unrouted)
+        self._rest.add_exception_handler(HTTPException, _unrouted(routes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,9 +100,9 @@ def _routed(route: Route, handler: Handler, services: GatewayServices) -> Starle
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 
 
-def _pages(plan: Plan) -> list[StarletteRoute]:
+def _pages(routes: Sequence[Route], plan: Plan) -> list[StarletteRoute]:
     samples = Samples(plan)
-    described, html = document(ROUTES, plan.app, samples), page(ROUTES, plan, samples)
+    described, html = document(routes, plan.app, samples), page(routes, plan, samples)
 
     async def openapi(_: Request) -> Response:
         return JSONResponse(described)
@@ -112,18 +113,25 @@ def _pages(plan: Plan) -> list[StarletteRoute]:
     return [StarletteRoute("/openapi.json", openapi), StarletteRoute("/docs", docs), StarletteRoute("/", docs)]
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    message = f"{request.method} {request.url.path[:200]}: {error.detail}; /docs lists what there is"
-    headers = dict(error.headers or {})
-    if error.status_code == 405:
-        headers["allow"] = ", ".join(_allowed(request.url.path))
-    body = error_body({"code": code, "message": message}, request.scope["path"])
-    return Response(body, error.status_code, headers, media_type="application/json")
+def _unrouted(routes: Sequence[Route]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    patterns = [(route, compile_path(route.path)[0]) for route in routes]
 
+    def allowed(path: str) -> list[str]:
+        """Every method of a path (RFC 9110 §10.2.1): those of one path are several doors. None: there is none."""
+        methods = {route.method for route, pattern in patterns if pattern.match(path)}
+        return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
-def _allowed(path: str) -> list[str]:
-    """Every method of a path (RFC 9110 §10.2.1): those of one path are several doors."""
-    methods = {route.method for route, pattern in PATTERNS if pattern.match(path)} or {"GET"}
-    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+    async def unrouted(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        status, detail, methods = error.status_code, error.detail, allowed(request.url.path)
+        if status == 404 and methods:  # a bare door's path, which the router does not know
+            status, detail = 405, "Method Not Allowed"
+        code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
+        message = f"{request.method} {request.url.path[:200]}: {detail}; /docs lists what there is"
+        headers = dict(error.headers or {})
+        if status == 405:
+            headers["allow"] = ", ".join(methods or ["GET", "HEAD"])  # the pages', which are no rows of the table
+        body = error_body({"code": code, "message": message}, request.scope["path"])
+        return Response(body, status, headers, media_type="application/json")
+
+    return unrouted

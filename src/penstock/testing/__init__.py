@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .door_contract import DoorContract
     from .log_contract import LogContract
     from .objects_contract import ObjectsContract
     from .rowwise import assert_rowwise
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "DeadLetter": "running",
+    "DoorContract": "door_contract",
     "LogContract": "log_contract",
     "ObjectsContract": "objects_contract",
     "Running": "running",
@@ -25,6 +27,7 @@ _PLACES = {
 
 __all__ = [
     "DeadLetter",
+    "DoorContract",
     "LogContract",
     "ObjectsContract",
     "Running",

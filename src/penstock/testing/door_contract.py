@@ -1,0 +1,143 @@
+"""What every door promises. Subclass ``DoorContract`` in a pytest file, and give it the door's row and a request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from ..batch import SYSTEM, TopicSpec
+from ..clock import SystemClock
+from ..declare.plan import Plan
+from ..errors import Busy, Forbidden
+from ..gateway.app import Gateway
+from ..gateway.docs.openapi import document
+from ..gateway.docs.samples import Samples
+from ..gateway.pages import SAFE
+from ..gateway.principal import Principal
+from ..gateway.routes import Route
+from ..gateway.services import GatewayServices
+from ..gateway.wire.asgi import Scope
+from ..log.memory import MemoryLog
+from ..models.artifacts import Artifacts
+from ..models.registry import Registry
+from ..settings import Settings
+from ..stages.failures.dead import DEAD_TOPIC
+from ..stages.ingest.group_commit import Ingest
+
+HERE = "http://127.0.0.1"
+PLAN = Plan(app="doors", target="", code="c0de", topics=(TopicSpec("notes", partitions=2),))
+
+
+async def nobody(model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
+    raise Busy("no worker is running")
+
+
+def refuse(scope: Scope) -> Principal:
+    raise Forbidden("nobody is let in")
+
+
+class DoorContract:
+    """``request``: what ``httpx.Client.request`` takes for a request that the door answers with ``route.success``."""
+
+    @pytest.fixture
+    def route(self) -> Route:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def request_(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def services(self, tmp_path: Path) -> GatewayServices:
+        """What doors lead to: an app of one topic, ``notes``, over a log in memory."""
+        return made(tmp_path)
+
+    def test_it_answers(self, services: GatewayServices, route: Route, request_: dict[str, Any]) -> None:
+        answer = asked(services, route, request_)
+        assert answer.status_code == route.success, answer.text
+
+    def test_nobody_comes_in_who_is_not_admitted(
+        self, services: GatewayServices, route: Route, request_: dict[str, Any]
+    ) -> None:
+        assert asked(services, route, request_, admit=refuse).status_code == 403, "it opened to nobody"
+
+    def test_a_page_of_another_site_is_refused(
+        self, services: GatewayServices, route: Route, request_: dict[str, Any]
+    ) -> None:
+        marks = {"origin": "https://elsewhere.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+        headers = {**request_.get("headers", {}), **marks}
+        assert asked(services, route, {**request_, "headers": headers}).status_code == 403
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"0" * 10_000, b'{"a":' * 5_000])
+    def test_no_body_is_a_fault_of_ours(
+        self, services: GatewayServices, route: Route, request_: dict[str, Any], body: bytes
+    ) -> None:
+        if route.method in SAFE:
+            pytest.skip("it reads no body")
+        headers = {"content-type": "application/json", **request_.get("headers", {})}
+        given = {k: v for k, v in request_.items() if k not in ("json", "content", "headers")}
+        answer = asked(services, route, {**given, "content": body, "headers": headers})
+        assert answer.status_code < 500, answer.text
+        check_error(answer)
+
+    def test_another_method_is_told_which_there_are(
+        self, services: GatewayServices, route: Route, request_: dict[str, Any]
+    ) -> None:
+        answer = asked(services, route, {**request_, "method": "DELETE"})
+        assert answer.status_code == 405 and route.method in answer.headers["allow"]
+        check_error(answer)
+
+    def test_it_is_described(self, route: Route) -> None:
+        """In /openapi.json, and so in /docs: with a sentence, and each parameter of its path."""
+        described = document((route,), PLAN.app, Samples(PLAN))["paths"][route.path][route.method.lower()]
+        assert described["summary"].endswith((".", "?")), "a sentence says what it does"
+        named = {parameter["name"] for parameter in described.get("parameters", ()) if parameter["in"] == "path"}
+        assert named == {part[1:-1] for part in route.path.split("/") if part.startswith("{")}
+
+
+def check_error(answer: httpx.Response) -> None:
+    """An answer that says no, says why."""
+    if answer.status_code >= 400:
+        told = json.loads(answer.content)["error"]
+        assert told["code"] and told["message"]
+
+
+def asked(services: GatewayServices, route: Route, request: dict[str, Any], admit: Any = None) -> httpx.Response:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[httpx.AsyncClient]:
+        gateway = Gateway(services, (route,), admit)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url=HERE) as http:
+            yield http
+
+    async def go() -> httpx.Response:
+        async with opened() as http:
+            return await http.request(**{"method": route.method, **request})
+
+    return asyncio.run(go())
+
+
+def made(folder: Path) -> GatewayServices:
+    log, settings, clock = MemoryLog(), Settings(), SystemClock()
+    for spec in (*PLAN.topics, TopicSpec(SYSTEM, partitions=1), DEAD_TOPIC):
+        log.create(spec)
+    (folder / "status").mkdir()
+    return GatewayServices(
+        PLAN,
+        log,
+        Ingest(log, PLAN.topics, settings, clock, lambda: None),
+        Registry(log.reader(None, [SYSTEM], "view"), clock),
+        Artifacts(folder / "artifacts"),
+        nobody,
+        folder / "status",
+        folder / "token",
+        settings,
+        clock,
+    )
