@@ -50,7 +50,7 @@ class Alias:
     previous: int | None = None
 
 
-class Predictor(Protocol):
+class RuntimeModel(Protocol):
     def predict(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Same rows, same order: ``rows`` holds the signature's input columns, the answer its output columns."""
         ...
@@ -73,4 +73,4 @@ class Runtime(Protocol):
         """
         ...
 
-    def load(self, artifact: Path, signature: Signature) -> Predictor: ...
+    def load(self, artifact: Path, signature: Signature) -> RuntimeModel: ...

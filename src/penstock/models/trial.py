@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ..errors import InputInvalid, ModelRefused
 from .casts import is_list
-from .interface import Predictor
+from .interface import RuntimeModel
 from .packing import Matrix, as_column, as_numbers, zeros
 
 COUNTS = (2, 3, 7, 64)
@@ -49,7 +49,7 @@ def _column_of(kind: pa.DataType, count: int, seed: int) -> pa.Array:
     return zeros(pa.schema([("x", kind)]), count).column(0)
 
 
-def require_rowwise(model: Predictor, rows: pa.RecordBatch, *, must: bool = True) -> None:
+def require_rowwise(model: RuntimeModel, rows: pa.RecordBatch, *, must: bool = True) -> None:
     """Raises ``ModelRefused`` when what the model answers to several of these rows is not what it answers to each.
 
     A row that it cannot answer alone proves nothing and is left out; ``must``: one at least has to be answered. A
@@ -73,7 +73,7 @@ def require_rowwise(model: Predictor, rows: pa.RecordBatch, *, must: bool = True
             )
 
 
-def _alone(model: Predictor, rows: pa.RecordBatch) -> tuple[dict[int, pa.RecordBatch], Exception | None]:
+def _alone(model: RuntimeModel, rows: pa.RecordBatch) -> tuple[dict[int, pa.RecordBatch], Exception | None]:
     answers: dict[int, pa.RecordBatch] = {}
     failed: Exception | None = None
     for place in range(rows.num_rows):
@@ -87,7 +87,7 @@ def _alone(model: Predictor, rows: pa.RecordBatch) -> tuple[dict[int, pa.RecordB
     return answers, failed
 
 
-def _asked(model: Predictor, rows: pa.RecordBatch, count: int) -> pa.RecordBatch:
+def _asked(model: RuntimeModel, rows: pa.RecordBatch, count: int) -> pa.RecordBatch:
     try:
         answer = model.predict(rows)
     except InputInvalid:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..declare.app import App
 from ..declare.plan import Plan
 from ..errors import ArtifactDamaged, InputInvalid, ModelRefused, PredictionInvalid, TaskFailed
-from ..models.interface import Predictor, Signature
+from ..models.interface import RuntimeModel, Signature
 from ..models.packing import zeros
 from ..models.runtimes.choose import inspect
 from ..models.signature import check_answer
@@ -80,7 +80,7 @@ class InlineRunner:
     def close(self) -> None:
         self._functions.close()
 
-    def _model(self, artifact: Artifact) -> Predictor:
+    def _model(self, artifact: Artifact) -> RuntimeModel:
         stand_in = self._stand_ins.get(artifact.version.name)
         if stand_in is None:
             return from_artifact(artifact)

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from ..errors import NotFound
-from ..models.interface import Predictor
+from ..models.interface import RuntimeModel
 from .interface import Artifact
 
 KEPT = 3  # versions of one model
 
 
-def from_artifact(artifact: Artifact) -> Predictor:
+def from_artifact(artifact: Artifact) -> RuntimeModel:
     from ..models.runtimes.choose import load_version
 
     return load_version(artifact.version, artifact.path)
@@ -26,9 +26,9 @@ class Scoring:
     ``make`` loads a model whose answers are checked.
     """
 
-    def __init__(self, make: Callable[[Artifact], Predictor] = from_artifact) -> None:
+    def __init__(self, make: Callable[[Artifact], RuntimeModel] = from_artifact) -> None:
         self._make = make
-        self._loaded: dict[str, OrderedDict[int, Predictor]] = {}
+        self._loaded: dict[str, OrderedDict[int, RuntimeModel]] = {}
 
     def load(self, artifact: Artifact) -> None:
         """Harmless when it is loaded. A version is ready before another makes room for it.

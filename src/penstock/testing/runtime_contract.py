@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ..errors import ModelRefused
-from ..models.interface import Predictor, Runtime, Signature
+from ..models.interface import Runtime, RuntimeModel, Signature
 from ..models.signature import check_answer, from_json, offer, to_json
 
 FEATURES = ("a", "b", "c")
@@ -31,7 +31,7 @@ class RuntimeContract:
         return runtime.inspect(artifact, inputs=offer(OFFER, FEATURES), outputs=["score"])
 
     @pytest.fixture
-    def model(self, runtime: Runtime, artifact: Path, signature: Signature) -> Predictor:
+    def model(self, runtime: Runtime, artifact: Path, signature: Signature) -> RuntimeModel:
         return runtime.load(artifact, signature)
 
     def rows(self, count: int) -> pa.RecordBatch:
@@ -54,22 +54,22 @@ class RuntimeContract:
         assert from_json(to_json(signature)) == signature
 
     @pytest.mark.parametrize("count", [1, 2, 1_000])
-    def test_one_answer_a_row(self, model: Predictor, signature: Signature, count: int) -> None:
+    def test_one_answer_a_row(self, model: RuntimeModel, signature: Signature, count: int) -> None:
         check_answer(signature, model.predict(self.rows(count)), count, model="m/1")
 
-    def test_an_answer_depends_on_its_row_alone(self, model: Predictor) -> None:
+    def test_an_answer_depends_on_its_row_alone(self, model: RuntimeModel) -> None:
         rows = self.rows(50)
         whole = model.predict(rows).column(0).to_pylist()
         single = [model.predict(rows.slice(n, 1)).column(0)[0].as_py() for n in range(50)]
         assert len(set(whole)) > 1
         assert whole == pytest.approx(single, rel=1e-6)
 
-    def test_a_slice_is_scored_from_its_own_start(self, model: Predictor) -> None:
+    def test_a_slice_is_scored_from_its_own_start(self, model: RuntimeModel) -> None:
         rows = self.rows(50)
         whole = model.predict(rows).column(0).to_pylist()
         assert model.predict(rows.slice(20, 10)).column(0).to_pylist() == pytest.approx(whole[20:30], rel=1e-6)
 
-    def test_numbers_of_other_widths_are_read(self, model: Predictor, signature: Signature) -> None:
+    def test_numbers_of_other_widths_are_read(self, model: RuntimeModel, signature: Signature) -> None:
         ints = pa.RecordBatch.from_arrays(
             [pa.array([0, 1], kind) for kind in (pa.int8(), pa.int64(), pa.float32())], names=list(FEATURES)
         )
@@ -86,7 +86,7 @@ class RuntimeContract:
         with pytest.raises(ModelRefused):
             runtime.inspect(cut, inputs=offer(OFFER, FEATURES), outputs=["score"])
 
-    def test_scoring_leaves_its_rows_alone(self, model: Predictor) -> None:
+    def test_scoring_leaves_its_rows_alone(self, model: RuntimeModel) -> None:
         rows = self.rows(10)
         before = rows.to_pylist()
         model.predict(rows)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ...errors import ModelRefused
 from ..artifacts import verify
-from ..interface import ModelVersion, Predictor, Runtime, Signature
+from ..interface import ModelVersion, Runtime, RuntimeModel, Signature
 from ..packing import zeros
 from ..signature import FeatureColumns, check_answer, fits
 from . import lightgbm, onnx, python, recipes, sklearn, xgboost
@@ -55,7 +55,7 @@ def inspect(
     return runtime.name, signature
 
 
-def load(runtime: str, artifact: Path, signature: Signature, *, trusted: bool, name: str) -> Predictor:
+def load(runtime: str, artifact: Path, signature: Signature, *, trusted: bool, name: str) -> RuntimeModel:
     """A model whose every answer is checked. ``name`` is for messages.
 
     Raises ``ModelRefused``; the model's ``predict`` raises that for rows that do not fit, ``PredictionInvalid`` for
@@ -66,7 +66,7 @@ def load(runtime: str, artifact: Path, signature: Signature, *, trusted: bool, n
     return CheckedModel(found.load(artifact, signature), signature, name)
 
 
-def load_version(version: ModelVersion, artifact: Path) -> Predictor:
+def load_version(version: ModelVersion, artifact: Path) -> RuntimeModel:
     """``load`` for a registered version, once its bytes have their SHA-256. Raises ``ArtifactDamaged`` too."""
     verify(artifact, version.digest, model=version.ref)
     return load(version.runtime, artifact, version.signature, trusted=version.trusted, name=version.ref)
@@ -75,7 +75,7 @@ def load_version(version: ModelVersion, artifact: Path) -> Predictor:
 class CheckedModel:
     """A model between the checks of its signature."""
 
-    def __init__(self, model: Predictor, signature: Signature, name: str) -> None:
+    def __init__(self, model: RuntimeModel, signature: Signature, name: str) -> None:
         self._model = model
         self._signature = signature
         self._name = name
