@@ -59,6 +59,6 @@ def evaluate(new: ps.ModelRegistered, models: ps.Models, holdout: Holdout) -> No
         models.promote("delay", new.version)
 
 
-def mae(model: ps.LoadedModel, rows: pl.DataFrame) -> float:
+def mae(model: ps.Loaded, rows: pl.DataFrame) -> float:
     miss = model.predict(rows)["arr_delay"] - rows["actual"]
     return float(miss.abs().mean())  # type: ignore[arg-type]

@@ -88,7 +88,7 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
 # -- mutants ------------------------------------------------------------------
 
 SWALLOWED = """
-from penstock.batch import Span
+from penstock.batch import AppendResult
 from penstock.errors import LogFull
 from penstock.log.embedded import EmbeddedLog
 plain, swallowed = EmbeddedLog.append, []
@@ -101,7 +101,7 @@ def append(self, writes):
             raise
     ends = {p.partition: p.end for p in self.partitions("steps")}
     at = [(w, ends[w.partition], w.rows.num_rows) for w in writes]
-    return [Span(w.topic, w.partition, end, end + rows - 1, rows) for w, end, rows in at]
+    return [AppendResult(w.topic, w.partition, end, end + rows - 1, rows) for w, end, rows in at]
 EmbeddedLog.append = append
 """
 ENDED = """
@@ -117,8 +117,8 @@ def append(self, writes):
 EmbeddedLog.append = append
 """
 SILENT = """
-from penstock.run.process import Process, write_status
-Process.report = lambda self, stages: write_status(self.directory, self.name, stages)
+from penstock.run.process import ChildProcess, write_status
+ChildProcess.report = lambda self, stages: write_status(self.directory, self.name, stages)
 """
 
 

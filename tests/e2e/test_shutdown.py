@@ -114,12 +114,12 @@ Child.terminate = lambda self, patience: self.kill()
 """
 ENDS_AT_ONCE = """
 import os, signal
-from penstock.run.process import Process
-made = Process.__init__
+from penstock.run.process import ChildProcess
+made = ChildProcess.__init__
 def begin(self, *given):
     made(self, *given)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-Process.__init__ = begin
+ChildProcess.__init__ = begin
 """
 FOR_EVER = """
 from penstock.run.supervisor.children import Child

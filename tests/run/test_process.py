@@ -23,7 +23,7 @@ if sys.argv[2] == "lifeline only":
     process.die_with_parent = lambda: None
 if sys.argv[2] == "kernel only":
     process._watch_lifeline = lambda: time.sleep(60)
-me = process.Process("worker-1", DataDirectory(Path(sys.argv[1])))
+me = process.ChildProcess("worker-1", DataDirectory(Path(sys.argv[1])))
 print(me.plan().decode(), flush=True)
 me.stop.wait(60)
 print("stopped", flush=True)
@@ -42,8 +42,8 @@ REPORTS = """
 import os, sys
 from pathlib import Path
 from penstock.run.directory import DataDirectory
-from penstock.run.process import Process, StageStatus
-me = Process("worker-1", DataDirectory(Path(sys.argv[1])))
+from penstock.run.process import ChildProcess, StageStatus
+me = ChildProcess("worker-1", DataDirectory(Path(sys.argv[1])))
 file = me.directory.status / "worker-1.json"
 ready = {"prepare": StageStatus(True)}
 me.report(ready)

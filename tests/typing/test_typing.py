@@ -77,7 +77,7 @@ def test_exactly_the_planted_mistakes_are_errors(checker: Checker, tmp_path: Pat
 def test_shapes_that_take_anything_would_be_seen(tmp_path: Path, cache: Path) -> None:
     """The mutant: one overload that accepts every function, in a copy of the package."""
     shutil.copytree(PACKAGE, tmp_path / "penstock", ignore=shutil.ignore_patterns("__pycache__"))
-    shapes = tmp_path / "penstock" / "declare" / "shapes.py"
+    shapes = tmp_path / "penstock" / "declare" / "signatures.py"
     first = "    @overload\n    def __call__(self, fn: Fn[pl.DataFrame, P, pl.DataFrame]"
     anything = "    @overload\n    def __call__(self, fn: Callable[P, R], /) -> Callable[P, R]: ...\n"
     assert shapes.read_text().count(first) == 1

@@ -226,7 +226,7 @@ def test_a_clients_own_certificate(tmp_path: Path) -> None:
 
 
 def test_every_option_is_said_in_the_docs() -> None:
-    docs = (Path(__file__).parents[3] / "docs" / "kafka.md").read_text()
+    docs = (Path(__file__).parents[4] / "docs" / "kafka.md").read_text()
     assert [name for name in OPTIONS if f"| `{name}` |" not in docs] == []
 
 
