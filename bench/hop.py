@@ -103,11 +103,11 @@ def cpu(process: psutil.Process) -> float:
     try:
         return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
     except OSError:
-        return sum(process.cpu_times()[:2])
+        return float(sum(process.cpu_times()[:2]))
 
 
 def runner_pid() -> int:
-    return psutil.Process().children()[0].pid
+    return int(psutil.Process().children()[0].pid)
 
 
 def memory(runner: ChildRunner) -> str:

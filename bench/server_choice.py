@@ -88,7 +88,7 @@ async def app(
 def cpu(process: psutil.Process) -> float:
     """Seconds of CPU of a server and its workers so far."""
     family = [process, *process.children(recursive=True)]
-    return sum(t.user + t.system for t in (p.cpu_times() for p in family))
+    return float(sum(t.user + t.system for t in (p.cpu_times() for p in family)))
 
 
 def wait_until_up(url: str) -> None:

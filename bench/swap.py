@@ -156,7 +156,8 @@ def swap(name: str, folder: Path, make: Callable[[int], bytes]) -> None:
             httpx.post(f"{running.url}/models/m/promote", json={"version": version}, timeout=60).raise_for_status()
             time.sleep(6)
         after = held(running)
-        load.stop.set(), memory.stop.set()
+        load.stop.set()
+        memory.stop.set()
         for thread in threads:
             thread.join()
         running.wait_for("answers", load.sent)

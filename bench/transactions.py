@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # documented, and not marked as exported
 from tests.brokers.cluster import running
 
 from penstock.log.kafka.produce.transactions import RETRY
@@ -18,7 +18,7 @@ from penstock.log.kafka.produce.transactions import RETRY
 TOPIC, PARTITIONS, VALUE = "measured", range(4), b"x" * 10_000
 
 
-def measure(name: str, act: Callable[[], None], runs: int = 200) -> None:
+def measure(name: str, act: Callable[[], object], runs: int = 200) -> None:
     act()
     taken = []
     for _ in range(runs):
@@ -37,7 +37,7 @@ def main() -> None:
 
 def measured(overrides: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder, running(Path(folder), overrides=overrides) as cluster:
-        brokers = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
+        brokers: dict[str, str | int | float | bool] = {"bootstrap.servers": cluster.bootstrap, "log_level": 0}
         admin = AdminClient(brokers)
         for made in admin.create_topics([NewTopic(TOPIC, len(PARTITIONS), 1)]).values():
             made.result(30)

@@ -37,12 +37,16 @@ def written_elsewhere(found: dict[Path, str]) -> list[str]:
     return [file.name for file, text in found.items() if "pip install" in text and file != SOURCE / "errors.py"]
 
 
+def extras() -> set[str]:
+    return set(distribution(errors.DISTRIBUTION).metadata.get_all("Provides-Extra") or ())
+
+
 def test_what_is_installed_is_called_so_and_brings_the_package_and_the_command() -> None:
     found = distribution(errors.DISTRIBUTION)
     assert {(e.group, e.name, e.value) for e in found.entry_points} == {
         ("console_scripts", "penstock", "penstock.cli.main:app")
     }
-    assert {"onnx", "lightgbm", "sklearn", "kafka", "objects", "demo"} <= set(found.metadata.get_all("Provides-Extra"))
+    assert {"onnx", "lightgbm", "sklearn", "kafka", "objects", "demo"} <= extras()
 
 
 def test_the_command_names_the_distribution_and_the_extras() -> None:
@@ -59,14 +63,13 @@ def test_the_code_says_what_to_install_from_one_place() -> None:
 
 
 def test_each_extra_that_a_message_names_is_there() -> None:
-    extras = set(distribution(errors.DISTRIBUTION).metadata.get_all("Provides-Extra"))
     asked = {
         extra
         for file in SOURCE.rglob("*.py")
         for call in re.findall(r"\binstall\(((?:['\"][a-z]+['\"](?:, )?)+)\)", file.read_text())
         for extra in re.findall(r"[a-z]+", call)
     }
-    assert asked and asked <= extras
+    assert asked and asked <= extras()
 
 
 @pytest.mark.parametrize("planted", ["pip install penstock", "pip install -U 'penstock[onnx]'", '"penstock[kafka]",'])

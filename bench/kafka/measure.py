@@ -10,19 +10,21 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 from bench.kafka import events
-from bench.kafka.events import BareDeparture, Record, np
+from bench.kafka.events import Record
 from bench.kafka.programs import Program, Unavailable
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # documented, and not marked as exported
 
+from penstock.bench.bare import BareDeparture
 from penstock.bench.stack import role_of
 
 WARM = 10_000  # events that are scored before the clock starts
@@ -191,7 +193,7 @@ def parts(pid: int) -> dict[str, float]:
 
     Threads that have ended are in the sum of their process, and in no list of threads.
     """
-    top, found = psutil.Process(pid), Counter[str]()
+    top, found = psutil.Process(pid), defaultdict[str, float](float)
     for process in [top, *top.children(recursive=True)]:
         whole = sum(process.cpu_times()[:2])
         own = sum(t.user_time + t.system_time for t in process.threads() if _is_librdkafkas(process.pid, t.id))

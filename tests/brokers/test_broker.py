@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # documented, and not marked as exported
 
 from tests.brokers.cluster import PATIENCE, SASL, SASL_TLS, TLS, Cluster
 from tests.brokers.node import CONNECTION_STRING, HUB_USER, PASSWORD, USER

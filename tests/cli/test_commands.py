@@ -36,7 +36,7 @@ def lines(done: Result) -> list[dict[str, object]]:
 
 
 FRAME = pl.DataFrame({"n": range(5), "x": [0.5] * 5})
-WRITERS = {
+WRITERS: dict[str, Callable[[Path], object]] = {
     "rows.json": lambda p: p.write_text(FRAME.write_json()),
     "one.json": lambda p: p.write_text('{"n": 1, "x": 0.5}'),
     "pretty.json": lambda p: p.write_text(json.dumps(FRAME.to_dicts(), indent=2)),
@@ -66,9 +66,12 @@ def test_an_integer_beyond_64_bits_is_refused_with_its_place(server: Server, tmp
         texts = [f'{{"n": {n}, "x": 0.5}}' for n in wide["n"]]
         (tmp_path / name).write_text("\n".join(texts) if name == "rows.ndjson" else f"[{','.join(texts)}]")
     else:
-        {"csv": wide.write_csv, "parquet": wide.write_parquet, "arrow": wide.write_ipc}[name.partition(".")[2]](
-            tmp_path / name
-        )
+        writers: dict[str, Callable[[Path], object]] = {
+            "csv": wide.write_csv,
+            "parquet": wide.write_parquet,
+            "arrow": wide.write_ipc,
+        }
+        writers[name.partition(".")[2]](tmp_path / name)
     done = run(server, "publish", str(tmp_path / name), "readings")
     assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
     assert "row 1, field 'n':" in done.stderr

@@ -176,7 +176,8 @@ def test_scoring_takes_what_publishing_takes(server: Client) -> None:
     for rows in (given, given.to_pandas(), given.to_arrow(), given.to_dicts()):
         assert server.infer("double", rows).equals(expected)
     assert server.infer("double", {"n": 1, "x": 0.0, "z": 1.0}).equals(expected[:1])
-    for none in ([], given.clear()):
+    nothing: tuple[list[dict[str, object]], pl.DataFrame] = ([], given.clear())
+    for none in nothing:
         assert server.infer("double", none).equals(expected.clear())
     with pytest.raises(InvalidEvent, match=r"'n'.*a dict is one event"):
         server.infer("double", {"x": [1.0, 2.0]})

@@ -64,4 +64,4 @@ def test_retry_is_checked() -> None:
     assert ps.Retry(ttl="24h").ttl_seconds == 86_400
     for wrong in ({"attempts": 0}, {"attempts": True}, {"ttl": "soon"}):
         with pytest.raises(DeclarationError, match=r"test_values\.py"):
-            ps.Retry(**wrong)  # type: ignore[arg-type]
+            ps.Retry(**wrong)

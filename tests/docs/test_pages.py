@@ -21,12 +21,10 @@ def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "penstock"
     folder.mkdir()
     for part in PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(
-            ROOT / part,
-            folder / part,
-            **({"ignore": shutil.ignore_patterns("__pycache__", ".penstock")} if copy is shutil.copytree else {}),
-        )
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", ".penstock"))
+        else:
+            shutil.copy(ROOT / part, folder / part)
     return folder
 
 

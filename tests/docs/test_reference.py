@@ -176,7 +176,7 @@ def test_dir_and_help_know_every_name_and_each_is_there() -> None:
         assert set(module.__all__) <= set(dir(module))
         assert all(getattr(module, name) is not None for name in dir(module))
     assert {"connect", "testing", "errors", "Client"} <= set(dir(ps)) and ps.testing is testing
-    told = pydoc.render_doc(ps, renderer=pydoc.plaintext)
+    told = pydoc.render_doc(ps, renderer=pydoc.plaintext)  # type: ignore[attr-defined]
     assert all(re.search(rf"\b{name}\b", told) for name in ps.__all__)
     assert "nothing is sent yet" in told
     with pytest.raises(AttributeError, match="no attribute 'conect'"):

@@ -83,7 +83,7 @@ async def awaited(number: Number) -> Made:
     return Made(number.n, 0.0)
 
 
-@app.on(numbers, to=lists, timeout=LIMIT)
+@app.on(numbers, to=lists, timeout=LIMIT)  # type: ignore[arg-type]  # a list an event: taken, and not among the types
 def listed(those: list[Number]) -> list[list[Made]]:
     if any(number.n in RAISE for number in those):
         meet([number.n for number in those])

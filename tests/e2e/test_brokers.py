@@ -112,7 +112,9 @@ def ids_for_any_client(bootstrap: str, topic: str) -> list[str]:
         assert time.monotonic() < until, f"the ends of {len(partitions) - len(ended)} partitions were not found"
         for message in consumer.consume(10_000, 1.0):
             if message.error() is None:
-                ids.append(dict(message.headers() or ())["ce_id"].decode())
+                identity = dict(message.headers() or ())["ce_id"]
+                assert isinstance(identity, bytes)
+                ids.append(identity.decode())
             else:
                 ended.add(message.partition())
     consumer.close()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,10 @@ def foreign(trace: str, data: Path) -> list[str]:
     return found
 
 
+def scored_one(url: str, topic: str) -> bool:
+    return rig.count(url, topic) == 1
+
+
 def run_traced(folder: Path, kinds: list[str], seen: str = "pass") -> None:
     """Every runtime scores, and then stands idle; the calls of all processes are judged."""
     if shutil.which("strace") is None:
@@ -134,7 +139,7 @@ def run_traced(folder: Path, kinds: list[str], seen: str = "pass") -> None:
             url = line.split()[1]
             httpx.post(f"{url}/topics/rows/events", json={"a": 1, "b": 2}, timeout=30).raise_for_status()
             for name in kinds:
-                assert rig.eventually(lambda topic=f"by_{name}": rig.count(url, topic) == 1), f"{name} scored nothing"
+                assert rig.eventually(partial(scored_one, url, f"by_{name}")), f"{name} scored nothing"
             rig.eventually(lambda: bool(foreign(trace.read_text(), data)), IDLE)
         finally:
             for child in psutil.Process(process.pid).children():

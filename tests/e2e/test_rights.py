@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented, and not marked as exported
     AclBinding,
     AclBindingFilter,
     AclOperation,
@@ -62,7 +62,7 @@ def denied(
     try:
         yield
     finally:
-        all_of_it = AclBindingFilter(*where, None, None, AclOperation.ANY, AclPermissionType.ANY)
+        all_of_it = AclBindingFilter(*where, None, None, AclOperation.ANY, AclPermissionType.ANY)  # type: ignore[arg-type]
         for removed in client.delete_acls([all_of_it]).values():
             removed.result(30)
 

@@ -176,7 +176,7 @@ def test_a_dependency_that_is_away_costs_nothing_and_says_why(tmp_path: Path) ->
 
 def ended(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # its tracer has not let it go yet
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)  # its tracer has not let it go yet
     except psutil.NoSuchProcess:
         return True
 

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from penstock.batch import SYSTEM, AppendResult, TopicSpec, Write
 from penstock.clock import SystemClock
 from penstock.declare.plan import Plan
@@ -37,7 +39,7 @@ class FailingLog(EmbeddedLog):
         return spans
 
 
-async def nobody(*_: object) -> object:
+async def nobody(*_: object) -> tuple[pa.RecordBatch, str]:
     raise Busy("no worker is running yet")
 
 
@@ -53,7 +55,7 @@ def main(folder: Path) -> None:
     artifacts = Artifacts(folder / "artifacts")
     services = GatewayServices(
         plan, log, ingest, registry, artifacts, nobody, folder, folder / "token", settings, clock
-    )  # type: ignore[arg-type]
+    )
     listening = listen("127.0.0.1", 0)
     serve(services, listening, threading.Event(), lambda: print(listening.getsockname()[1], flush=True))
 

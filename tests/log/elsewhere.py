@@ -117,7 +117,7 @@ def _serve(pipe: Connection, open: Callable[..., Log], arguments: Sequence[Any])
         except EOFError:
             return
         try:
-            answer = (
+            answer: Any = (
                 None if method == "opened" else getattr(log if number < 0 else readers[number], method)(*given, **named)
             )
             if method == "reader":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,14 @@ def test_a_topic_that_is_deleted_is_gone_and_may_be_made_anew(log: Any) -> None:
     log.delete("t")
     assert [spec.name for spec in log.topics()] == ["other"]
     assert not [state for state in log.groups() if state.topic == "t"]
-    for refused in (lambda: log.delete("t"), lambda: log.reset(NEW), lambda: log.append([Write("t", 0, rows(1))])):
+    changes: list[Callable[[], object]] = [
+        lambda: log.delete("t"),
+        lambda: log.reset(NEW),
+        lambda: log.append([Write("t", 0, rows(1))]),
+    ]
+    for change in changes:
         with pytest.raises(NotFound):
-            refused()
+            change()
     log.create(NEW)
     log.append([Write("t", 1, rows("a"))])
     assert read(log.reader("g", ["t"], "m")) == [(1, ["a"])]

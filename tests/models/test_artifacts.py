@@ -7,7 +7,9 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -30,7 +32,12 @@ def files(root: Path) -> list[Path]:
 
 def test_every_way_of_giving_bytes_has_one_name(store: Artifacts, tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(BYTES)
-    given = [BYTES, io.BytesIO(BYTES), tmp_path / "m", (BYTES[i : i + 10] for i in range(0, len(BYTES), 10))]
+    given: list[Path | bytes | BinaryIO | Iterable[bytes]] = [
+        BYTES,
+        io.BytesIO(BYTES),
+        tmp_path / "m",
+        (BYTES[i : i + 10] for i in range(0, len(BYTES), 10)),
+    ]
     assert {store.put(g) for g in given} == {DIGEST}
     assert store.checked(DIGEST, model="delay/1").read_bytes() == BYTES
     assert len(files(tmp_path / "artifacts")) == 1

@@ -60,7 +60,7 @@ def test_vectors_are_not_copied() -> None:
 def test_a_null_vector_is_a_row_of_nan_and_moves_nothing() -> None:
     column = pa.array([[9, 9], [1, 2], None, [3, None]], pa.list_(pa.float64(), 2))
     packed = Packer(np.float32)(batch(column).slice(1))
-    assert np.array_equal(packed, [[1, 2], [np.nan, np.nan], [3, np.nan]], equal_nan=True)
+    assert np.array_equal(packed, np.array([[1, 2], [np.nan, np.nan], [3, np.nan]]), equal_nan=True)
 
 
 def test_lists_of_free_length_are_no_matrix() -> None:
@@ -109,7 +109,7 @@ def test_a_float_takes_the_nearest_number_that_it_has() -> None:
         (np.array([True]), pa.array([True])),
     ],
 )
-def test_answers_become_columns(values: np.ndarray, column: pa.Array) -> None:  # type: ignore[type-arg]
+def test_answers_become_columns(values: np.ndarray, column: pa.Array) -> None:
     assert column_of(values) == column
 
 

@@ -13,7 +13,7 @@ from penstock.models import trial
 from penstock.models.trial import require_rowwise, rows_to_try
 
 SCHEMA = pa.schema([("a", "f8"), ("b", "f8")])
-Answer = Callable[[np.ndarray], np.ndarray]  # type: ignore[type-arg]
+Answer = Callable[[np.ndarray], np.ndarray]
 
 
 class Answers:
@@ -28,7 +28,7 @@ class Answers:
 
 
 def fixed(size: int) -> Answer:
-    def answer(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def answer(x: np.ndarray) -> np.ndarray:
         if len(x) != size:
             raise ValueError(f"Got: {len(x)} Expected: {size}")
         return np.asarray(x.sum(axis=1))
@@ -82,7 +82,7 @@ def test_what_does_not_is_taken(answer: Answer) -> None:
     require_rowwise(Answers(answer), rows_to_try(SCHEMA))
 
 
-def picky(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def picky(x: np.ndarray) -> np.ndarray:
     if (x[:, 0] != 0).any():
         raise InputInvalid("only zeros", np.flatnonzero(x[:, 0] != 0).tolist())
     return np.asarray(x.sum(axis=1))

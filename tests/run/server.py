@@ -130,11 +130,12 @@ class Server:
             except psutil.Error:
                 continue
             if f"penstock.run.{role.partition('-')[0]}" in line and (role == "gateway" or role in line):
-                return child.pid
+                return int(child.pid)
         return 0
 
     def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return found
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -104,12 +105,16 @@ def test_a_killed_child_is_back_within_two_seconds(server: Server, role: str) ->
     assert time.monotonic() - began < 2.0 * slowness()
 
 
+def names_another(status: Path, pid: int) -> bool:
+    return f'"pid": {pid}' not in status.read_text()
+
+
 def test_a_child_killed_again_and_again_is_started_at_once_each_time(server: Server) -> None:
     status = server.data / "run" / "status" / "worker-1.json"
     for _ in range(4):
         before = server.pid("worker-1")
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda pid=before: f'"pid": {pid}' not in status.read_text())
+        wait_for(partial(names_another, status, before))
     assert server.errors.count("worker-1 died and is started again") >= 4
     assert "keeps dying" not in server.errors
 

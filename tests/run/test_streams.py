@@ -11,12 +11,16 @@ from tests.run.server import PENSTOCK, write_app
 
 @pytest.mark.parametrize("closed", [[2], [0, 2]])
 def test_a_closed_stream_does_not_keep_it_from_running(tmp_path: Path, closed: list[int]) -> None:
+    def shut() -> None:
+        for descriptor in closed:
+            os.close(descriptor)
+
     command = [*PENSTOCK, "run", str(write_app(tmp_path)), "--data", str(tmp_path / "data"), "--port", "0"]
     with subprocess.Popen(
         [*command, "--workers", "1"],
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: [os.close(descriptor) for descriptor in closed] and None,
+        preexec_fn=shut,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("ready "), "it ended in silence"

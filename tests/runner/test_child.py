@@ -52,7 +52,7 @@ def scorer() -> Iterator[ChildRunner]:
 
 def alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
@@ -490,7 +490,7 @@ def test_a_model_that_hangs_while_it_is_loaded(tmp_path: Path) -> None:
 
 def test_idle_runners_and_descriptors_do_not_pile_up(zoo: ChildRunner) -> None:
     def held() -> int:
-        return psutil.Process().num_fds()
+        return int(psutil.Process().num_fds())
 
     zoo.apply("one", given(1), timeout=LIMIT)
     before = held()

@@ -51,6 +51,8 @@ class Scripted:
     ) -> tuple[str, Signature]:
         raise NotImplementedError
 
+    def start(self) -> None: ...
+
     def close(self) -> None: ...
 
 

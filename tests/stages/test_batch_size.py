@@ -20,8 +20,7 @@ def taught(a: float, b: float, sizes: list[int], limit: int = 4_096) -> BatchSiz
 
 
 def test_it_finds_the_line() -> None:
-    a, b = taught(0.002, 1e-5, [64, 256, 1_000, 2_000]).fit()
-    assert (a, b) == (pytest.approx(0.002), pytest.approx(1e-5))
+    assert taught(0.002, 1e-5, [64, 256, 1_000, 2_000]).fit() == pytest.approx((0.002, 1e-5))
 
 
 def test_the_cap_fills_the_time_budget() -> None:

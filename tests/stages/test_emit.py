@@ -33,7 +33,7 @@ def stored(new_rig: Any, sizes: list[int], count: int = 500) -> tuple[Any, Any]:
     pump = rig.pump(rig.transform(children))
     pump._rows = lambda: next(turn)
     rig.drain(pump)
-    values = {b.partition: [] for b in rig.read("out")}
+    values: dict[int, list[int]] = {b.partition: [] for b in rig.read("out")}
     for batch in rig.read("out"):
         values[batch.partition] += batch.rows.column("n").to_pylist()
     return rig.ids("out"), values

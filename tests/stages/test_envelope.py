@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from tests.stages.stack import stack
 
-from penstock.batch import Lineage, event_ids
+from penstock.batch import Batch, Lineage, event_ids
 from penstock.schema.encode import to_dicts
 from penstock.stages import envelope
 from penstock.stages.interface import Work
@@ -103,7 +103,7 @@ def test_an_event_says_of_itself_what_every_reader_sees(tmp_path: Path, inline: 
 
 
 def test_ids_without_the_rows_origin_would_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = envelope.Batch
+    whole = Batch
 
     def forgetful(*fields: Any) -> Any:
         return whole(*fields[:5])

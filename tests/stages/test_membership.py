@@ -13,10 +13,10 @@ import pytest
 
 from penstock.batch import DEAD, JSON_SCHEMA, TopicSpec, Write
 from penstock.clock import SystemClock
+from penstock.errors import DiskFailed
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.sqlite.store.tables import connect, key
 from penstock.settings import Settings
-from penstock.stages import pump as pump_module
 from penstock.stages.emit import Emitter
 from penstock.stages.failures.dead import DEAD_TOPIC
 from penstock.stages.failures.poison_policy import Sick
@@ -187,7 +187,7 @@ def test_after_a_failed_write_nothing_is_tried_again(members: Any, monkeypatch: 
 
     plain = writer._connection
     monkeypatch.setattr(writer, "_connection", lambda: Db(plain()))
-    with pytest.raises(pump_module.DiskFailed):
+    with pytest.raises(DiskFailed):
         first.pump.run(Event())
     assert first.pump.failed
     assert len(tries) == 1

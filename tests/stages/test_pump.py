@@ -33,13 +33,13 @@ class Kills:
 
     def commit(self, done: Sequence[Advance], outputs: Sequence[Write]) -> None:
         self.when -= 1
-        halves = {
+        orders: dict[str, list[tuple[Sequence[Advance], Sequence[Write]]]] = {
             "together": [(done, outputs)],
             "positions first": [(done, []), ([], outputs)],
             "outputs first": [([], outputs), (done, [])],
             "no positions": [([], outputs)],
-        }[self.order]
-        for i, (positions, rows) in enumerate(halves):
+        }
+        for i, (positions, rows) in enumerate(orders[self.order]):
             if self.when == 0 and (not self.after or i > 0):
                 raise Killed
             self.reader.commit(positions, rows)
@@ -53,7 +53,7 @@ def scored_with_kills(new_rig: Any, copies: Any, order: str) -> list[int]:
     for i in range(300):
         pump = rig.pump(rig.transform(lambda rows, _: copies(rows)), rows=7, member=f"m{i}")
         reader = pump._reader
-        pump._reader = Kills(reader, 1 + i % 3, after=i % 2 == 0, order=order)  # type: ignore[assignment]
+        pump._reader = Kills(reader, 1 + i % 3, after=i % 2 == 0, order=order)
         try:
             for _ in range(60):
                 pump.step(0.0)
@@ -337,7 +337,8 @@ class Throttled:
         seconds = sum(write.rows.num_rows for write in outputs) / self.rate
         self.rig.clock.advance(min(seconds, 10.0))
         if seconds < 10.0:
-            return self.reader.commit(done, outputs)
+            self.reader.commit(done, outputs)
+            return
         if not self.fences:
             raise LogUnreachable("not acknowledged in time")
         self.reader.seek(Seek("in", None, "committed"))

@@ -304,9 +304,10 @@ def test_a_row_that_no_longer_fits_its_topic_is_a_letter_again(rig: Any, bad: An
     mark(rig)
     stage = rig.transform(bad)
     pump = pumped(rig, stage)
+    assert pump._redrive is not None
     pump._redrive._emitter = Emitter(
         "copy", "in", "code", rig.topics | {"in": TopicSpec("in", pa.schema([("m", pa.int64())]))}
-    )  # type: ignore[union-attr]
+    )
     turn(rig, pump)
     assert {row["error"] for row in rig.rows(DEAD) if row["round"] == 1} == {"CannotRedrive"}
 

@@ -22,7 +22,7 @@ def workflow(rig: Any, script: Any, **more: Any) -> Transform:
 
     spec = FunctionSpec("flow", SYSTEM, None, "event", event="penstock.model.promoted", injects=("Models",), **more)
     runner = SimpleNamespace(apply=lambda stage, rows, timeout, services: script(rows))
-    return Transform(spec, None, runner, rig.clock, rig.settings)  # type: ignore[arg-type]
+    return Transform(spec, None, runner, rig.clock, rig.settings)
 
 
 def promoted(rig: Any, *models: str) -> None:

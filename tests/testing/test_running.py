@@ -150,7 +150,7 @@ def test_an_app_that_could_not_run_is_refused() -> None:
     app, _, _ = declared()
     with pytest.raises(DeclarationError, match="RATE"), testing.run(app, models={"risk": by_rate}):
         pass
-    given = {Rate: Rate(1.0)}
+    given: dict[type, Rate] = {Rate: Rate(1.0)}
     with (
         pytest.raises(DeclarationError, match="no such model"),
         testing.run(app, models={"other": by_rate}, resources=given),
@@ -202,6 +202,6 @@ def test_what_never_settles_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_names_are_there_and_others_are_not() -> None:
-    assert testing.LogContract and testing.RuntimeContract and testing.assert_rowwise
+    assert all(map(callable, (testing.LogContract, testing.RuntimeContract, testing.assert_rowwise)))
     with pytest.raises(AttributeError, match="nonsense"):
         testing.nonsense  # noqa: B018

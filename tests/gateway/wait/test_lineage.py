@@ -47,7 +47,7 @@ def test_what_comes_later_is_childless_again() -> None:
     known = Known()
     known.add(0, np.arange(2), np.arange(2))
     assert known.childless("s") == {0: 1}
-    known.children("s", np.zeros(2), np.arange(2))
+    known.children("s", np.zeros(2, np.int64), np.arange(2))
     assert known.childless("s") == {}
     known.add(0, np.array([5]), np.array([2]))
     known.add(7, np.array([1]), np.array([3]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -13,7 +14,7 @@ from penstock.errors import InvalidEvent, TooLarge
 from penstock.gateway.wire import body
 from penstock.gateway.wire.body import Unpacked
 
-PACK = {"gzip": gzip.compress, "zstd": zstandard.compress}
+PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstandard.compress}
 encodings = pytest.mark.parametrize("encoding", PACK)
 
 

@@ -12,6 +12,10 @@ from penstock.gateway.wire import pages
 from penstock.gateway.wire.pages import Page, Shelf
 
 
+async def unasked() -> dict[str, Any]:
+    raise AssertionError("a page asks nothing of its reader")
+
+
 def test_all_answers_together_are_bounded_and_served_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     async def go() -> None:
         shelf, order = Shelf(10), list[int]()
@@ -51,7 +55,7 @@ def test_a_body_is_sent_as_it_is_taken_and_then_gives_its_room_back() -> None:
 
         body = bytes(300_000)
         held = await shelf.hold(1 << 20)
-        serving = asyncio.create_task(Page(body, held, "text/plain", {})({"type": "http"}, send, send))
+        serving = asyncio.create_task(Page(body, held, "text/plain", {})({"type": "http"}, unasked, send))
         await asyncio.sleep(0.01)
         assert len(sent) == 2, "more was written than was taken"
         with pytest.raises(TimeoutError):
@@ -80,7 +84,7 @@ def test_others_have_their_turn_between_two_pieces_though_the_reader_keeps_up() 
                 await asyncio.sleep(0)
 
         page = Page(bytes(5 * pages.PIECE_BYTES), await Shelf(1 << 20).hold(1), "text/plain", {})
-        await asyncio.gather(page({"type": "http"}, send, send), neighbour())
+        await asyncio.gather(page({"type": "http"}, unasked, send), neighbour())
         assert sorted(set(seen)) == [1, 2, 3, 4, 5], "the whole page left in one turn"
 
     asyncio.run(go())

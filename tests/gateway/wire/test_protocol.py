@@ -308,8 +308,11 @@ async def lengths(scope: Any, receive: Any, send: Any) -> None:
 async def told(pieces: list[bytes]) -> bytes:
     made = uvicorn.Config(**protocol.config(lengths, Settings()))
     wire = Wire()
-    spoken = made.http_protocol_class if made.loaded else (made.load(), made.http_protocol_class)[1]  # type: ignore[func-returns-value]
-    connection = spoken(config=made, server_state=ServerState(), app_state={}, _loop=asyncio.get_running_loop())
+    if not made.loaded:
+        made.load()
+    connection = made.http_protocol_class(  # type: ignore[call-arg]  # told as any asyncio.Protocol
+        config=made, server_state=ServerState(), app_state={}, _loop=asyncio.get_running_loop()
+    )
     connection.connection_made(wire)
     for piece in pieces:
         connection.data_received(piece)

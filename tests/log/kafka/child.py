@@ -10,10 +10,11 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pyarrow as pa
+from confluent_kafka import Producer, TopicPartition
 
 from penstock.batch import TopicSpec, Write
 from penstock.errors import Fenced, LogError, LogUnreachable
@@ -76,8 +77,8 @@ def in_a_transaction(act: Callable[[], None]) -> None:
     """Once the first one has outputs and positions, and is not yet committed."""
     plain, acts = Transactions._send_positions, [act]
 
-    def send(self: Transactions, *arguments: Any) -> None:
-        plain(self, *arguments)
+    def send(self: Transactions, producer: Producer, positions: Sequence[TopicPartition], group: bytes | None) -> None:
+        plain(self, producer, positions, group)
         if acts:
             acts.pop()()
 

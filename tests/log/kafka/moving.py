@@ -21,8 +21,9 @@ import pytest
 from tests.log.kafka import child
 from tests.log.kafka.child import PARTITIONS, SETTINGS, opened, rows
 
-from penstock.batch import Write
+from penstock.batch import Batch, Write
 from penstock.errors import LogError
+from penstock.log.interface import Reader
 from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.log import KafkaLog
 
@@ -37,6 +38,12 @@ def eventually(holds: Callable[[], Any], what: str, within: float = PATIENCE) ->
     while not holds():
         assert time.monotonic() < limit, f"not within {within:.0f} s: {what}"
         time.sleep(0.1)
+
+
+def read_on(reader: Reader, hand: list[Batch]) -> list[Batch]:
+    """All that is in hand by now: what comes next is put to it."""
+    hand.extend(reader.read(10, 0.2))
+    return hand
 
 
 @dataclass

@@ -24,7 +24,10 @@ def booster() -> lightgbm.Booster:
 
 @pytest.fixture(scope="session")
 def graph(booster: lightgbm.Booster) -> onnx.ModelProto:
-    return onnxmltools.convert_lightgbm(booster, initial_types=[("input", FloatTensorType([None, 3]))])
+    model: onnx.ModelProto = onnxmltools.convert_lightgbm(
+        booster, initial_types=[("input", FloatTensorType([None, 3]))]
+    )
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ import pytest
 
 from penstock.errors import ArtifactDamaged, ModelRefused
 from penstock.models.artifacts import Artifacts
-from penstock.models.interface import ModelVersion
+from penstock.models.interface import ModelVersion, Signature
 from penstock.models.runtimes import choose, sklearn
 from penstock.models.signature import offer
 from penstock.testing.runtime_contract import OFFER
@@ -81,7 +81,7 @@ def test_nothing_runs_untrusted(keep: Keep, tmp_path: Path, kind: str, ending: s
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_runs_whatever_the_registry_says_it_is(keep: Keep, tmp_path: Path, kind: str, runtime: str) -> None:
     artifact = keep(pickles(tmp_path / "marker")[kind])
-    signature = choose.Signature(pa.schema([("a", "f8")]), pa.schema([("y", "f8")]))
+    signature = Signature(pa.schema([("a", "f8")]), pa.schema([("y", "f8")]))
     with pytest.raises(ModelRefused):
         choose.load(runtime, artifact, signature, trusted=False, name="m/1")
     assert not (tmp_path / "marker").exists()
@@ -151,7 +151,7 @@ def test_an_object_that_has_no_format_is_refused() -> None:
 
 
 def test_a_runtime_that_is_not_installed(keep: Keep) -> None:
-    signature = choose.Signature(pa.schema([]), pa.schema([]))
+    signature = Signature(pa.schema([]), pa.schema([]))
     with pytest.raises(ModelRefused, match="no runtime 'tea' is installed"):
         choose.load("tea", keep(b"x"), signature, trusted=True, name="m/1")
 

@@ -39,7 +39,7 @@ def batch(values: Any = X) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(column) for column in np.asarray(values).T], list("abc"))
 
 
-def scored(artifact: Path, outputs: list[str], rows: pa.RecordBatch, offer: pa.Schema = OFFER) -> np.ndarray:  # type: ignore[type-arg]
+def scored(artifact: Path, outputs: list[str], rows: pa.RecordBatch, offer: pa.Schema = OFFER) -> np.ndarray:
     runtime, signature = choose.inspect(artifact, name="m", inputs=offer, outputs=outputs, trusted=False)
     assert runtime == "xgboost"
     answer = choose.load(runtime, artifact, signature, trusted=False, name="m/1").predict(rows)

@@ -38,7 +38,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     yield child
     for each in made:
         each.kill()
-        wait_for(lambda each=each: not each.alive or each.ended() is not None)
+        wait_for_the_end(each)
 
 
 def wait_for(what: Callable[[], object], seconds: float = 10.0) -> None:
@@ -48,9 +48,18 @@ def wait_for(what: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def wait_for_the_end(child: Child) -> None:
+    wait_for(lambda: not child.alive or child.ended() is not None)
+
+
 def end_of(child: Child) -> int:
     codes: list[int] = []
-    wait_for(lambda: (code := child.ended()) is not None and (codes.append(code) or True))
+
+    def ended() -> bool:
+        codes.extend(code for code in [child.ended()] if code is not None)
+        return bool(codes)
+
+    wait_for(ended)
     return codes[0]
 
 

@@ -9,8 +9,8 @@ import pytest
 from penstock.run.supervisor.readiness import SystemReadiness, readiness
 
 READY = {"ready": True}
-SOON = {"ready": False, "starting": True, "reason": "it is being made ready"}
-WAITS = {"ready": False, "starting": False, "reason": "it waits for the first version"}
+SOON: dict[str, Any] = {"ready": False, "starting": True, "reason": "it is being made ready"}
+WAITS: dict[str, Any] = {"ready": False, "starting": False, "reason": "it waits for the first version"}
 
 
 def worker(**stages: Any) -> dict[str, Any]:

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.schema.ingress import numbers
 from penstock.schema.ingress.numbers import DIGITS, unreadable
 
 digits = st.integers(0, 10**12).map(str) | st.sampled_from([309, DIGITS - 1, DIGITS, DIGITS + 1]).map(lambda n: "1" * n)
@@ -47,5 +47,5 @@ def test_one_that_is_taken_for_a_text_is_missed(monkeypatch: pytest.MonkeyPatch)
     def as_if_in_a_string(quotes: Any, places: Any) -> Any:
         return places * 0 + 1
 
-    monkeypatch.setattr(numbers.np, "searchsorted", as_if_in_a_string)
+    monkeypatch.setattr(np, "searchsorted", as_if_in_a_string)
     assert unreadable(b"1e400") is None

@@ -19,6 +19,7 @@ from penstock.errors import InvalidEvent, TooLarge
 from penstock.schema import decode
 from penstock.schema.decode import Decoder
 from penstock.schema.ingress import pieces, structure
+from penstock.schema.ingress.text import Text
 from penstock.schema.types import schema_of
 
 TEXTS, FLIGHTS = Decoder(JSON_SCHEMA), Decoder(schema_of(Flight))
@@ -124,7 +125,7 @@ def test_commas_with_nothing_between_them_are_refused(text: bytes) -> None:
 
 
 def test_the_check_of_what_is_between_commas_notices_that_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trusting(body: bytes, read: Any, rows_of: Any, limit: int) -> Any:
+    def trusting(body: Text, read: Any, rows_of: Any, limit: int) -> Any:
         return pieces.array_pieces(body, read, lambda rows: len(rows) or 1, limit)
 
     monkeypatch.setattr(decode, "array_pieces", trusting)

@@ -84,7 +84,7 @@ def test_good_parts_are_not_computed_again(rig: Any, zoo: Any) -> None:
     animals = zoo(rig.clock, raises=frozenset({50}))
 
     def script(rows: Any, timeout: float) -> Applied:
-        applied = animals(rows, timeout)
+        applied: Applied = animals(rows, timeout)
         handled.extend(rows.column("n").to_pylist())
         return applied
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.errors import PredictionInvalid
+from penstock.models.interface import Signature
 from penstock.stages.failures import poison_policy
 from penstock.stages.failures.poison_policy import PoisonPolicy
 
@@ -37,7 +38,7 @@ def test_without_its_own_it_has_the_settings(rig: Any, zoo: Any) -> None:
 
 
 def test_a_scorer_has_its_own_patience_too(rig: Any, tmp_path: Any) -> None:
-    from tests.stages.test_score import INPUTS, OUTPUTS, House, Signature
+    from tests.stages.test_score import INPUTS, OUTPUTS, House
 
     house = House(rig, tmp_path, Signature(INPUTS, OUTPUTS), ttl=30.0)
     house.register()

@@ -71,11 +71,11 @@ def test_a_window_remembers_no_more_than_its_limit_and_says_so() -> None:
     window = dedupe.DedupeWindow(600_000_000, most=80)
     for n in range(79):
         window.remember((None, str(n)), (0, n), 1)
-    assert not window.short and window.find((None, "0")) == (0, 0)
+    assert (window.short, window.find((None, "0"))) == (False, (0, 0))
     for n in range(79, 1_000):
         window.remember((None, str(n)), (0, n), 1)
         assert len(window) <= 80
-    assert window.short and window.find((None, "0")) is None
+    assert (window.short, window.find((None, "0"))) == (True, None)
     assert all(window.find((None, str(n))) == (0, n) for n in range(940, 1_000))
 
 

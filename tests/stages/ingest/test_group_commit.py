@@ -36,14 +36,14 @@ class Gate(MemoryLog):
         self.open = threading.Event()
         self.began = threading.Event()
         self.failure: BaseException | None = None
-        self.groups: list[int] = []
+        self.appends: list[int] = []
 
     def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         self.began.set()
         assert self.open.wait(10)
         if self.failure is not None:
             raise self.failure
-        self.groups.append(sum(w.rows.num_rows for w in writes))
+        self.appends.append(sum(w.rows.num_rows for w in writes))
         return super().append(writes)
 
 
@@ -124,7 +124,7 @@ def test_what_waits_while_a_commit_runs_is_the_next_group() -> None:
         await asyncio.sleep(0.01)
         log.open.set()
         receipts = await asyncio.gather(first, *others)
-        assert log.groups == [1, 49]
+        assert log.appends == [1, 49]
         at = stored(log)
         assert [at[int(r.partitions[0]), int(r.positions[0])] for r in receipts] == list(range(50))
         await ingest.close()
@@ -192,10 +192,10 @@ def test_a_request_that_cannot_become_columns_fails_alone() -> None:
         ingest = made(log)
         columns = ingest.topics["t"].decoder.columns
 
-        def picky(given: Sequence[Any]) -> pa.RecordBatch:
-            if any(row.f0 == 13 for row in given):
+        def picky(rows: Sequence[Any]) -> pa.RecordBatch:
+            if any(row.f0 == 13 for row in rows):
                 raise InvalidEvent("unlucky")
-            return columns(given)
+            return columns(rows)
 
         ingest.topics["t"].decoder.columns = picky  # type: ignore[method-assign]
         log.open.set()
@@ -333,16 +333,16 @@ class Throttled(MemoryLog):
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
         self.clock = clock
-        self.groups: list[dict[str, int]] = []
+        self.appends: list[dict[str, int]] = []
 
     def append(self, writes: Sequence[Write]) -> Sequence[AppendResult]:
         seconds = sum(w.rows.num_rows for w in writes) / 100
         self.clock.advance(min(seconds, 10.0))
         if seconds >= 10.0:
             raise LogUnreachable("not acknowledged in time")
-        self.groups.append(dict[str, int]())
+        self.appends.append(dict[str, int]())
         for write in writes:
-            self.groups[-1][write.topic] = self.groups[-1].get(write.topic, 0) + write.rows.num_rows
+            self.appends[-1][write.topic] = self.appends[-1].get(write.topic, 0) + write.rows.num_rows
         return super().append(writes)
 
 
@@ -372,7 +372,7 @@ async def more_than_the_log_stores_in_time_is_stored_in_parts() -> Throttled:
 
 def test_more_than_the_log_stores_in_time_is_stored_in_parts() -> None:
     log = asyncio.run(asyncio.wait_for(more_than_the_log_stores_in_time_is_stored_in_parts(), 20))
-    assert len({topic for group in log.groups[:2] for topic in group}) == 2, "a topic waits for all of another"
+    assert len({topic for group in log.appends[:2] for topic in group}) == 2, "a topic waits for all of another"
 
 
 def test_the_mutant_that_tries_as_many_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -550,7 +550,7 @@ def test_batches_are_whole_requests(many: int = 30) -> None:
         sizes = [(i * 37) % 300 for i in range(many)]
         await asyncio.gather(*(ingest.store("t", rows(ingest, range(n))) for n in sizes))
         sums = np.cumsum([n for n in sizes if n])
-        assert set(np.cumsum(log.groups).tolist()) <= set(sums.tolist())
+        assert set(np.cumsum(log.appends).tolist()) <= set(sums.tolist())
         await ingest.close()
 
     run(go())

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import msgspec
 import pyarrow as pa
@@ -15,7 +16,6 @@ import pytest
 from penstock.errors import Busy, Unavailable
 from penstock.models.interface import ModelVersion, Signature
 from penstock.stages.failures.poison_policy import Sick
-from penstock.stages.scoring import call_server
 from penstock.stages.scoring.call_server import Answers, ModelCall, Reply, ask
 
 ROWS = pa.RecordBatch.from_pydict({"n": [1, 2]})
@@ -62,7 +62,7 @@ def test_nonsense_is_answered_by_name(path: Path, data: bytes, error: str) -> No
 def test_a_full_worker_says_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX) as idle:
         idle.connect(str(path))
-    monkeypatch.setattr(call_server.BoundedSemaphore, "acquire", lambda self, blocking=True: False)
+    monkeypatch.setattr(BoundedSemaphore, "acquire", lambda self, blocking=True: False)
     with pytest.raises(Busy, match=r"waiting already|no room"):
         asyncio.run(ask(path, "m", ROWS))
 

@@ -32,6 +32,7 @@ from penstock.models.messages import Activated, Promoted, Registered, to_rows
 from penstock.models.registry import Registry
 from penstock.models.signature import to_json
 from penstock.runner.interface import Applied, Artifact, Services
+from penstock.stages.failures.backoff import Backoff
 from penstock.stages.score import Score
 from penstock.stages.scoring import deployment as deployments
 from penstock.stages.scoring.deployment import Deployment
@@ -59,6 +60,8 @@ class Remembers:
 
     def apply(self, stage: str, rows: pa.RecordBatch, *, timeout: float, services: Services | None = None) -> Applied:
         raise NotImplementedError
+
+    def start(self) -> None: ...
 
     def predict(self, model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
         version = model.version.version
@@ -107,11 +110,15 @@ class Yard:
                     causationid=f"c{number}",
                 )
             )
-        self.deployment, self.stage = self.scorer(self.runners)
+        self.registry = self.view()
+        self.deployment, self.stage = self.scorer(self.runners, self.registry)
         self.pump = rig.pump(self.stage)
 
-    def scorer(self, runners: tuple[Any, Any]) -> tuple[Deployment, Score]:
-        rig, registry = self.rig, Registry(self.rig.log.reader(None, [SYSTEM], "view"), self.rig.clock)
+    def view(self) -> Registry:
+        return Registry(self.rig.log.reader(None, [SYSTEM], "view"), self.rig.clock)
+
+    def scorer(self, runners: tuple[Any, Any], registry: Registry) -> tuple[Deployment, Score]:
+        rig = self.rig
         made = Deployment(
             "scores",
             registry,
@@ -125,6 +132,11 @@ class Yard:
         spec = ScoreSpec("scores", "in", "m", "out", keep=("n",))
         versions = AliasVersions(spec, ModelSpec("m", ("copy",)), registry, made)
         return made, Score(spec, rig.topics["out"], versions, rig.clock, rig.settings)
+
+    def alias(self) -> Alias:
+        alias = self.registry.alias("m")
+        assert alias is not None
+        return alias
 
     def note(self, version: ModelVersion) -> None:
         self.failed.append(version.ref)
@@ -223,10 +235,9 @@ def test_a_pass_keeps_the_version_that_it_began_with(busy: Yard) -> None:
     """A call of somebody else makes the roles change in the middle of a pass."""
     busy.promote(2)
     busy.score()
-    registry = busy.stage._versions._registry
-    with busy.deployment.version(registry.alias("m")) as lease:
+    with busy.deployment.version(busy.alias()) as lease:
         busy.load()
-        with busy.deployment.version(registry.alias("m")) as later:
+        with busy.deployment.version(busy.alias()) as later:
             assert (lease.artifact.version.version, later.artifact.version.version) == (1, 2)
             rows = pa.record_batch({"n": pa.array([1], pa.int64())})
             assert lease.predict(rows, 1.0).column("copy").to_pylist() == [1_001]
@@ -237,13 +248,12 @@ def test_a_pass_keeps_the_version_that_it_began_with(busy: Yard) -> None:
 def test_nothing_is_loaded_beside_a_pass_that_is_not_over(busy: Yard) -> None:
     busy.promote(2)
     busy.score()
-    registry = busy.stage._versions._registry
-    with busy.deployment.version(registry.alias("m")):
+    with busy.deployment.version(busy.alias()):
         busy.load()
-        busy.deployment.look(registry.alias("m"))
+        busy.deployment.look(busy.alias())
         busy.promote(3)
-        registry.refresh()
-        busy.deployment.look(registry.alias("m"))
+        busy.registry.refresh()
+        busy.deployment.look(busy.alias())
         assert not busy.pending, "the runner of version 1 is still wanted"
     busy.score()
     busy.load()
@@ -377,7 +387,7 @@ def test_a_version_that_cannot_be_loaded_is_told_and_tried_again(busy: Yard, err
 
 
 def test_an_artifact_that_is_away_is_told_too(busy: Yard) -> None:
-    path = busy.artifacts.path(busy.stage._versions._registry.versions("m")[1].digest, model="m/2")
+    path = busy.artifacts.path(busy.registry.versions("m")[1].digest, model="m/2")
     path.rename(path.with_name("away"))
     busy.promote(2)
     busy.score()
@@ -604,7 +614,7 @@ def test_a_partition_that_cannot_go_back_says_why_it_stands_still(busy: Yard) ->
 
 
 def test_somebody_who_knows_less_does_not_move_it_back(busy: Yard) -> None:
-    first = busy.stage._versions._registry.alias("m")
+    first = busy.alias()
     busy.promote(2)
     busy.score()
     busy.load()
@@ -622,7 +632,7 @@ def test_a_load_that_ends_after_the_close_leaves_nothing(busy: Yard) -> None:
     busy.deployment.close()
     busy.load()
     assert busy.runners[1].closed == 2
-    busy.deployment.look(busy.stage._versions._registry.alias("m"))
+    busy.deployment.look(busy.alias())
     assert not busy.pending
 
 
@@ -659,7 +669,7 @@ def test_mutant_a_load_that_failed_is_taken_for_warm(busy: Yard, monkeypatch: py
 
 
 def test_mutant_no_back_off(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployments.Backoff, "hold", lambda self, sick: None)
+    monkeypatch.setattr(Backoff, "hold", lambda self, sick: None)
     with pytest.raises(AssertionError, match="200 s"):
         test_a_version_that_cannot_be_loaded_is_told_and_tried_again(busy, PenstockError("no"))
 

@@ -159,9 +159,11 @@ def test_mutant_it_is_loaded_where_it_scores(tmp_path: Path, monkeypatch: pytest
     """As it was: one runner for both, and whoever scores next waits for the load."""
 
     class Single(Deployment):
-        def __init__(self, *given: Any, **named: Any) -> None:
-            *front, runners, clock, settings = given
-            super().__init__(*front, (runners[0], runners[0]), clock, settings, **(named | {"background": at_once}))
+        def __init__(
+            self, stage: str, registry: Any, artifacts: Any, runners: Any, clock: Any, settings: Any, **named: Any
+        ) -> None:
+            both = runners[0], runners[0]
+            super().__init__(stage, registry, artifacts, both, clock, settings, **(named | {"background": at_once}))
 
     monkeypatch.setattr(composed, "Deployment", Single)
     with pytest.raises(AssertionError, match="has died"):

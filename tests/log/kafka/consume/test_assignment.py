@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pytest
 from confluent_kafka import TopicPartition
 from tests.log.elsewhere import LogElsewhere
 from tests.log.kafka.child import NUMBERS, rows
-from tests.log.kafka.moving import eventually
+from tests.log.kafka.moving import eventually, read_on
 
 from penstock.batch import Batch, TopicSpec, Write
 from penstock.errors import Fenced, LogUnreachable
@@ -52,12 +53,10 @@ def lose_one_with_rows_in_hand(log: KafkaLog) -> tuple[KafkaReader, list[Batch],
     log.append([Write("in", p, rows([10 * p, 10 * p + 1])) for p in range(2)])
     first = log.reader("g", ["in"], "first")
     hand: list[Batch] = []
-    eventually(lambda: hand.extend(first.read(10, 0.2)) or len(hand) == 2, "both partitions are in hand")
+    eventually(lambda: len(read_on(first, hand)) == 2, "both partitions are in hand")
     second = log.reader("g", ["in"], "second")
     taken: list[Batch] = []
-    eventually(
-        lambda: first.read(10, 0.1) or taken.extend(second.read(10, 0.1)) or taken, "another has taken its share"
-    )
+    eventually(lambda: first.read(10, 0.1) or read_on(second, taken), "another has taken its share")
     move(second, taken)
     return first, hand, {(b.topic, b.partition) for b in taken}
 
@@ -95,11 +94,11 @@ def test_what_was_put_out_of_its_group_is_told_of_all_that_it_had_in_hand(
     try:
         zombie = twin.reader("g", ["in"], "zombie")
         hand: list[Batch] = []
-        eventually(lambda: hand.extend(zombie.read(10, 0.2)) or len(hand) == 2, "both partitions are in hand")
+        eventually(lambda: len(read_on(zombie, hand)) == 2, "both partitions are in hand")
         twin.stop()
         heir = log.reader("g", ["in"], "heir")
         taken: list[Batch] = []
-        eventually(lambda: taken.extend(heir.read(10, 0.2)) or len(taken) == 2, "another has taken both")
+        eventually(lambda: len(read_on(heir, taken)) == 2, "another has taken both")
         move(heir, taken)
         with pytest.raises(Fenced) as refused:
             zombie.commit([Advance(hand[0].topic, hand[0].partition, hand[0].through)], [])
@@ -116,7 +115,7 @@ def shared(log: KafkaLog) -> tuple[KafkaReader, KafkaReader, list[Batch]]:
     mine: list[Batch] = []
     hand: list[Batch] = []
     eventually(
-        lambda: [mine.extend(one.read(9, 0.1)), hand.extend(two.read(9, 0.1))] and mine and hand,
+        lambda: all((read_on(one, mine), read_on(two, hand))),
         "each has its share",
     )
     move(one, mine)
@@ -186,10 +185,13 @@ def go_on_beside_what_a_dead_member_holds(log: KafkaLog, monkeypatch: pytest.Mon
         got.extend(values(one.read(9, 0.2)))
         return got
 
+    def comes(n: int) -> bool:
+        return n in read()
+
     eventually(lambda: not read() and asked, "it is given the share of the one that died")
     for n in (100, 101, 102):
         log.append([Write("in", 1 - hand[0].partition, rows([n]))])
-        eventually(lambda last=n: last in read(), "its own partition goes on")
+        eventually(partial(comes, n), "its own partition goes on")
     assert got == [100, 101, 102]
     two._storing.settle()  # as its heir does
     eventually(lambda: len(read()) > 3, "it takes up the share of the one that died")

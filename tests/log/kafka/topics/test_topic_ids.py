@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from tests.log.kafka.child import NUMBERS, rows
-from tests.log.kafka.moving import eventually
+from tests.log.kafka.moving import eventually, read_on
 
 from penstock.batch import Batch, TopicSpec, Write
 from penstock.clock import ManualClock
@@ -61,7 +61,7 @@ def test_a_topic_that_is_gone_is_told_and_others_are_served(ours: Ours) -> None:
     ours.append(1)
     reader = ours.log.reader("g", ["t", "other"], "m")
     got: list[Batch] = []
-    eventually(lambda: got.extend(reader.read(10, 0.2)) or values(got) == [1], "it is read")
+    eventually(lambda: values(read_on(reader, got)) == [1], "it is read")
     reader.commit([Advance("t", 0, got[-1].through)], [])
     ours.delete()
     with pytest.raises(LogRefused, match="topic 't' is not on the brokers any more"):
@@ -85,7 +85,7 @@ def test_a_member_reads_a_topic_made_anew_from_its_first_event(ours: Ours) -> No
     ours.append(*range(5))
     reader = ours.log.reader("g", ["t"], "m")
     hand: list[Batch] = []
-    eventually(lambda: hand.extend(reader.read(10, 0.2)) or values(hand) == list(range(5)), "all is in hand")
+    eventually(lambda: values(read_on(reader, hand)) == list(range(5)), "all is in hand")
     ours.delete()
     ours.log.create(ours.spec)
     ours.append(*range(100, 120))
