@@ -12,19 +12,19 @@ from tests.e2e import rig, steps
 KILLED_IN_ITS_FIRST_TRANSACTION = """
 import os, signal
 from pathlib import Path
-from penstock.log.kafka import producing
-producing.TRANSACTION = 600.0
-plain, killed = producing.Transactions.run, Path({killed!r})
+from penstock.log.kafka.produce import transactions
+transactions.TRANSACTION_S = 600.0
+plain, killed = transactions.Transactions.run, Path({killed!r})
 def run(self, records, positions=(), group=None):
     if positions and records and not killed.exists():
         producer = self._started()
         producer.begin_transaction()
-        producing.produce(producer, records)
+        transactions.produce(producer, records)
         producer.flush()
         killed.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return plain(self, records, positions, group)
-producing.Transactions.run = run
+transactions.Transactions.run = run
 """
 A_SLOT_FOR_EACH_PROCESS = """
 from penstock.log.kafka.log import KafkaLog
