@@ -14,11 +14,11 @@ from penstock.bench.events import departures
 EXPECTED = np.array([1.5, -2.0, 30.25])
 RIGHT = [{"flight": n, "arr_delay": delay} for n, delay in enumerate(EXPECTED.tolist())]
 
-WRONG: dict[str, Callable[[], list[dict[str, float]]]] = {
-    "one is missing": lambda: RIGHT[:2],
-    "one came twice": lambda: [*RIGHT, RIGHT[0]],
-    "one came twice and another is missing": lambda: [RIGHT[0], RIGHT[0], RIGHT[2]],
-    "another's value": lambda: [{**RIGHT[0], "arr_delay": -2.0}, *RIGHT[1:]],
+WRONG: dict[str, tuple[Callable[[], list[dict[str, float]]], str]] = {  # and what is said of it
+    "one is missing": (lambda: RIGHT[:2], "2 predictions of 3 events"),
+    "one came twice": (lambda: [*RIGHT, RIGHT[0]], "4 predictions of 3 events"),
+    "one came twice and another is missing": (lambda: [RIGHT[0], RIGHT[0], RIGHT[2]], "others were scored twice"),
+    "another's value": (lambda: [{**RIGHT[0], "arr_delay": -2.0}, *RIGHT[1:]], "3.5 minutes from the model"),
 }
 
 
@@ -30,9 +30,9 @@ def test_right_predictions_pass_in_any_order() -> None:
     events.check("json", values(RIGHT[::-1]), EXPECTED)
 
 
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_wrong_predictions_are_refused(wrong: Callable[[], list[dict[str, float]]]) -> None:
-    with pytest.raises(AssertionError):
+@pytest.mark.parametrize(("wrong", "said"), WRONG.values(), ids=WRONG)
+def test_wrong_predictions_are_refused(wrong: Callable[[], list[dict[str, float]]], said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
         events.check("json", values(wrong()), EXPECTED)
 
 

@@ -52,14 +52,15 @@ def test_refused_while_a_run_has_the_directory(damaged: Path) -> None:
     running = DataDirectory(damaged)
     running.claim()
     done = cli.invoke(app, ["repair", str(damaged)])
-    assert done.exit_code == 2 and "in use by" in done.stderr and done.stderr.count("\n") == 1
+    assert done.exit_code == 2, "what a run has is repaired beside it"
+    assert "in use by" in done.stderr and done.stderr.count("\n") == 1
     assert (damaged / "log.db").read_bytes() == before
     running.release()
 
 
 def test_a_repair_beside_a_run_is_caught(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", lambda *_: None)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="repaired beside it"):
         test_refused_while_a_run_has_the_directory(damaged)
 
 

@@ -66,7 +66,7 @@ def test_mutant_positions_committed_before_the_outputs_is_caught(tmp_path: Path)
 
 BEFORE_STORED = """
 import os, pathlib, signal, time
-from penstock.batch import Span
+from penstock.batch import AppendResult
 from penstock.log.{log}
 from penstock.stages.ingest.group_commit import Ingest
 plain, once = Log.append, pathlib.Path(os.environ["PLANTED"])
@@ -78,7 +78,7 @@ class Early(Ingest):
             groups += 1
             ends = {p.partition: p.end for p in self._log.partitions("steps")}
             at = [(w, ends[w.partition], w.rows.num_rows) for w in group.writes]
-            spans = iter([Span(w.topic, w.partition, end, end + rows - 1, rows) for w, end, rows in at])
+            spans = iter([AppendResult(w.topic, w.partition, end, end + rows - 1, rows) for w, end, rows in at])
             answers = [(piece, [next(spans) for _ in piece.writes]) for piece in group.pieces]
             loop.call_soon_threadsafe(self._answer, loop, answers)
             if groups > 5 and not once.exists():
@@ -163,7 +163,7 @@ def stop_and_go(tmp_path: Path, seconds: float, plant: str) -> None:
             for _ in range(2):
                 steps.probe(running.url, 0)
                 stood_still(running, rng.choice(running.children("worker")), seconds)
-        assert rig.eventually(lambda: steps.lag(running.url) == 0)
+        assert rig.eventually(lambda: steps.lag(running.url) == 0), "it does not come to its end"
         assert running.stop() == 0
     steps.judge(data, publishers)
 
@@ -222,7 +222,7 @@ def test_a_worker_that_stood_still_for_a_minute_is_fenced(tmp_path: Path) -> Non
 
 @pytest.mark.embedded
 def test_mutant_without_fencing_is_caught(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):  # of the first harm, which may be that nothing moves
+    with pytest.raises(AssertionError, match=r"no progress meanwhile|come to its end|handled more than once"):
         stop_and_go(tmp_path, 2.0, IN_HAND + UNFENCED)
     stored, made = (rig.frame(rig.read_all(tmp_path / "data", topic)) for topic in ("steps", "copies"))
     with pytest.raises(AssertionError, match="handled more than once"):

@@ -55,8 +55,10 @@ def test_a_million_events_of_a_thousand_keys_stay_in_order(tmp_path: Path) -> No
     assert (once["writer"].n_unique(), once["key"].n_unique(), once["partition"].n_unique()) == (MANY, 1_000, 4)
 
 
-@pytest.mark.parametrize("column", ["offset", "_parent"])
-def test_the_look_at_the_order_notices_two_steps_swapped(tmp_path: Path, column: str) -> None:
+@pytest.mark.parametrize(
+    ("column", "said"), [("offset", "stored before an earlier one"), ("_parent", "a stage changed the order")]
+)
+def test_the_look_at_the_order_notices_two_steps_swapped(tmp_path: Path, column: str, said: str) -> None:
     with rig.running(steps.APP, tmp_path, workers=1) as running:
         with steps.load(running.url, 1, count=5) as publishers:
             assert rig.eventually(lambda: publishers[0].done == 5)
@@ -67,7 +69,7 @@ def test_the_look_at_the_order_notices_two_steps_swapped(tmp_path: Path, column:
     look(found)
     one = found.filter(pl.col("key") == found["key"].mode()[0])
     swapped = one.with_columns(pl.col(column).reverse())
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=said):
         look(swapped)
 
 

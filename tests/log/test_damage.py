@@ -65,7 +65,8 @@ def examine(directory: Path) -> tuple[Rows, dict[int, Corrupt], LogUnusable | No
             if not batches:
                 break
             for batch in batches:
-                assert batch.rows.column("text").to_pylist() == [f"row {n}" * 3 for n in batch.positions.tolist()]
+                texts = [f"row {n}" * 3 for n in batch.positions.tolist()]
+                assert batch.rows.column("text").to_pylist() == texts, "rows were changed"
                 found.setdefault(batch.partition, []).extend(batch.rows.column("n").to_pylist())
         positions = {s.partition: s.through for s in log.groups() if s.topic == "t"}
         assert set(positions) == set(range(PARTITIONS))
@@ -158,7 +159,7 @@ def test_mutant_without_checksums_lets_damage_through(
         return pa.ipc.read_record_batch(pa.py_buffer(row[6]), NUMBERS)
 
     monkeypatch.setattr(fetching, "_decoded", trusting)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="rows were changed"):
         for seed in range(5):
             flip_all(images["closed"], tmp_path / "log", ["log.db"], 1, seed)
 

@@ -71,7 +71,7 @@ def test_groups_that_share_their_positions_are_found(
         through = property(lambda self: shared, lambda self, ahead: shared.update(ahead))
 
     monkeypatch.setattr(store, "StoredGroup", Sharing)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="a group goes on where another is"):
         contract.test_groups_are_independent(log, log)
 
 
@@ -106,7 +106,7 @@ def test_a_seek_that_is_off_by_one_row_is_found(
     contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch, wrong: Wrong
 ) -> None:
     plant_seek(monkeypatch, wrong)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=r"a seek to \w+ leads elsewhere"):
         contract.test_seek_by_position_earliest_latest_and_committed(log)
 
 
@@ -125,7 +125,7 @@ def test_a_seek_by_time_that_misses_its_row_is_found(
     contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, wrong: Wrong
 ) -> None:
     plant_seek(monkeypatch, wrong)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="a seek to a time leads elsewhere"):
         contract.test_seek_by_time(timed, clock)
 
 
@@ -134,7 +134,7 @@ def test_a_seek_that_only_its_reader_knows_of_is_found(
     contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FileMembership, "move", lambda *_: None)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="the seek is forgotten"):
         contract.test_a_seek_of_a_group_is_durable(log)
 
 
@@ -144,7 +144,7 @@ def test_a_start_at_the_latest_that_is_not_kept_is_found(
 ) -> None:
     monkeypatch.setattr(leases, "start_latest", lambda *_: None)
     monkeypatch.setattr(store.Store, "start_latest", lambda *_: None)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="what was there before is read"):
         contract.test_starting_at_the_latest_sees_only_what_comes_after_joining(log)
 
 
@@ -196,7 +196,7 @@ def test_retention_that_removes_too_early_is_found(
     contract: LogContract, timed: Log, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SteadyTime, "expiry", lambda self: self._clock.now() + 10_000_000)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="removed too early"):
         contract.test_retention_by_age_removes_what_is_older_and_nothing_else(timed, clock)
 
 
@@ -207,7 +207,7 @@ def test_retention_that_removes_nothing_is_found(
 ) -> None:
     monkeypatch.setattr(Expirer, "expire", lambda *_: None)
     monkeypatch.setattr(store.Store, "_expire", lambda *_: None)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="what is older stays"):
         getattr(contract, f"test_retention_by_{by}")(timed, clock)
 
 
@@ -261,7 +261,7 @@ def test_rows_that_come_back_in_another_order_are_found(
 
     plant(memory.MemoryReader)
     plant(embedded.EmbeddedReader)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="rows are in another order"):
         contract.test_rows_come_back_in_order_with_increasing_positions(log)
 
 
@@ -273,7 +273,7 @@ def test_older_rows_that_get_their_types_zero_for_the_default_are_found(
     contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evolution, "default_scalar", lambda field: pa.scalar("", field.type))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="another value than the default"):
         contract.test_an_added_default_stands_where_older_rows_and_older_writers_have_nothing(log, log)
 
 

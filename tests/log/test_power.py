@@ -96,5 +96,5 @@ def test_mutant_without_an_fsync_a_commit_loses_acknowledged_rows(tmp_path: Path
 
 
 def test_a_trace_that_is_not_understood_fails_the_test() -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="no string here"):
         data("no string here")

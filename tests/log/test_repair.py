@@ -46,7 +46,7 @@ def test_a_lost_batch_becomes_a_marker(images: dict[str, Path], tmp_path: Path) 
     tamper(directory, lambda db: db.execute("DELETE FROM batch WHERE id = ?", (key(2, 80),)))  # type: ignore[attr-defined]
     tamper(directory, lambda db: db.execute("UPDATE batch SET crc = 0 WHERE id = ?", (key(3, 440),)))  # type: ignore[attr-defined]
     done = repair(directory)
-    assert [(x.partition, x.first, x.last) for x in done.losses] == [(1, 80, 119), (2, 440, 479)]
+    assert [(x.partition, x.first, x.last) for x in done.losses] == [(1, 80, 119), (2, 440, 479)], "a loss is not told"
     assert done.events == 3 * 480 + 40 - 80
     assert (done.kept / "log.db").exists()
     check_repaired(directory, done)
@@ -59,7 +59,8 @@ def test_a_sound_log_loses_nothing(images: dict[str, Path], tmp_path: Path) -> N
         assert done.losses == [] and done.notes == []
         check_repaired(directory, done)
         with closing(EmbeddedLog(directory)) as log:
-            assert {s.partition: s.through for s in log.groups() if s.topic == "t"} == {0: 240, 1: 240, 2: 240}
+            positions = {s.partition: s.through for s in log.groups() if s.topic == "t"}
+            assert positions == {0: 240, 1: 240, 2: 240}, "a group does not go on where it was"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -97,7 +98,7 @@ def test_a_repair_that_believes_every_checksum_is_caught(
     images: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "sound", lambda row: True)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="a loss is not told"):
         test_a_lost_batch_becomes_a_marker(images, tmp_path)
 
 
@@ -123,7 +124,7 @@ def test_positions_of_groups_that_are_left_behind_are_caught(
             plain(self, table, columns, fits)
 
     monkeypatch.setattr(module._Rescue, "_copy", copy)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="a group does not go on where it was"):
         test_a_sound_log_loses_nothing(images, tmp_path)
 
 

@@ -15,8 +15,8 @@ def test_a_jump_is_not_believed_at_once_in_the_dangerous_direction(jump: float) 
     steady, before = SteadyTime(clock), clock.now()
     for step in (jump, -2 * jump):
         clock.jump(step)
-        assert steady.expiry() == min(before, clock.now())
-        assert steady.stamp() == before
+        assert steady.expiry() == min(before, clock.now()), "expiry follows a jump"
+        assert steady.stamp() == before, "stamp follows a jump"
 
 
 def test_a_jump_that_lasts_is_a_correction() -> None:
@@ -25,7 +25,7 @@ def test_a_jump_that_lasts_is_a_correction() -> None:
     clock.jump(86_400)
     steady.expiry()
     clock.advance(BELIEVE_AFTER_S)
-    assert steady.expiry() == steady.stamp() == 25 * HOUR
+    assert steady.expiry() == steady.stamp() == 25 * HOUR, "a correction is not believed"
 
 
 def test_a_clock_that_is_set_is_told_until_it_is_right_again() -> None:
@@ -59,7 +59,7 @@ def test_time_passing_is_followed() -> None:
     steady = SteadyTime(clock)
     for _ in range(5):
         clock.advance(3_600)
-        assert steady.expiry() == steady.stamp() == clock.now()
+        assert steady.expiry() == steady.stamp() == clock.now(), "time stands still"
 
 
 # -- mutants ------------------------------------------------------------------
@@ -69,24 +69,24 @@ def test_time_passing_is_followed() -> None:
 @pytest.mark.parametrize("reading", ["stamp", "expiry"])
 def test_the_raw_wall_clock_is_caught(monkeypatch: pytest.MonkeyPatch, reading: str, jump: float) -> None:
     monkeypatch.setattr(SteadyTime, reading, lambda self: self._clock.now())
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=f"{reading} follows a jump"):
         test_a_jump_is_not_believed_at_once_in_the_dangerous_direction(jump)
 
 
 @pytest.mark.parametrize("jump", JUMPS)
 def test_a_jump_believed_at_once_is_caught(monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
     monkeypatch.setattr(module, "BELIEVE_AFTER_S", 0.0)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="stamp follows a jump"):
         test_a_jump_is_not_believed_at_once_in_the_dangerous_direction(jump)
 
 
 def test_a_clock_that_no_correction_reaches_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BELIEVE_AFTER_S", float("inf"))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="a correction is not believed"):
         test_a_jump_that_lasts_is_a_correction()
 
 
 def test_a_clock_that_stands_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SteadyTime, "_readings", lambda self: (self._wall, self._wall))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="time stands still"):
         test_time_passing_is_followed()

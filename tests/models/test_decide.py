@@ -245,35 +245,36 @@ def test_any_sequence_keeps_the_promises(commands: Sequence[Register | MoveAlias
 
 
 def assert_promises(state: RegistryState, log: Sequence[Answer]) -> None:
-    assert fold(log) == state
+    assert fold(log) == state, "the log does not say what is so"
     again = state.copy()
     for event in log:
         again.apply(event)
         assert again == state, "reading an event again, however late, changes nothing"
     for versions in state.versions.values():
         assert [v.version for v in versions] == list(range(1, len(versions) + 1))
-    assert set(state.aliases) == {(e.model, e.alias) for e in log if isinstance(e, Promoted)}
+    assert set(state.aliases) == {(e.model, e.alias) for e in log if isinstance(e, Promoted)}, "a move is forgotten"
     for alias in state.aliases.values():
         moves = [e for e in log if isinstance(e, Promoted) and (e.model, e.alias) == (alias.model, alias.alias)]
         assert [e.epoch for e in moves] == list(range(1, len(moves) + 1))
         assert [e.from_version for e in moves] == [None, *(e.to_version for e in moves[:-1])]
-        assert alias.version == moves[-1].to_version <= len(state.versions.get(alias.model, ()))
+        assert alias.version == moves[-1].to_version
+        assert alias.version <= len(state.versions.get(alias.model, ())), "a version that is not there"
 
 
 @pytest.mark.parametrize(
-    "planted",
+    ("planted", "said"),
     [
-        pytest.param("_promote", id="an epoch that stands still"),
-        pytest.param("_remember", id="answers forgotten"),
-        pytest.param("_register", id="versions with gaps"),
+        pytest.param("_promote", "a move is forgotten", id="an epoch that stands still"),
+        pytest.param("_remember", "an answer is forgotten", id="answers forgotten"),
+        pytest.param("_register", "a version that is not there", id="versions with gaps"),
     ],
 )
-def test_the_promises_are_tested(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_promises_are_tested(planted: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RegistryState, planted, lambda self, event: None)
     state = RegistryState()
     log = ask(state, register(), register(), register("b"), move(version=1))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=said):
         assert log, "answered"
         assert_promises(state, log)
-        assert len(state.answers) == 3
+        assert len(state.answers) == 3, "an answer is forgotten"
         assert len(log) == 4

@@ -144,7 +144,7 @@ def test_a_damaged_object_is_refused(share: Path, tmp_path: Path) -> None:
 def test_the_refusal_is_tested(share: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that believes the store gives the damaged bytes a name."""
     monkeypatch.setattr(shared, "_same", lambda digest, where, model, found: None)
-    with pytest.raises(pytest.fail.Exception):
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         test_a_damaged_object_is_refused(share, tmp_path)
 
 

@@ -32,22 +32,22 @@ class ByLetters(Cloud):
 
 
 def test_a_store_that_overwrites(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="given twice"):
         SUITE.test_a_name_is_given_once(Overwrites(MemoryStore(), "memory://"), tmp_path, 5)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="8 of 8"):
         SUITE.test_of_many_at_once_one_creates(Overwrites(MemoryStore(), "memory://"), tmp_path)
 
 
 def test_a_store_that_reads_the_first_part_only(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="not read as it was created"):
         SUITE.test_what_is_created_is_read_as_it_was(FirstPartOnly(MemoryStore(), "memory://"), tmp_path, 9 << 20)
 
 
 def test_a_store_that_finds_what_is_not_there_later() -> None:
-    with pytest.raises(pytest.fail.Exception):
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         SUITE.test_what_is_not_there_is_not_found_at_once(FirstPartOnly(MemoryStore(), "memory://"))
 
 
 def test_a_store_whose_prefixes_are_letters(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="whole parts of a name"):
         SUITE.test_names_are_those_below_the_prefix(ByLetters(MemoryStore(), "memory://"), tmp_path)

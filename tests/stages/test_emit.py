@@ -42,7 +42,7 @@ def stored(new_rig: Any, sizes: list[int], count: int = 500) -> tuple[Any, Any]:
 @pytest.mark.parametrize("size", [7, 1_000])
 def test_ids_and_order_are_equal_at_any_batch_size(new_rig: Any, size: int) -> None:
     ids, values = stored(new_rig, [1])
-    assert stored(new_rig, [size]) == (ids, values)
+    assert stored(new_rig, [size]) == (ids, values), "it depends on how the rows are cut"
     every = [i for of in ids.values() for i in of]
     assert len(set(every)) == len(every) == sum(n % 4 for n in range(500))
 
@@ -55,7 +55,7 @@ def test_ids_are_equal_however_it_is_cut(new_rig: Any, sizes: list[int]) -> None
 
 def test_an_ordinal_within_the_batch_would_change_the_ids(new_rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emit, "ordinal", lambda parents: np.arange(len(parents), dtype=np.int64))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="how the rows are cut"):
         test_ids_and_order_are_equal_at_any_batch_size(new_rig, 7)
 
 

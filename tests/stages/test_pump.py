@@ -351,7 +351,9 @@ def throttled(rig: Any, copies: Any, fences: bool) -> None:
     pump = rig.pump(rig.transform(lambda rows, _: copies(rows)))
     pump._reader = Throttled(rig, pump._reader, 20.0, fences)
     rig.drain(pump, 600)
-    assert sorted(r["n"] for r in rig.rows("out")) == list(range(4_000))
+    assert sorted(r["n"] for r in rig.rows("out")) == list(range(4_000)), (
+        "more than can be stored in time is never stored"
+    )
 
 
 @pytest.mark.parametrize("fences", [True, False])
@@ -362,7 +364,7 @@ def test_a_backlog_too_large_for_one_transaction_is_dealt_with(rig: Any, copies:
 @pytest.mark.parametrize("fences", [True, False])
 def test_mutant_that_tries_as_many_again(rig: Any, copies: Any, fences: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CommitSize, "failed", lambda *_: None)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="never stored"):
         throttled(rig, copies, fences)
 
 

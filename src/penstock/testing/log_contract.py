@@ -111,7 +111,7 @@ class LogContract:
         log.create(numbers())
         spans = [log.append([write(range(i, i + 10))])[0] for i in range(0, 100, 10)]
         got = drain(log.reader("g", ["t"], "m"))
-        assert values(got) == list(range(100))
+        assert values(got) == list(range(100)), "rows are in another order"
         positions = [p for batch in got for p in batch.positions.tolist()]
         assert positions == sorted(set(positions))
         assert positions[::10] == [span.first for span in spans] and positions[9::10] == [s.last for s in spans]
@@ -129,15 +129,17 @@ class LogContract:
         begun = slow.read(5, 0)
         assert values(begun) == [0, 1, 2, 3, 4]
         slow.commit(through(begun), [])
-        assert values(drain(fast, commit=True)) == list(range(20))
+        assert values(drain(fast, commit=True)) == list(range(20)), "a group goes on where another is"
         log.append([write(range(20, 25))])
-        assert values(drain(fast)) == list(range(20, 25))
-        assert values(drain(slow)) == list(range(5, 25))
+        assert values(drain(fast)) == list(range(20, 25)), "a group goes on where another is"
+        assert values(drain(slow)) == list(range(5, 25)), "a group goes on where another is"
         for reader in (slow, fast, idle):
             reader.close()
         left = {group: values(drain(twin.reader(group, ["t"], "m2"))) for group in ("slow", "fast", "idle", "new")}
         whole = list(range(25))
-        assert left == {"slow": whole[5:], "fast": whole[20:], "idle": whole, "new": whole}
+        assert left == {"slow": whole[5:], "fast": whole[20:], "idle": whole, "new": whole}, (
+            "a group goes on where another is"
+        )
 
     def test_a_read_that_asks_nobody_finds_in_time_what_is_stored(self, log: Log) -> None:
         log.create(numbers(partitions=2))
@@ -199,7 +201,7 @@ class LogContract:
         log.append([write([1])])
         alone, grouped = log.reader(None, ["t"], "m", start="latest"), log.reader("g", ["t"], "m", start="latest")
         log.append([write([2])])
-        assert values(drain(alone)) == values(drain(grouped)) == [2]
+        assert values(drain(alone)) == values(drain(grouped)) == [2], "what was there before is read"
 
     def test_a_group_that_started_at_the_latest_misses_nothing_while_it_is_away(self, log: Log) -> None:
         log.create(numbers())
@@ -307,7 +309,7 @@ class LogContract:
             ("latest", range(0)),
         ):
             reader.seek(Seek("t", 0, to))  # type: ignore[arg-type]  # a tuple of several kinds
-            assert values(drain(reader)) == list(expected)
+            assert values(drain(reader)) == list(expected), f"a seek to {to} leads elsewhere"
         log.append([write([10])])
         assert values(drain(reader)) == [10]
 
@@ -317,7 +319,7 @@ class LogContract:
         reader = log.reader("g", ["t"], "m")
         drain(reader, commit=True)
         reader.seek(Seek("t", None, "earliest"))
-        assert sorted(values(drain(again(log, reader)))) == list(range(9))
+        assert sorted(values(drain(again(log, reader)))) == list(range(9)), "the seek is forgotten"
 
     def test_seek_by_time(self, timed: Log, clock: ManualClock) -> None:
         timed.create(numbers())
@@ -330,9 +332,9 @@ class LogContract:
         reader = timed.reader(None, ["t"], "m")
         for n in (5, 0, 7):
             reader.seek(Seek("t", 0, marks[n]))
-            assert values(drain(reader)) == list(range(n, 8))
+            assert values(drain(reader)) == list(range(n, 8)), "a seek to a time leads elsewhere"
         reader.seek(Seek("t", 0, marks[2] + timedelta(seconds=1)))
-        assert values(drain(reader)) == list(range(3, 8))
+        assert values(drain(reader)) == list(range(3, 8)), "a seek to a time leads elsewhere"
         reader.seek(Seek("t", 0, marks[7] + timedelta(days=1)))
         assert drain(reader) == []
 
@@ -567,7 +569,9 @@ class LogContract:
         twin.append([write([2])])
         log.append([Write("t", 0, pa.record_batch({"n": pa.array([3]), "unit": ["mi"], "_id": ["c"]}))])
         (batch,) = drain(twin.reader(None, ["t"], "m"))
-        assert batch.rows.column("unit").to_pylist() == ["km", "km", "mi"]
+        assert batch.rows.column("unit").to_pylist() == ["km", "km", "mi"], (
+            "older rows have another value than the default"
+        )
         self.check_ids(batch, None, None, "c")
         assert batch.rows.schema.field("unit").equals(unit, check_metadata=True)
         with pytest.raises(SchemaChanged, match="unit"):
@@ -656,10 +660,10 @@ class LogContract:
         timed.append([write([1])])
         clock.advance(599)
         timed.append([write([2])])
-        assert values(drain(timed.reader(None, ["t"], "m"))) == [0, 1, 2]
+        assert values(drain(timed.reader(None, ["t"], "m"))) == [0, 1, 2], "it is removed too early"
         clock.advance(2)
         timed.append([write([3])])
-        assert values(drain(timed.reader(None, ["t"], "m"))) == [1, 2, 3]
+        assert values(drain(timed.reader(None, ["t"], "m"))) == [1, 2, 3], "what is older stays"
         assert values(drain(timed.reader(None, ["kept"], "m"))) == [0]
 
     def test_positions_go_on_after_everything_expired(self, timed: Log, clock: ManualClock) -> None:
@@ -678,7 +682,8 @@ class LogContract:
             clock.advance(2)
             timed.append([write([n] * 200, partition=n % 2)])
         left = sorted(set(values(drain(timed.reader(None, ["t"], "m")))))
-        assert left == list(range(left[0], 100)) and 5 < len(left) < 40
+        assert left == list(range(left[0], 100)) and len(left) > 5, "what is newer is removed"
+        assert len(left) < 40, "what is older stays"
 
     def test_raising_retention_brings_nothing_back_and_lowering_it_counts(self, timed: Log, clock: ManualClock) -> None:
         def left(hours: int, n: int) -> list[int]:

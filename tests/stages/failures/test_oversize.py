@@ -64,7 +64,7 @@ def test_who_makes_a_row_too_large_is_dead_lettered_and_all_others_go_on(limited
     publish(limited, range(12))
     pump = limited.pump(Growing(large=frozenset({2, 7}), bad=frozenset({5})))
     pump.step(0.0)
-    assert limited.lag(pump) == 0 and pump.status.ready
+    assert limited.lag(pump) == 0 and pump.status.ready, "it stands still"
     assert made(limited) == sorted([n for n in range(12) if n not in (2, 5, 7)] * 2)  # all that it made, or nothing
     dead = {row["data"]: row for row in limited.rows("penstock.dead")}
     assert {row["error"] for row in dead.values()} == {"TooLarge", "ValueError"} and len(dead) == 3
@@ -141,5 +141,5 @@ def test_mutant_a_stage_that_tries_the_same_again_is_caught(limited: Any, monkey
         raise error
 
     monkeypatch.setattr(pump_module, "within_limits", again)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="it stands still"):
         test_who_makes_a_row_too_large_is_dead_lettered_and_all_others_go_on(limited)

@@ -56,7 +56,7 @@ def test_a_scorer_has_its_own_patience_too(rig: Any, tmp_path: Any) -> None:
 def test_a_long_limit_does_not_put_the_verdict_off(
     rig: Any, zoo: Any, kind: str, timeout: float, count: int, partitions: int
 ) -> None:
-    assert seconds_to_verdict(rig, zoo, kind, count, partitions, timeout=timeout) < 600
+    assert seconds_to_verdict(rig, zoo, kind, count, partitions, timeout=timeout) < 600, "the verdict is put off"
 
 
 def test_a_limit_that_ten_minutes_cannot_hold_is_judged_in_the_second_pass(rig: Any, zoo: Any) -> None:
@@ -78,7 +78,7 @@ def test_mutant_that_counts_only_from_the_end_of_the_pass(rig: Any, zoo: Any, mo
     monkeypatch.setattr(
         poison_policy.PoisonPolicy, "_left", lambda self, held: held.since + 540 - self._clock.monotonic()
     )
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="the verdict is put off"):
         test_a_long_limit_does_not_put_the_verdict_off(rig, zoo, "hangs", 60.0, 40, 4)
 
 

@@ -63,7 +63,7 @@ def test_the_mutant_that_stops_at_damage_is_found(tmp_path: Path, monkeypatch: p
         raise
 
     monkeypatch.setattr(dedupe, "_pass_over", stops)
-    with pytest.raises(Corrupt):
+    with pytest.raises(Corrupt, match="damaged"):
         asyncio.run(asyncio.wait_for(a_damaged_partition_costs_no_other(tmp_path), 30))
 
 

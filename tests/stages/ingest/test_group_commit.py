@@ -297,7 +297,8 @@ async def a_full_disk_refuses_and_the_next_group_works() -> None:
     ingest = made(log, fatal=lambda: ended.append(True))
     waiting = [asyncio.create_task(ingest.store("t", rows(ingest, [n]))) for n in range(5)]
     await asyncio.wait(waiting, timeout=1)
-    assert not ended and all(isinstance(task.exception(), LogFull) for task in waiting if task.done())
+    assert not ended, "a full disk ends the process"
+    assert all(isinstance(task.exception(), LogFull) for task in waiting if task.done())
     assert all(task.done() for task in waiting)
     log.failure = None
     await ingest.store("t", rows(ingest, [1]))
@@ -417,7 +418,7 @@ def test_the_mutant_that_goes_on_after_an_unknown_end_is_found(monkeypatch: pyte
 
 def test_the_mutant_that_ends_for_a_full_disk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "TOLD", ())
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="a full disk ends the process"):
         run(a_full_disk_refuses_and_the_next_group_works())
 
 

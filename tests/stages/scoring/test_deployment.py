@@ -221,7 +221,7 @@ def busy(yard: Yard) -> Yard:
 
 def test_the_old_version_goes_on_until_the_new_one_is_warm(busy: Yard) -> None:
     busy.promote(2)
-    assert [busy.score() for _ in range(3)] == [{0: 1}] * 3
+    assert [busy.score() for _ in range(3)] == [{0: 1}] * 3, "it scores before it is warm"
     assert len(busy.pending) == 1, "it is loaded once"
     assert busy.deployment.standing.behind == "m@champion is m/2, which is being loaded; m/1 goes on"
     busy.load()
@@ -375,7 +375,7 @@ def test_a_version_that_cannot_be_loaded_is_told_and_tried_again(busy: Yard, err
         busy.rig.clock.advance(2)
     assert busy.pump.status.ready, "events are dealt with"
     standing = busy.deployment.standing
-    assert standing.failed and standing.version == "m/1"
+    assert standing.failed and standing.version == "m/1", "a load that failed is not told"
     assert standing.behind == f"m@champion is m/2, which cannot be loaded: {error}; m/1 goes on"
     assert busy.failed == ["m/2"] * tries
     assert 8 < tries < 25, "200 s with at most 30 s between two tries, the first ones sooner"
@@ -620,7 +620,7 @@ def test_somebody_who_knows_less_does_not_move_it_back(busy: Yard) -> None:
     busy.load()
     busy.score()
     with busy.deployment.version(first) as lease:
-        assert (lease.alias.epoch, lease.artifact.version.version) == (2, 2)
+        assert (lease.alias.epoch, lease.artifact.version.version) == (2, 2), "it is moved back"
 
 
 # -- its end ------------------------------------------------------------------
@@ -647,13 +647,13 @@ def test_mutant_the_runner_that_scores_loads(busy: Yard, monkeypatch: pytest.Mon
             self._serving = target, self._artifact(target)
 
     monkeypatch.setattr(Deployment, "_advance", at_once)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="before it is warm"):
         test_the_old_version_goes_on_until_the_new_one_is_warm(busy)
 
 
 def test_mutant_no_look_whether_the_warm_runner_lives(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployments, "feel", lambda side, artifact: None)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="the old version goes on"):
         test_a_warm_runner_that_died_takes_nothing_over(busy)
 
 
@@ -664,7 +664,7 @@ def test_mutant_epochs_are_not_looked_at(busy: Yard, monkeypatch: pytest.MonkeyP
 
 def test_mutant_a_load_that_failed_is_taken_for_warm(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Deployment, "_note", lambda self, target, reason: setattr(self._standby, "ref", "m/2"))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="a load that failed is not told"):
         test_a_version_that_cannot_be_loaded_is_told_and_tried_again(busy, PenstockError("no"))
 
 
@@ -689,7 +689,7 @@ def test_mutant_an_older_move_is_followed(busy: Yard, monkeypatch: pytest.Monkey
         advance(self, target)
 
     monkeypatch.setattr(Deployment, "_advance", without_order)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="it is moved back"):
         test_somebody_who_knows_less_does_not_move_it_back(busy)
 
 

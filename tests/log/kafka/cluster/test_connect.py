@@ -359,7 +359,8 @@ def come_late(kafka: str, caplog: pytest.LogCaptureFixture, connect: Callable[[A
             time.sleep(0.05)
     with relay(kafka, "127.0.0.1", port):
         waiter.join(2 * PATIENCE)
-        assert not waiter.is_alive() and not failed
+        assert not waiter.is_alive(), "it does not see that they came"
+        assert not failed, "it gave up before they came"
 
 
 def test_brokers_that_come_late_are_waited_for(kafka: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -367,7 +368,7 @@ def test_brokers_that_come_late_are_waited_for(kafka: str, caplog: pytest.LogCap
 
 
 def test_mutant_who_does_not_wait_is_caught(kafka: str, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="gave up before they came"):
         come_late(kafka, caplog, lambda address: reach(replace(address, wait=0.1), SystemClock()))
 
 

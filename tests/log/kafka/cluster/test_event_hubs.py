@@ -121,7 +121,7 @@ def check_killed(copying: Copying) -> None:
     copying.finish()
     stored = copying.stored()
     assert len(stored) > 20 and set(stored) == set(range(20)), "nothing was stored twice: the test shows nothing"
-    assert copying.handed_out() == list(range(20))
+    assert copying.handed_out() == list(range(20)), "repeats are handed out"
 
 
 def test_a_stage_killed_between_outputs_and_positions(copying: Copying) -> None:
@@ -130,7 +130,7 @@ def test_a_stage_killed_between_outputs_and_positions(copying: Copying) -> None:
 
 def test_mutant_repeats_that_are_handed_out_are_caught(copying: Copying, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Deduplication, "fresh", every_row)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="repeats are handed out"):
         check_killed(copying)
 
 

@@ -77,8 +77,7 @@ def test_mutant_no_look_at_ownership_before_the_offsets_are_sent_is_caught(
     monkeypatch.setattr(Assignment, "dropped", lambda self, lost: None)
     first, hand, _ = lose_one_with_rows_in_hand(log)
     move(first, hand)
-    with pytest.raises(AssertionError):
-        assert moved(log) == Counter([0, 1, 10, 11])
+    assert max(moved(log).values()) == 2, "what another had dealt with was not moved again"
 
 
 def opened(kafka: str, prefix: str) -> KafkaLog:

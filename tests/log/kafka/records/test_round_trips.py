@@ -88,7 +88,9 @@ def test_work_left_at_any_row_goes_on_with_the_next(write: Write, data: st.DataO
             heir = PartitionBuffer(("t", 0), encoding.numbering, kept.offset, (kept.offset, kept.row))
             for chunk in encoding.decode(spec, [r for r in records if r.offset >= kept.offset]):
                 heir.add(chunk)
-            assert plain([heir.take(spec, 1 << 30)] if heir.rows else []) == whole[done:]
+            assert plain([heir.take(spec, 1 << 30)] if heir.rows else []) == whole[done:], (
+                "a row is left out or read again"
+            )
             if done < len(whole):
                 assert heir.committed(positions[-1]) == (records[-1].offset + 1, 0)
 
@@ -103,7 +105,7 @@ def test_mutant_another_row_in_the_metadata_is_caught(mutant: str, monkeypatch: 
 
     monkeypatch.setattr(PartitionBuffer, "committed", wrong)
     row = {"name": "a", "n": 1}
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="left out or read again"):
         test_work_left_at_any_row_goes_on_with_the_next.hypothesis.inner_test(  # type: ignore[attr-defined]
             Write("t", 0, batch([row | {"n": n} for n in range(4)])), _Chosen()
         )
