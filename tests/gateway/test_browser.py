@@ -18,7 +18,7 @@ import pytest
 from tests.gateway.test_server import Running, running
 
 from penstock.errors import PenstockError
-from penstock.gateway import app, pages
+from penstock.gateway import pages, principal
 from penstock.gateway.principal import Principal
 from penstock.gateway.routes import ROUTES, Route
 from penstock.settings import Settings
@@ -144,18 +144,18 @@ def visit(address: str, done: threading.Event, profile: Path) -> None:
 def admitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
     """Method, path, and whether the request came past the guard of all doors."""
     found: list[tuple[str, str, bool]] = []
-    admit = app.admit_local
+    admit = principal.admit_local
 
     def look(scope: Any) -> Principal:
         try:
-            principal = admit(scope)
+            who = admit(scope)
         except PenstockError:
             found.append((scope["method"], scope["path"], False))
             raise
         found.append((scope["method"], scope["path"], True))
-        return principal
+        return who
 
-    monkeypatch.setattr(app, "admit_local", look)
+    monkeypatch.setattr(principal, "admit_local", look)
     return found
 
 
@@ -200,13 +200,13 @@ def test_a_door_without_the_guard_is_found(
             check(method, headers)
 
     admitting: dict[str, str] = {}
-    admit = app.admit_local
+    admit = principal.admit_local
 
     def noted(scope: Any) -> Principal:
         admitting["path"] = scope["path"]
         return admit(scope)
 
-    monkeypatch.setattr(app, "admit_local", noted)
+    monkeypatch.setattr(principal, "admit_local", noted)
     monkeypatch.setattr(pages, "check", one_forgotten)
     with pytest.raises(AssertionError, match=r"POST.* opens for a foreign page"):
         test_a_foreign_page_changes_nothing(tmp_path, admitted, "127.0.0.1", "127.0.0.1")

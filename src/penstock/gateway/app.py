@@ -15,10 +15,11 @@ from starlette.routing import compile_path
 
 from ..declare.plan import Plan
 from ..errors import PenstockError
+from . import principal
 from .docs.openapi import document
 from .docs.page import HOST, page
 from .docs.samples import Samples
-from .principal import PRINCIPAL, Admission, admit_local
+from .principal import PRINCIPAL, Admission
 from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send, answer
@@ -53,7 +54,7 @@ class Gateway:
     def __init__(
         self, services: GatewayServices, routes: Sequence[Route] = ROUTES, admit: Admission | None = None
     ) -> None:
-        self._services, self._admit = services, admit or admit_local
+        self._services, self._admit = services, admit or principal.admit_local
         self._bare = [BareRoute.of(r, r.door(services)) for r in routes if isinstance(r.door, type)]
         routed = [_routed(r, r.door, services) for r in routes if not isinstance(r.door, type)]
         self._rest = Starlette(routes=[*routed, *_pages(routes, services.plan)])

@@ -15,7 +15,7 @@ from penstock.clock import ManualClock
 from penstock.run import outliving
 from penstock.runner.interface import Applied
 from penstock.stages.failures import in_hand as module
-from penstock.stages.failures.in_hand import CAREFUL_S, DEATHS, SIZE, InHand, SuspectTurn
+from penstock.stages.failures.in_hand import CAREFUL_S, DEATHS, SIZE_BYTES, InHand, SuspectTurn
 
 KILLED = "it was killed by SIGKILL"
 
@@ -51,11 +51,13 @@ class Lives:
         raise AssertionError("the worker dies for ever")
 
     def _live(self, deadly: Deadly, rows: int) -> None:
-        in_hand = InHand(outliving.OutlivingSlot.of(self._file, 0, SIZE), SuspectTurn(self._rig.clock), "app.py:7")
+        in_hand = InHand(
+            outliving.OutlivingSlot.of(self._file, 0, SIZE_BYTES), SuspectTurn(self._rig.clock), "app.py:7"
+        )
 
         def call(given: pa.RecordBatch, _: float) -> Applied:
             if deadly(given.column("n").to_pylist()):
-                self._left = os.pread(self._file, outliving.HOW_BYTES + SIZE, 0)
+                self._left = os.pread(self._file, outliving.HOW_BYTES + SIZE_BYTES, 0)
                 raise Death
             return self._copies(given)
 

@@ -17,7 +17,7 @@ from ...models.registry import Registry
 from ...runner.interface import Runner
 from ...settings import Settings
 from ...stages.emit import Emitter
-from ...stages.failures.in_hand import SIZE, InHand, SuspectTurn
+from ...stages.failures.in_hand import SIZE_BYTES, InHand, SuspectTurn
 from ...stages.inspection import Inspections
 from ...stages.interface import Stage
 from ...stages.model_service import ModelServices
@@ -152,7 +152,7 @@ class Composition:
         if self.outliving is None:
             return None
         self._parts += 1
-        return InHand(OutlivingSlot.of(self.outliving, self._parts - 1, SIZE), self._turn, place)
+        return InHand(OutlivingSlot.of(self.outliving, self._parts - 1, SIZE_BYTES), self._turn, place)
 
     def _line(
         self,

@@ -40,7 +40,7 @@ _HEAD = struct.Struct("<qqq")  # spans, deaths before, is this a row that was su
 _NUMBER = np.dtype("<i8")
 _SPANS_AT = _HEAD.size
 _GUILTY_AT = _SPANS_AT + SPANS * 3 * _NUMBER.itemsize  # partitions and positions, each one more than it is: 0 is none
-SIZE = _GUILTY_AT + GUILTY_ROWS * 2 * _NUMBER.itemsize  # bytes of one stage
+SIZE_BYTES = _GUILTY_AT + GUILTY_ROWS * 2 * _NUMBER.itemsize  # bytes of one stage
 _NOTHING = _HEAD.pack(0, 0, 0)
 
 
