@@ -35,7 +35,7 @@ ENVELOPE: dict[str, pa.DataType] = {
 JSON_SCHEMA = pa.schema([pa.field("json", pa.string(), nullable=False)], metadata={"penstock": "json"})
 """The columns of a topic without a type: each event's JSON text."""
 
-SYSTEM, DEAD = "penstock.system", "penstock.dead"
+SYSTEM, SNAPSHOTS, DEAD = "penstock.system", "penstock.snapshots", "penstock.dead"
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,9 @@ def _printed(shown: Callable[[list[dict[str, str]]], None], encoding: str) -> st
 
 def test_topics_and_groups(server: Server) -> None:
     found = lines(run(server, "topics", "--json"))
-    assert {"readings", "features", "doubles", "penstock.dead", "penstock.system"} == {t["name"] for t in found}
+    assert {"readings", "features", "doubles", "penstock.dead", "penstock.system", "penstock.snapshots"} == {
+        t["name"] for t in found
+    }
     assert "readings" in run(server, "topics").stdout
     assert {"prepare", "doubles"} <= {g["group"] for g in lines(run(server, "groups", "--json"))}
     assert "lag events" in run(server, "groups").stdout

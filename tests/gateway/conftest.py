@@ -20,7 +20,7 @@ from penstock.gateway.app import Gateway
 from penstock.gateway.services import GatewayServices
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
-from penstock.models.registry import Registry
+from penstock.run.compose.bootstrap import open_registry
 from penstock.settings import Settings
 from penstock.stages.failures.dead import DEAD_TOPIC
 from penstock.stages.ingest.group_commit import Ingest
@@ -75,7 +75,7 @@ class House:
             plan=PLAN,
             log=self.log,
             ingest=Ingest(self.log, TOPICS, settings, clock, lambda: self.failed.append(True)),
-            registry=Registry(self.log.reader(None, [SYSTEM], "view"), clock),
+            registry=open_registry(self.log, clock, "view"),
             artifacts=Artifacts(folder / "artifacts"),
             ask=ask,
             status=folder / "status",

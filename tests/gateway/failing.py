@@ -21,7 +21,7 @@ from penstock.gateway.server import serve
 from penstock.gateway.services import GatewayServices
 from penstock.log.embedded import EmbeddedLog
 from penstock.models.artifacts import Artifacts
-from penstock.models.registry import Registry
+from penstock.run.compose.bootstrap import open_registry
 from penstock.run.supervisor.sockets import listen
 from penstock.settings import Settings
 from penstock.stages.ingest.group_commit import Ingest
@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
     for spec in (*topics, TopicSpec(SYSTEM, partitions=1)):
         log.create(spec)
     ingest = Ingest(log, topics, settings, clock, fatal=lambda: os._exit(1))
-    registry = Registry(log.reader(None, [SYSTEM], "view"), clock)
+    registry = open_registry(log, clock, "view")
     plan = Plan(app="a", target="", code="c", topics=topics)
     artifacts = Artifacts(folder / "artifacts")
     services = GatewayServices(

@@ -13,12 +13,13 @@ import pyarrow as pa
 from penstock.batch import DEAD, SYSTEM, Lineage, Positions, TopicSpec, Write
 from penstock.log.interface import Advance, GroupState, Seek
 from penstock.models.artifacts import Artifacts
-from penstock.models.messages import Activated, Promoted, Register, Registered, to_rows
+from penstock.models.messages import Activated, Promoted, Register, Registered
 from penstock.run.compose.backends import AppLog
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC
 from penstock.schema.encode import to_dicts
 from penstock.stages.failures.dead import DEAD_TOPIC
 from penstock.stages.redrive import group_of
+from penstock.system.messages import to_rows
 
 READING = pa.schema(
     [

@@ -15,11 +15,11 @@ import pytest
 from tests.brokers.fixtures import GROUP
 from tests.migrate.a_log import TOPICS, declared, fill, next_of_groups, seen
 
-from penstock.batch import DEAD, SYSTEM, AppendResult, Lineage, TopicSpec, Write, column
+from penstock.batch import DEAD, SNAPSHOTS, SYSTEM, AppendResult, Lineage, TopicSpec, Write, column
 from penstock.clock import ManualClock
 from penstock.errors import CannotStart
 from penstock.log.embedded import EmbeddedLog
-from penstock.log.interface import Advance, Reader
+from penstock.log.interface import Advance, Reader, Seek
 from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.log import KafkaLog
 from penstock.log.memory import MemoryLog
@@ -27,7 +27,13 @@ from penstock.migrate import copying, parents_first
 from penstock.migrate import migrate as migrating
 from penstock.migrate.migrate import End, migrate
 from penstock.models.artifacts import Artifacts
+from penstock.models.messages import MoveAlias
 from penstock.run.compose.backends import AppLog
+from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
+from penstock.schema.encode import to_dicts
+from penstock.system.messages import to_rows
+from penstock.system.owner import snapshot
+from penstock.system.snapshots import SNAPSHOT_TOPIC
 from penstock.testing.log_contract import drain
 
 pytestmark = pytest.mark.xdist_group(GROUP + "migration")  # of which some ask for ``kafka`` only as they run
@@ -385,3 +391,54 @@ def test_an_event_too_large_for_the_target_is_named(make: Make, tmp_path: Path) 
     target = End("memory", MemoryLog(limit=1_000), Artifacts(tmp_path / "artifacts"), owners=False)
     with pytest.raises(CannotStart, match=r"large/1/1 cannot be copied: .*retain= of 'large'"):
         migrate(source, target, quiet)
+
+
+# -- snapshots ----------------------------------------------------------------
+
+
+def forgotten(end: End) -> None:
+    """A registry of which the log has only the last events, and a snapshot the rest."""
+    fill(end.log, end.artifacts)
+    end.log.create(SNAPSHOT_TOPIC)
+    with closing(open_registry(end.log, ManualClock(), "owner")) as registry:
+        registry.refresh()
+        parts, told = snapshot(registry.view)
+    end.log.append([Write(SNAPSHOTS, 0, parts)])
+    end.log.reset(SYSTEM_TOPIC)
+    end.log.append([Write(SYSTEM, 0, told)])
+
+
+@pytest.mark.parametrize(("source", "target"), [("memory", "sqlite"), ("sqlite", "memory")])
+def test_what_only_a_snapshot_tells_arrives(make: Make, source: str, target: str) -> None:
+    here, there = make(source), make(target)
+    forgotten(here)
+    lines = migrate(here, there, quiet)
+    assert [line for line in lines if not line.same] == []
+    assert [line.source for line in lines if line.what == "registry"] == ["1 versions, 1 aliases"]
+    assert started(there) == started(here)
+    before = there.log.partitions(SNAPSHOTS)
+    assert all(line.same for line in migrate(here, there, quiet)) and there.log.partitions(SNAPSHOTS) == before
+    here.log.append([Write(SYSTEM, 0, to_rows([MoveAlias(id="m", model="delay", alias="champion", version=1)]))])
+    assert all(line.same for line in migrate(here, there, quiet)), "and what came since"
+
+
+def started(end: End) -> tuple[list[str], str | None]:
+    """The versions, and the id of the event from which on one is in use."""
+    with closing(open_registry(end.log, ManualClock(), "new")) as registry:
+        registry.refresh()
+        (active,) = registry.state.activations.values()
+        versions = [version.ref for version in registry.versions("delay")]
+    with closing(end.log.reader(None, [active.topic], "look")) as reader:
+        reader.seek(Seek(active.topic, active.partition, active.from_offset))
+        (batch,) = [b for b in reader.read(1_000, 0.0) if b.partition == active.partition]
+    spec = next(spec for spec in end.log.topics() if spec.name == active.topic)
+    return versions, to_dicts(batch.slice(0, 1), spec, "app")[0]["id"]
+
+
+def test_a_snapshot_that_is_left_behind_is_found(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrating, "carry", lambda *given: None)
+    here, there = make("memory"), make("memory")
+    forgotten(here)
+    lines = migrate(here, there, quiet)
+    with pytest.raises(AssertionError, match="versions, aliases, answers, activations"):
+        assert [line for line in lines if not line.same] == []

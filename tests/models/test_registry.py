@@ -11,10 +11,12 @@ from penstock.batch import JSON_SCHEMA, SYSTEM, TopicSpec, Write
 from penstock.clock import ManualClock
 from penstock.errors import Conflict, Corrupt, ModelRefused, NotFound
 from penstock.log.memory import MemoryLog
-from penstock.models.decide import answer
 from penstock.models.interface import Signature
-from penstock.models.messages import Activated, Message, MoveAlias, Register, to_rows
+from penstock.models.messages import Activated, MoveAlias, Register
 from penstock.models.registry import Registry
+from penstock.run.compose.bootstrap import open_registry
+from penstock.system.messages import Message, to_rows
+from penstock.system.owner import answer
 
 SIGNATURE = Signature(pa.schema([("x", pa.float32())]), pa.schema([("y", pa.float64())]))
 
@@ -33,7 +35,7 @@ def log(clock: ManualClock) -> MemoryLog:
 
 @pytest.fixture
 def registry(log: MemoryLog, clock: ManualClock) -> Registry:
-    return Registry(log.reader(None, [SYSTEM], "view"), clock)
+    return open_registry(log, clock, "view")
 
 
 def write(log: MemoryLog, *messages: Message) -> None:
@@ -43,9 +45,10 @@ def write(log: MemoryLog, *messages: Message) -> None:
 def own(log: MemoryLog, clock: ManualClock, *commands: Message) -> None:
     """What the registry's stage does, without its group."""
     write(log, *commands)
-    view = Registry(log.reader(None, [SYSTEM], "owner"), clock)
+    view = open_registry(log, clock, "owner")
     view.refresh()
-    write(log, *answer(view.snapshot(), to_rows(commands), now=clock.now(), inspect=lambda c: ("onnx", SIGNATURE))[0])
+    view.state.inspect = lambda command: ("onnx", SIGNATURE)
+    write(log, *answer(view.view.areas, to_rows(commands), now=clock.now())[0])
 
 
 def register(id: str, **fields: object) -> Register:

@@ -24,6 +24,7 @@ from penstock.stages.failures.in_hand import InHand
 from penstock.stages.interface import Stage
 from penstock.stages.pump import Pump
 from penstock.stages.transform import Transform
+from penstock.system.snapshots import SNAPSHOT_TOPIC
 
 SOURCE = TopicSpec("in", pa.schema([pa.field("n", pa.int64(), nullable=False), ("who", pa.string())]), 4, key="who")
 TARGET = TopicSpec("out", pa.schema([pa.field("n", pa.int64(), nullable=False), ("copy", pa.int64())]), 4)
@@ -105,9 +106,9 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.log = MemoryLog(self.clock, gap=3, limit=self.limit)
-        for topic in (SOURCE, TARGET, DEAD_TOPIC, SYSTEM_TOPIC):
+        for topic in (SOURCE, TARGET, DEAD_TOPIC, SYSTEM_TOPIC, SNAPSHOT_TOPIC):
             self.log.create(topic)
-        self.topics = {t.name: t for t in (SOURCE, TARGET, DEAD_TOPIC, SYSTEM_TOPIC)}
+        self.topics = {t.name: t for t in (SOURCE, TARGET, DEAD_TOPIC, SYSTEM_TOPIC, SNAPSHOT_TOPIC)}
 
     def publish(self, values: range | list[int], partition: int | None = None, *, who: str | None = None) -> None:
         """One write a partition; value v goes to partition v % 4 unless told."""

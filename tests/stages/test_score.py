@@ -26,8 +26,9 @@ from penstock.errors import (
 )
 from penstock.models.artifacts import Artifacts
 from penstock.models.interface import Signature
-from penstock.models.messages import Command, MoveAlias, Register, Registered, to_rows
+from penstock.models.messages import MoveAlias, Register, Registered
 from penstock.models.registry import Registry
+from penstock.run.compose.bootstrap import open_registry
 from penstock.runner.interface import Applied, Artifact, Services
 from penstock.schema.rows import with_rules
 from penstock.stages.inspection import Inspections
@@ -38,6 +39,7 @@ from penstock.stages.scoring.call_server import Answers, ask
 from penstock.stages.scoring.deployment import Deployment
 from penstock.stages.scoring.loading import at_once, of_its_own
 from penstock.stages.scoring.versions import AliasVersions
+from penstock.system.messages import Command, to_rows
 
 INPUTS = pa.schema([pa.field("n", pa.int64())])
 OUTPUTS = pa.schema([pa.field("copy", pa.int64())])
@@ -90,7 +92,7 @@ class House:
         self.nth = 0
 
     def view(self) -> Registry:
-        return Registry(self.rig.log.reader(None, [SYSTEM], "view"), self.rig.clock)
+        return open_registry(self.rig.log, self.rig.clock, "view")
 
     def scorer(self) -> Score:
         clock, settings, view = self.rig.clock, self.rig.settings, self.view()

@@ -130,7 +130,8 @@ def times(factor: float) -> bytes:
 
 def ask(built: Any, model: str, content: Path, id: str) -> Any:
     from penstock.batch import Write
-    from penstock.models.messages import Register, to_rows
+    from penstock.models.messages import Register
+    from penstock.system.messages import to_rows
 
     digest = built.composition.artifacts.put(content)
     command = Register(id=id, name=model, digest=digest, outputs=("y",), inputs=("x",))

@@ -12,9 +12,10 @@ import pytest
 from penstock.batch import SYSTEM, Write
 from penstock.declare.plan import FunctionSpec
 from penstock.errors import ResultMisshapen, TaskFailed
-from penstock.models.messages import Promoted, to_rows
+from penstock.models.messages import Promoted
 from penstock.runner.interface import Applied, SetAlias
 from penstock.stages.transform import Transform
+from penstock.system.messages import to_rows
 
 
 def workflow(rig: Any, script: Any, **more: Any) -> Transform:

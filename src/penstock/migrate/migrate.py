@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from ..batch import SYSTEM, TopicSpec
+from ..batch import SNAPSHOTS, SYSTEM, TopicSpec
 from ..clock import Clock, SystemClock
 from ..errors import CannotStart
 from ..models.artifacts import Artifacts
@@ -18,7 +18,8 @@ from ..run.compose.backends import AppLog
 from .comparing import Difference, LogContent, compare, declared, registered
 from .copying import copy, create, place_groups
 from .inventory import Progress, Survey, group_ranks, survey
-from .models import copy_artifacts
+from .models import carry, copy_artifacts
+from .translate import moved
 
 LOOK_S = 0.5  # seconds between two looks for members
 
@@ -46,10 +47,12 @@ def migrate(source: End, target: End, step: Step) -> list[Difference]:
     """The comparison, line by line. Raises ``CannotStart`` for what is in use, and for a target with other events."""
     for end in (source, target):
         _refuse_use(end)
-    topics = source.log.topics()
+    declared_topics = source.log.topics()
+    # A snapshot names positions, and says nothing that the events do not, unless they are gone: see ``carry``.
+    topics = [topic for topic in declared_topics if topic.name != SNAPSHOTS]
     there = _look(source, target, topics, step)
     total = _events(source.log, topics)
-    create(target.log, topics)
+    create(target.log, declared_topics)
     with step("copying", total) as progress:
         read, stored = copy(source.log, target.log, topics, there, progress)
     if SYSTEM in {topic.name for topic in topics}:
@@ -57,6 +60,8 @@ def migrate(source: End, target: End, step: Step) -> list[Difference]:
     positions = group_ranks(source.log, read)
     with step("positions", len({group for group, _ in positions})) as progress:
         place_groups(target.log, positions, stored, progress)
+    if SNAPSHOTS in {topic.name for topic in declared_topics}:
+        carry(source.log, target.log, moved(read, stored), stored)
     return _compared(source, target, topics, total, step)
 
 
@@ -102,7 +107,7 @@ def _compared(source: End, target: End, topics: Sequence[TopicSpec], total: int,
     lines = list(compare(*sides))
     lines += registered(source.log, target.log, target.artifacts)
     if done := all(line.same for line in lines):
-        for topic in topics:
+        for topic in source.log.topics():
             target.log.create(topic)  # from now on its events expire
     return [*declared(source.log, target.log, expiring=done), *lines]
 

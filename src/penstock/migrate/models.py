@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 
 import msgspec
+import numpy as np
 
-from ..batch import SYSTEM
+from ..batch import SNAPSHOTS, SYSTEM, Write
 from ..clock import SystemClock
 from ..errors import ArtifactDamaged, NotFound
 from ..models.artifacts import Artifacts
 from ..models.decide import RegistryState
-from ..models.messages import Register, Registered, from_rows
-from ..models.registry import Registry
 from ..run.compose.backends import AppLog
-
-ROWS = 4_096  # of one read
+from ..run.compose.bootstrap import open_registry
+from ..system.snapshots import to_parts
+from .offset_map import Runs
+from .parents_first import Place
+from .translate import Find
 
 
 def copy_artifacts(log: AppLog, source: Artifacts, target: Artifacts) -> None:
     """Those that a version has, or that wait for the registry's answer. One that is gone or damaged is left out."""
-    for digest in dict.fromkeys(_digests(log)):
+    state = fold(log)
+    known = [version.digest for versions in state.versions.values() for version in versions]
+    for digest in dict.fromkeys([*known, *(command.digest for command in state.asked.values())]):
         try:
             target.put(source.checked(digest, model=f"with sha256:{digest}"))
         except (NotFound, ArtifactDamaged):
@@ -30,12 +35,26 @@ def copy_artifacts(log: AppLog, source: Artifacts, target: Artifacts) -> None:
 
 def fold(log: AppLog) -> RegistryState:
     """The registry as the log's events tell it, but for the positions they name."""
-    registry = Registry(log.reader(None, [SYSTEM], "migrate"), SystemClock())
-    with closing(registry):
+    with closing(open_registry(log, SystemClock(), "migrate")) as registry:
         registry.refresh()
-        state = registry.snapshot()
+        state = registry.state
     state.activations = {k: msgspec.structs.replace(a, from_offset=0) for k, a in state.activations.items()}
     return state
+
+
+def carry(source: AppLog, target: AppLog, find: Find, stored: Mapping[Place, Runs]) -> None:
+    """Where events are gone that only a snapshot tells of, the target has one too, that covers what was copied."""
+    with closing(open_registry(source, SystemClock(), "migrate")) as registry:
+        registry.refresh()
+        if fold(source) == fold(target) or not (rows := stored[SYSTEM, 0]).total:
+            return
+        state = registry.state
+        for key, active in state.activations.items():
+            at = find((active.topic, active.partition), np.array([active.from_offset], np.int64))
+            state.activations[key] = msgspec.structs.replace(active, from_offset=int(at[0]))
+        last = int(rows.keys_of(np.array([rows.total - 1], np.int64))[0])
+        taken = [replace(snapshot, through=last) for snapshot in registry.view.snapshots()]
+    target.append([Write(SNAPSHOTS, 0, to_parts(taken))])
 
 
 def missing(state: RegistryState, artifacts: Artifacts) -> list[str]:
@@ -47,12 +66,3 @@ def missing(state: RegistryState, artifacts: Artifacts) -> list[str]:
         except (NotFound, ArtifactDamaged):
             found.append(version.ref)
     return found
-
-
-def _digests(log: AppLog) -> Iterator[str]:
-    with closing(log.reader(None, [SYSTEM], "migrate")) as reader:
-        while batches := reader.read(ROWS, 0.0):
-            for batch in batches:
-                for _, message in from_rows(batch.rows):
-                    if isinstance(message, Register | Registered):
-                        yield message.digest

@@ -5,31 +5,22 @@ The state is only ever what the events say, so every process that reads the syst
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import ChainMap
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import ClassVar
 
-import pyarrow as pa
+import msgspec
 
 from ..errors import ArtifactDamaged, ModelRefused, NotFound
+from ..system.answer_cache import REMEMBERED, AnswerCache
+from ..system.messages import MODELS, Command, Message, Refused, by_type
 from . import signature as signatures
+from .images import read_image, written_image
 from .interface import Alias, ModelVersion, Signature
-from .messages import (
-    Activated,
-    Answer,
-    Command,
-    Message,
-    MoveAlias,
-    Promoted,
-    Refused,
-    Register,
-    Registered,
-    from_rows,
-)
+from .messages import MESSAGES, Activated, Answer, MoveAlias, Promoted, Register, Registered
 
-REMEMBERED = 16_384
-"""Commands whose answers are kept, the latest. A repeat comes from a retry, so minutes or a day after its first; the
-bound is counted in commands, not in time, so that every process forgets the same ones (about 5 MB when full)."""
+ANSWERS = by_type((Registered, Promoted, Refused))
 
 Inspect = Callable[[Register], tuple[str, Signature]]
 """The runtime that claims the artifact, and its signature.
@@ -38,24 +29,27 @@ Raises ``ModelRefused``, ``ArtifactDamaged`` or ``NotFound``, and ``Unfinished``
 fails the whole pass, for another try."""
 
 
-class Unfinished(Exception):
-    """The artifact is being looked at: the command is left unanswered, and will be asked again by its id."""
-
-
 @dataclass(slots=True)
 class RegistryState:
-    """``versions[model][n - 1]`` is version n. Applying an event twice changes nothing."""
+    """The models' area. ``versions[model][n - 1]`` is version n; ``asked`` are registrations without an answer, by id;
+    ``refused`` is why the last one was refused, by model. Applying an event twice changes nothing."""
 
-    versions: dict[str, tuple[ModelVersion, ...]] = field(default_factory=dict)
-    aliases: dict[tuple[str, str], Alias] = field(default_factory=dict)
+    name: ClassVar[str] = MODELS
+    form: ClassVar[int] = 1
+    messages: ClassVar[Sequence[type[Message]]] = MESSAGES
+
+    versions: MutableMapping[str, tuple[ModelVersion, ...]] = field(default_factory=dict)
+    aliases: MutableMapping[tuple[str, str], Alias] = field(default_factory=dict)
     activations: dict[tuple[str, str, int], Activated] = field(default_factory=dict)
-    answers: dict[str, tuple[Answer, ...]] = field(default_factory=dict)
-
-    def copy(self) -> RegistryState:
-        return RegistryState(dict(self.versions), dict(self.aliases), dict(self.activations), dict(self.answers))
+    answers: AnswerCache = field(default_factory=lambda: AnswerCache(ANSWERS, most=REMEMBERED))
+    asked: dict[str, Register] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    inspect: Inspect | None = field(default=None, compare=False)  # of the process that owns the registry
 
     def apply(self, message: Message) -> None:
         match message:
+            case Register() if message.id not in self.answers:
+                self.asked[message.id] = message
             case Registered():
                 self._register(message)
             case Promoted():
@@ -63,7 +57,32 @@ class RegistryState:
             case Activated():
                 self.activations[message.stage, message.topic, message.partition] = message
         if isinstance(message, (Registered, Promoted, Refused)):
+            self._note(message)
             self._remember(message)
+
+    def decide(self, command: Command, *, now: int) -> Sequence[Answer]:
+        assert self.inspect is not None, "only the registry's owner decides"
+        return decide(self, command, now=now, inspect=self.inspect)
+
+    def ahead(self) -> RegistryState:
+        """Without what no decision asks for."""
+        return RegistryState(
+            ChainMap({}, self.versions),
+            ChainMap({}, self.aliases),
+            answers=self.answers.ahead(),
+            inspect=self.inspect,
+        )
+
+    def save(self) -> bytes:
+        aliases, activations = self.aliases.values(), self.activations.values()
+        return written_image(self.versions, aliases, activations, self.answers.saved(), self.asked, self.refused)
+
+    def restore(self, saved: bytes) -> None:
+        found = read_image(saved)
+        self.versions, self.asked, self.refused = found.versions, found.asked, found.refused
+        self.aliases = {(alias.model, alias.alias): alias for alias in found.aliases}
+        self.activations = {(a.stage, a.topic, a.partition): a for a in found.activations}
+        self.answers = AnswerCache(ANSWERS, found.answers, REMEMBERED)
 
     def _register(self, event: Registered) -> None:
         have = self.versions.get(event.model, ())
@@ -74,7 +93,7 @@ class RegistryState:
             event.version,
             event.digest,
             event.runtime,
-            signatures.from_json(event.signature),
+            signatures.shared(event.signature),
             event.created,
             event.trusted,
             event.dataset_id,
@@ -90,12 +109,20 @@ class RegistryState:
             alias = Alias(event.model, event.alias, event.to_version, event.epoch, previous)
             self.aliases[event.model, event.alias] = alias
 
+    def _note(self, answer: Answer) -> None:
+        """What became of a registration."""
+        if answer.causationid in self.answers:
+            return
+        asked = self.asked.pop(answer.causationid, None)
+        if isinstance(answer, Registered):
+            self.refused.pop(answer.model, None)
+        elif asked is not None and isinstance(answer, Refused) and answer.kind != "exists":
+            self.refused[asked.name] = answer.reason
+
     def _remember(self, answer: Answer) -> None:
-        known = self.answers.get(answer.causationid, ())
-        if answer not in known:
-            self.answers[answer.causationid] = (*known, answer)
-        if len(self.answers) > REMEMBERED:
-            del self.answers[next(islice(self.answers, 1))]
+        if isinstance(answer, Registered):  # the version has it, and nobody asks the answer: half of all memory here
+            answer = msgspec.structs.replace(answer, signature={})
+        self.answers.remember(answer.causationid, answer)
 
 
 def fold(messages: Iterable[Message]) -> RegistryState:
@@ -103,28 +130,6 @@ def fold(messages: Iterable[Message]) -> RegistryState:
     for message in messages:
         state.apply(message)
     return state
-
-
-def answer(state: RegistryState, rows: pa.RecordBatch, *, now: int, inspect: Inspect) -> tuple[list[Answer], list[int]]:
-    """Answer the commands among rows of the system topic, in order; the state given stays as it is.
-
-    Those that are unfinished are passed over: who comes behind them does not wait.
-
-    Returns the events and, for each, the row of its command. ``now`` is in microseconds since the epoch.
-    """
-    ahead, events, parents = state.copy(), list[Answer](), list[int]()
-    for row, message in from_rows(rows):
-        if not isinstance(message, Command):
-            continue
-        try:
-            given = decide(ahead, message, now=now, inspect=inspect)
-        except Unfinished:
-            continue
-        for event in given:
-            ahead.apply(event)
-            events.append(event)
-            parents.append(row)
-    return events, parents
 
 
 def decide(state: RegistryState, command: Command, *, now: int, inspect: Inspect) -> tuple[Answer, ...]:

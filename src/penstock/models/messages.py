@@ -4,42 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
-import pyarrow as pa
 
-from ..batch import JSON_SCHEMA
+from ..system.messages import Command, Message, Refused
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 CHAMPION = "champion"
 SEED = "seed/"  # begins the id of each command that a start asks for
-
-COMMAND_SCHEMA = pa.schema(
-    [*JSON_SCHEMA, ("_id", pa.string()), ("_type", pa.string()), ("_subject", pa.string())],
-    metadata=JSON_SCHEMA.metadata,
-)
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the system topic: ``TYPE`` is its ``_type``, the fields are its JSON."""
-
-    TYPE: ClassVar[str]
-
-    @property
-    def subject(self) -> str | None:
-        return None
-
-
-class Command(Message, frozen=True, kw_only=True):
-    """``id`` makes repeats harmless: the same id is answered once."""
-
-    id: str
-
-    def fault(self) -> str | None:
-        """Why this cannot be asked for, whatever the registry holds."""
-        return None if self.id else "a command needs an id"
 
 
 class Register(Command, frozen=True, kw_only=True):
@@ -58,7 +31,7 @@ class Register(Command, frozen=True, kw_only=True):
     inputs: tuple[str, ...] | None = None
     alias: str = CHAMPION
     dataset_id: str | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = msgspec.field(default_factory=dict)
     trust: str | None = None
     only_if_none: bool = False
     promote: bool = False
@@ -119,7 +92,7 @@ class Registered(Message, frozen=True, kw_only=True):
     causationid: str
     trusted: bool = False
     dataset_id: str | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = msgspec.field(default_factory=dict)
 
     @property
     def subject(self) -> str | None:
@@ -162,29 +135,8 @@ class Activated(Message, frozen=True, kw_only=True):
         return f"models/{self.model}:{self.version}"
 
 
-class Refused(Message, frozen=True, kw_only=True):
-    """A command changed nothing. ``kind``: invalid, not-found, conflict, exists, refused or damaged."""
-
-    TYPE: ClassVar[str] = "penstock.command.refused"
-
-    kind: str
-    reason: str
-    causationid: str
-
-
-class Malformed(Command, frozen=True, kw_only=True):
-    """A command that could not be read; it is answered too, or its sender would wait."""
-
-    reason: str
-
-    def fault(self) -> str | None:
-        return self.reason
-
-
 Answer = Registered | Promoted | Refused
-MESSAGES: dict[str, type[Message]] = {
-    m.TYPE: m for m in (Register, MoveAlias, Registered, Promoted, Activated, Refused)
-}
+MESSAGES: tuple[type[Message], ...] = (Register, MoveAlias, Registered, Promoted, Activated)
 
 
 def valid_alias(alias: str) -> bool:
@@ -193,38 +145,3 @@ def valid_alias(alias: str) -> bool:
 
 def bad_alias(alias: str) -> str:
     return f"{alias!r} is no alias: letters, digits, '.', '_' and '-', at most 128, and not only digits"
-
-
-def to_rows(messages: Sequence[Message]) -> pa.RecordBatch:
-    """Rows for the system topic. A command's ``_id`` is its id; an event's is null, so derived from its parent."""
-    columns = [
-        [msgspec.json.encode(m).decode() for m in messages],
-        [m.id if isinstance(m, Command) else None for m in messages],
-        [m.TYPE for m in messages],
-        [m.subject for m in messages],
-    ]
-    arrays = [pa.array(c, f.type) for c, f in zip(columns, COMMAND_SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=COMMAND_SCHEMA)
-
-
-def from_rows(rows: pa.RecordBatch) -> Iterator[tuple[int, Message]]:
-    """The messages about models among rows of the system topic, each with its row; other types are passed over.
-
-    Raises ``msgspec.ValidationError`` for an event that is not what its type says: only the registry and the scorers
-    write those, so the topic itself is wrong.
-    """
-    if "_type" not in rows.schema.names:
-        return
-    ids = rows.column("_id") if "_id" in rows.schema.names else pa.nulls(rows.num_rows, pa.string())
-    for row, kind in enumerate(rows.column("_type").to_pylist()):
-        if (message := MESSAGES.get(kind)) is not None:
-            yield row, decode(message, rows.column("json")[row].as_py(), ids[row].as_py() or "")
-
-
-def decode(kind: type[Message], text: str, id: str) -> Message:
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        if issubclass(kind, Command):
-            return Malformed(id=id, reason=f"{kind.TYPE}: {error}")
-        raise

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -37,6 +39,16 @@ def from_json(data: dict[str, Any]) -> Signature:
         return Signature(pa.schema(inputs), pa.schema(outputs))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelRefused(f"not a signature: {error!r}") from error
+
+
+def shared(data: dict[str, Any]) -> Signature:
+    """As ``from_json``, one object for equal ones: the versions of a model mostly have the same."""
+    return _of_text(msgspec.json.encode(data))
+
+
+@lru_cache(maxsize=1_024)
+def _of_text(text: bytes) -> Signature:
+    return from_json(msgspec.json.decode(text))
 
 
 def _field_to_json(field: pa.Field) -> dict[str, Any]:

@@ -29,17 +29,16 @@ SHARE = 0.01  # of a core that those looks may cost
 def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = "") -> None:
     process = ChildProcess("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
-    from ..batch import SYSTEM
     from ..clock import SystemClock
     from ..declare.codec import plan_from_bytes
     from ..errors import LogRefused
     from ..gateway.server import serve
     from ..gateway.services import GatewayServices
     from ..gateway.workers import Workers
-    from ..models.registry import Registry
     from ..settings import Settings
     from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log
+    from .compose.bootstrap import open_registry
     from .compose.measures import Gauges
 
     plan = plan_from_bytes(process.plan())
@@ -50,7 +49,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         plan,
         log,
         Ingest(log, plan.topics, settings, clock, fatal=lambda: os._exit(1)),
-        Registry(log.reader(None, [SYSTEM], "gateway"), clock),
+        open_registry(log, clock, "gateway"),
         open_artifacts(directory, artifacts, several_hosts=bool(url), limit=settings.artifact_limit),
         Workers(directory.sockets).ask,
         directory.status,
@@ -101,12 +100,15 @@ def report(process: ChildProcess, gauges: Gauges, services: GatewayServices) -> 
 def gauge(process: ChildProcess, gauges: Gauges, services: GatewayServices) -> None:
     """Until told to stop: what only a look at the log can tell."""
     from ..notices import notices
+    from ..system.owner import Reminder
     from .compose.bundled import settle
 
-    wait = 0.0
+    wait, reminder = 0.0, Reminder(services.log, services.registry.view, services.clock)
     while not process.stop.wait(wait):
         began = time.monotonic()
         gauges.look()
+        if not gauges.why:
+            reminder.look()
         settle(services.plan.models, services.registry, notices())
         # With very many groups a look is dear; then it is taken less often.
         wait = GAUGES_S if gauges.why else max(GAUGES_S, (time.monotonic() - began) / SHARE)

@@ -12,9 +12,10 @@ from ..declare.plan import ModelSpec
 from ..errors import ModelRefused
 from ..log.interface import Log
 from ..models.artifacts import Artifacts
-from ..models.messages import MoveAlias, Register, Registered, to_rows
+from ..models.messages import MoveAlias, Register, Registered
 from ..models.registry import Registry
 from ..runner.interface import Artifact, Services, SetAlias
+from ..system.messages import to_rows
 
 ANSWER_S = 60.0  # seconds that a registration may take; its inspection loads the model once
 

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from ..batch import SYSTEM
+from ..batch import SNAPSHOTS, SYSTEM
 from ..clock import Clock
 from ..declare.plan import Plan
 from ..errors import ModelRefused, SchemaChanged
 from ..models.artifacts import Artifacts
-from ..models.decide import Unfinished, answer
 from ..models.interface import Signature
-from ..models.messages import Answer, Refused, Register, Registered, from_rows, to_rows
+from ..models.messages import Register, Registered
 from ..models.registry import Registry
 from ..models.signature import fits, offer
 from ..notices import notices
 from ..runner.interface import Runner
 from ..schema.evolution import conform
+from ..system.interface import Unfinished
+from ..system.messages import Message, Refused, from_rows, to_rows
+from ..system.owner import answer, snapshot
 from .inspection import Inspections
 from .interface import Outcome, Output, Work
 
@@ -50,18 +52,24 @@ class Registrar:
         self._inspections = inspections
         self._clock = clock
         self._load_time = load_time  # seconds that loading an artifact once may take, as in a scorer
+        registry.state.inspect = self._inspect
 
     def handle(self, work: Work) -> Outcome:
         self._registry.refresh()
-        events, parents = answer(self._registry.snapshot(), work.rows, now=self._clock.now(), inspect=self._inspect)
-        if not events:
-            return Outcome()
-        self._tell(work.rows.take(pa.array(parents)), events)
-        return Outcome([Output(SYSTEM, to_rows(events), np.array(parents, np.int64))])
+        view, outputs = self._registry.view, list[Output]()
+        events, parents = answer(view.areas, work.rows, now=self._clock.now())
+        if events:
+            self._tell(work.rows.take(pa.array(parents)), events)
+            outputs.append(Output(SYSTEM, to_rows(events), np.array(parents, np.int64)))
+        if view.is_snapshot_due():  # without what is answered just now: that lies behind the position it covers
+            parts, told = snapshot(view)
+            outputs += [Output(SNAPSHOTS, parts, None), Output(SYSTEM, told, None)]
+        return Outcome(outputs)
 
-    def _tell(self, asked: pa.RecordBatch, given: Sequence[Answer]) -> None:
+    def _tell(self, asked: pa.RecordBatch, given: Sequence[Message]) -> None:
         """Whom a start asked for and who was refused: nobody waits for that answer, so it is told here."""
-        for (_, command), event in zip(from_rows(asked), given, strict=True):
+        kinds = self._registry.view.areas.kinds
+        for (_, command), event in zip(from_rows(asked, kinds), given, strict=True):
             if isinstance(event, Registered):
                 notices().settle(f"registration/{event.model}")
             elif isinstance(event, Refused) and isinstance(command, Register) and command.is_seed:

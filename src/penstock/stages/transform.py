@@ -13,10 +13,10 @@ from ..batch import SYSTEM, Indices, TopicSpec, concat_same, data_columns
 from ..clock import Clock
 from ..declare.plan import FunctionSpec
 from ..errors import ResultMisshapen, RunnerDied, SchemaChanged, TaskFailed
-from ..models.messages import to_rows
 from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias
 from ..schema.evolution import conform
 from ..settings import Settings
+from ..system.messages import to_rows
 from .batch_size import BatchSize
 from .envelope import enveloped, placed
 from .failures.bisection import CallLimits, PassedRows, bisect

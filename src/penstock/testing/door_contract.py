@@ -27,7 +27,7 @@ from ..gateway.services import GatewayServices
 from ..gateway.wire.asgi import Scope
 from ..log.memory import MemoryLog
 from ..models.artifacts import Artifacts
-from ..models.registry import Registry
+from ..run.compose.bootstrap import open_registry
 from ..settings import Settings
 from ..stages.failures.dead import DEAD_TOPIC
 from ..stages.ingest.group_commit import Ingest
@@ -133,7 +133,7 @@ def made(folder: Path) -> GatewayServices:
         PLAN,
         log,
         Ingest(log, PLAN.topics, settings, clock, lambda: None),
-        Registry(log.reader(None, [SYSTEM], "view"), clock),
+        open_registry(log, clock, "view"),
         Artifacts(folder / "artifacts"),
         nobody,
         folder / "status",

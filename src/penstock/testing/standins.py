@@ -16,9 +16,10 @@ from ..errors import DeclarationError, ModelRefused
 from ..log.interface import Log
 from ..models.artifacts import Artifacts
 from ..models.interface import Signature
-from ..models.messages import Promoted, Registered, to_rows
+from ..models.messages import Promoted, Registered
 from ..models.signature import offer, to_json
 from ..schema.rows import is_json
+from ..system.messages import to_rows
 
 StandIn = Callable[[pl.DataFrame], pl.DataFrame]
 

@@ -17,9 +17,10 @@ from penstock.batch import SYSTEM, Write
 from penstock.errors import ArtifactDamaged, LogFull, StoreUnreachable, StoreUnusable
 from penstock.gateway.wire import tensors
 from penstock.models.interface import Signature
-from penstock.models.messages import MoveAlias, Promoted, Refused, Register, Registered, from_rows, to_rows
+from penstock.models.messages import MESSAGES, MoveAlias, Promoted, Register, Registered
 from penstock.models.signature import to_json
 from penstock.settings import Settings
+from penstock.system.messages import Refused, by_type, from_rows, to_rows
 
 SIGNATURE = Signature(pa.schema([("a", pa.float32()), ("b", pa.float32())]), pa.schema([("y", pa.float32())]))
 
@@ -32,7 +33,7 @@ async def owner(log: Any) -> None:
     epoch = 0
     while True:
         for batch in reader.read(100, 0):
-            for _, command in from_rows(batch.rows):
+            for _, command in from_rows(batch.rows, by_type(MESSAGES)):
                 answers: list[Any] = []
                 if isinstance(command, Register) and command.dataset_id == "bad":
                     answers = [Refused(kind="refused", reason="not an ONNX file", causationid=command.id)]

@@ -15,12 +15,13 @@ from penstock.declare.plan import ModelSpec, Plan
 from penstock.errors import CannotStart
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
-from penstock.models.decide import answer
 from penstock.models.interface import Signature
-from penstock.models.messages import Command, MoveAlias, Register, to_rows
-from penstock.models.registry import Registry
+from penstock.models.messages import MoveAlias, Register
 from penstock.notices import Notices
+from penstock.run.compose.bootstrap import open_registry
 from penstock.run.compose.bundled import commands, settle
+from penstock.system.messages import Command, to_rows
+from penstock.system.owner import answer
 
 SIGNATURE = Signature(pa.schema([("x", pa.float64())]), pa.schema([("y", pa.float64())]))
 
@@ -30,7 +31,8 @@ class House:
         self.file = folder / "m.onnx"
         self.log, self.clock, self.told = MemoryLog(ManualClock()), ManualClock(), Notices()
         self.log.create(TopicSpec(SYSTEM, partitions=1))
-        self.registry = Registry(self.log.reader(None, [SYSTEM], "test"), self.clock)
+        self.registry = open_registry(self.log, self.clock, "test")
+        self.registry.state.inspect = lambda command: ("onnx", SIGNATURE)
         self.artifacts = Artifacts(folder / "artifacts")
         self.model = ModelSpec("m", ("y",), artifact=str(self.file), place="app.py:7")
 
@@ -47,7 +49,7 @@ class House:
         if not asked:
             return
         rows = to_rows(asked)
-        events, _ = answer(self.registry.snapshot(), rows, now=1, inspect=lambda command: ("onnx", SIGNATURE))
+        events, _ = answer(self.registry.view.areas, rows, now=1)
         self.log.append([Write(SYSTEM, 0, rows), Write(SYSTEM, 0, to_rows(events))])
         self.registry.refresh()
 

@@ -13,7 +13,7 @@ from penstock.clock import ManualClock
 from penstock.errors import LogError, LogRefused, LogUnreachable
 from penstock.log.interface import GroupState
 from penstock.log.memory import MemoryLog
-from penstock.models.registry import Registry
+from penstock.run.compose.bootstrap import open_registry
 from penstock.run.compose.measures import Gauges
 from penstock.telemetry import exposition
 
@@ -51,7 +51,7 @@ def lag() -> float:
 def test_a_log_that_does_not_answer_is_told_once_and_asked_again(
     log: Moody, mood: LogError | OSError, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gauges = Gauges(log, Registry(log.reader(None, [SYSTEM], "test"), ManualClock()))
+    gauges = Gauges(log, open_registry(log, ManualClock(), "test"))
     gauges.look()
     assert not gauges.why and lag() == 3
     with caplog.at_level(logging.WARNING):

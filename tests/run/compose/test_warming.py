@@ -17,7 +17,7 @@ from penstock.declare.planning.build import plan_of
 from penstock.errors import RunnerDied
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
-from penstock.models.messages import MoveAlias, Register, to_rows
+from penstock.models.messages import MoveAlias, Register
 from penstock.notices import notices
 from penstock.run.compose.bootstrap import prepare
 from penstock.run.compose.stages import Composition, RunningStage
@@ -29,6 +29,7 @@ from penstock.stages.pump import Pump
 from penstock.stages.registry_owner import GROUP
 from penstock.stages.scoring.deployment import Standing
 from penstock.stages.scoring.loading import at_once
+from penstock.system.messages import to_rows
 
 TWICE = """
 import polars as pl

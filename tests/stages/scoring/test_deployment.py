@@ -28,15 +28,17 @@ from penstock.errors import (
 )
 from penstock.models.artifacts import Artifacts
 from penstock.models.interface import Alias, ModelVersion, Signature
-from penstock.models.messages import Activated, Promoted, Registered, to_rows
+from penstock.models.messages import Activated, Promoted, Registered
 from penstock.models.registry import Registry
 from penstock.models.signature import to_json
+from penstock.run.compose.bootstrap import open_registry
 from penstock.runner.interface import Applied, Artifact, Services
 from penstock.stages.failures.backoff import Backoff
 from penstock.stages.score import Score
 from penstock.stages.scoring import deployment as deployments
 from penstock.stages.scoring.deployment import Deployment
 from penstock.stages.scoring.versions import AliasVersions
+from penstock.system.messages import to_rows
 
 SIGNATURE = Signature(pa.schema([pa.field("n", pa.int64())]), pa.schema([pa.field("copy", pa.int64())]))
 
@@ -115,7 +117,7 @@ class Yard:
         self.pump = rig.pump(self.stage)
 
     def view(self) -> Registry:
-        return Registry(self.rig.log.reader(None, [SYSTEM], "view"), self.rig.clock)
+        return open_registry(self.rig.log, self.rig.clock, "view")
 
     def scorer(self, runners: tuple[Any, Any], registry: Registry) -> tuple[Deployment, Score]:
         rig = self.rig

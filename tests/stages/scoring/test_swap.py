@@ -12,11 +12,12 @@ import pytest
 from tests.stages.stack import Stack, eventually, stack
 
 from penstock.batch import SYSTEM, Write
-from penstock.models.messages import MoveAlias, Register, to_rows
+from penstock.models.messages import MoveAlias, Register
 from penstock.run.compose import stages as composed
 from penstock.settings import Settings
 from penstock.stages.scoring.deployment import Deployment, Standing
 from penstock.stages.scoring.loading import at_once
+from penstock.system.messages import to_rows
 
 APP = """
 from dataclasses import dataclass

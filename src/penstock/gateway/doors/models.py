@@ -22,9 +22,10 @@ from ...errors import Conflict, Forbidden, InvalidEvent, ModelRefused, TooLarge,
 from ...log.interface import Log
 from ...models.artifacts import Artifacts, Stored
 from ...models.interface import ModelVersion
-from ...models.messages import CHAMPION, NAME, Command, MoveAlias, Promoted, Register, Registered, to_rows
+from ...models.messages import CHAMPION, NAME, MoveAlias, Promoted, Register, Registered
 from ...models.registry import Registry
 from ...settings import Settings
+from ...system.messages import Command, to_rows
 from ..readiness import statuses
 from ..wire.body import BOM
 from ..wire.errors import BadRequest, Disconnected, unknown

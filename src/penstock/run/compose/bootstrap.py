@@ -11,28 +11,38 @@ from ...declare.plan import Plan
 from ...errors import SchemaChanged
 from ...log.interface import Alter, Log
 from ...models.artifacts import Artifacts
-from ...models.messages import to_rows
+from ...models.decide import RegistryState
 from ...models.registry import Registry
 from ...notices import notices
 from ...stages.failures.dead import DEAD_TOPIC
+from ...system.interface import SystemLog
+from ...system.messages import to_rows
+from ...system.snapshots import SNAPSHOT_TOPIC
+from ...system.view import View
 from ...telemetry import logger
 from .bundled import commands
 
 log = logger(__name__)
 
-SYSTEM_TOPIC = TopicSpec(SYSTEM, partitions=1)  # never expires: the registry is what it says
+SYSTEM_TOPIC = TopicSpec(SYSTEM, partitions=1)  # never expires: on a log of ours no snapshot need be the only one
 
 
 def all_topics(plan: Plan) -> Iterator[TopicSpec]:
     """Penstock's own and the app's."""
     yield SYSTEM_TOPIC
+    yield SNAPSHOT_TOPIC
     yield DEAD_TOPIC
     yield from plan.topics
 
 
+def open_registry(events: SystemLog, clock: Clock, member: str) -> Registry:
+    """Over a view of all areas that this version knows. Raises ``NotFound`` where there is no ``penstock.system``."""
+    return Registry(View(events, [RegistryState()], clock, member))
+
+
 def prepare(
     plan: Plan,
-    events: Log,
+    events: SystemLog,
     artifacts: Artifacts,
     clock: Clock,
     *,
@@ -49,7 +59,7 @@ def prepare(
     """
     for topic in all_topics(plan):
         _make(topic, events, remake if topic.name in plan.untyped else None)
-    registry = Registry(events.reader(None, [SYSTEM], "prepare"), clock)
+    registry = open_registry(events, clock, "prepare")
     try:
         registry.refresh()
         asked = list(commands(plan, registry, artifacts, clock, notices(), on_change))

@@ -11,9 +11,10 @@ from ...declare.parts import OnChange
 from ...declare.plan import ModelSpec, Plan
 from ...errors import CannotStart
 from ...models.artifacts import Artifacts
-from ...models.messages import SEED, Command, MoveAlias, Register
+from ...models.messages import SEED, MoveAlias, Register
 from ...models.registry import Registry
 from ...notices import Notices
+from ...system.messages import Command
 from ...telemetry import logger
 
 KEY = "changed model"  # of the notices, followed by the model's name and the digest of its file

@@ -110,7 +110,8 @@ def gauge_models(registry: Registry) -> None:
             for version in registry.versions(name):
                 labels = (name, str(version.version), alias.alias, version.digest)
                 counted.model_info.labels(*labels).set(1 if version.version == alias.version else 0)
-    _scaling().decide(registry.snapshot())
+    with registry.view.lock:
+        _scaling().decide(registry.state)
 
 
 @cache

@@ -10,9 +10,9 @@ from threading import Event
 from ...batch import DEAD, SYSTEM, TopicSpec, Write
 from ...clock import Clock
 from ...declare.plan import FunctionSpec, Plan, ScoreSpec
-from ...log.interface import Log, Start
+from ...log.interface import Start
 from ...models.artifacts import Artifacts
-from ...models.messages import Register, to_rows
+from ...models.messages import Register
 from ...models.registry import Registry
 from ...runner.interface import Runner
 from ...settings import Settings
@@ -29,9 +29,11 @@ from ...stages.scoring.deployment import Deployment, Standing
 from ...stages.scoring.loading import Background, Loan, in_thread, of_its_own
 from ...stages.scoring.versions import AliasVersions
 from ...stages.transform import Transform
+from ...system.interface import SystemLog
+from ...system.messages import to_rows
 from ..outliving import OutlivingSlot
 from . import warming
-from .bootstrap import SYSTEM_TOPIC, all_topics
+from .bootstrap import SYSTEM_TOPIC, all_topics, open_registry
 from .lazy_reader import LazyReader, ReaderBeside
 from .measures import StageMeasure, load_failed, observed
 from .warming import Preparation, Scorer, Warm
@@ -65,7 +67,7 @@ class Composition:
     """Every stage of a plan over one log, as ``member`` of their groups."""
 
     plan: Plan
-    log: Log
+    log: SystemLog
     artifacts: Artifacts
     clock: Clock
     settings: Settings
@@ -82,7 +84,7 @@ class Composition:
 
     def __post_init__(self) -> None:
         self._turn = SuspectTurn(self.clock)
-        self.registry = Registry(self.log.reader(None, [SYSTEM], self.member), self.clock)
+        self.registry = open_registry(self.log, self.clock, self.member)
         self.lines = [
             self._registrar(),
             *map(self._function, self.plan.functions),

@@ -12,8 +12,9 @@ from ...batch import SYSTEM
 from ...declare.plan import ModelSpec, ScoreSpec
 from ...errors import NotFound
 from ...models.interface import Alias
-from ...models.messages import Activated, to_rows
+from ...models.messages import Activated
 from ...models.registry import Registry
+from ...system.messages import to_rows
 from ..failures.poison_policy import NotYet, Sick
 from ..interface import Output, Work
 from .deployment import Deployment, PinnedVersion

@@ -1,0 +1,1 @@
+"""What ``penstock.system`` knows, by area: an image folded from commands and events, and snapshots of it."""
