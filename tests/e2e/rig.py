@@ -203,7 +203,7 @@ def eventually(holds: Callable[[], bool], patience: float = PATIENCE) -> bool:
 
 
 BACKENDS = {
-    "reader": ("sqlite.reader import EmbeddedReader as Reader", "kafka.reader import KafkaReader as Reader"),
+    "reader": ("sqlite.reader import EmbeddedReader as Reader", "kafka.consume.reader import KafkaReader as Reader"),
     "log": ("embedded import EmbeddedLog as Log", "kafka.log import KafkaLog as Log"),
 }
 

@@ -57,7 +57,7 @@ def test_any_bytes_are_taken(data: bytes) -> None:
 def test_groups_are_known_again_when_brokers_come_back(alone: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so long that librdkafka has let go of them, and with questions that nobody has answered."""
     for module in (client, groups):
-        monkeypatch.setattr(module, "ANSWER", 1.0)
+        monkeypatch.setattr(module, "ANSWER_S", 1.0)
     with closing(KafkaLog(Address(alone.bootstrap, "p", client=FORGETS))) as log:
         log.create(TopicSpec("t", NUMBERS, encoding="json"))
         log.append([write(range(10))])
