@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from ..gateway.app import Gateway
 from ..gateway.docs.openapi import document
 from ..gateway.docs.samples import Samples
 from ..gateway.pages import SAFE
-from ..gateway.principal import Principal
+from ..gateway.principal import Admission, Principal
 from ..gateway.routes import Route
 from ..gateway.services import GatewayServices
 from ..gateway.wire.asgi import Scope
@@ -110,18 +108,15 @@ def check_error(answer: httpx.Response) -> None:
         assert told["code"] and told["message"]
 
 
-def asked(services: GatewayServices, route: Route, request: dict[str, Any], admit: Any = None) -> httpx.Response:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[httpx.AsyncClient]:
-        gateway = Gateway(services, (route,), admit)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url=HERE) as http:
-            yield http
-
-    async def go() -> httpx.Response:
-        async with opened() as http:
+def asked(
+    services: GatewayServices, route: Route, request: dict[str, Any], admit: Admission | None = None
+) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(Gateway(services, (route,), admit))
+        async with httpx.AsyncClient(transport=transport, base_url=HERE) as http:
             return await http.request(**{"method": route.method, **request})
 
-    return asyncio.run(go())
+    return asyncio.run(ask())
 
 
 def made(folder: Path) -> GatewayServices:
