@@ -10,7 +10,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from .declare.app import JSON, App
 from .declare.events import Event, ModelPromoted, ModelRegistered, SystemEvent
-from .declare.handles import Loaded, Models
+from .declare.handles.models import Loaded, Models
 from .declare.parts import Model, Source, Topic
 from .declare.values import Duration, Ref, Retry, env, secret
 from .errors import Reject, Unavailable

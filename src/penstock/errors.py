@@ -5,7 +5,7 @@ HTTP status codes are the gateway's business; exit codes are the command line's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 DISTRIBUTION = "penstock-ml"  # on the index; the package and the command are `penstock`, a name that others hold there
@@ -30,6 +30,10 @@ class PenstockError(Exception):
 
 class DeclarationError(PenstockError):
     """The app file declares something that could not run; names file, line and the mend."""
+
+
+class PlanRefused(PenstockError):
+    """A plan that this version of Penstock cannot read: a later version's, or no plan at all; says what to do."""
 
 
 class Reject(PenstockError):
@@ -261,6 +265,19 @@ class Uncertain(PenstockError):
 
 
 # -- the runner ---------------------------------------------------------------
+
+
+class NotOffered(PenstockError, AttributeError):
+    """A function asked a handle, such as ``ps.Models``, for what that does not do; says what it does. Nothing was done,
+    and the event fails as by any error of the function."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    @classmethod
+    def by(cls, handle: str, asked: str, offered: Iterable[str]) -> NotOffered:
+        """The error of a handle that offers these. Raises nothing."""
+        return cls(f"ps.{handle} has no '{asked}' for this function; it has {', '.join(offered) or 'nothing'}")
 
 
 class ResultInvalid(PenstockError):

@@ -138,6 +138,18 @@ def test_a_resource_that_raises_at_start_is_told_by_line_and_tried_again(tmp_pat
         server.stop()
 
 
+def test_a_variable_that_is_not_set_keeps_its_stage_from_being_ready(tmp_path: Path) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(RESOURCE.replace("def table()", 'def table(key: str = ps.secret("READY_KEY"))'))
+    (tmp_path / "there").touch()
+    with Server(app, tmp_path / "data") as server:
+        server.ready()
+        (told,) = wait_for(lambda: server.said[1:])
+        assert "not ready: store: DeclarationError: ps.secret('READY_KEY') has no value: set the" in told
+        assert f"({app}:" in told
+        server.stop()
+
+
 def test_ready_is_not_late_for_ever(tmp_path: Path) -> None:
     """A start that nothing is missing from says so only once: no second line follows ``ready``."""
     with Server(QUICKSTART, tmp_path / "data") as server:

@@ -14,12 +14,12 @@ import pytest
 from penstock import tokens
 from penstock.batch import SYSTEM, AppendResult, Batch, TopicSpec, Write
 from penstock.clock import SystemClock
-from penstock.declare.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
 from penstock.errors import Busy
 from penstock.gateway.app import Gateway
 from penstock.gateway.services import GatewayServices
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
+from penstock.plan.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
 from penstock.run.compose.bootstrap import open_registry
 from penstock.settings import Settings
 from penstock.stages.failures.dead import DEAD_TOPIC
@@ -48,8 +48,10 @@ PLAN = Plan(
     target="",
     code="c0de",
     topics=TOPICS,
-    functions=(FunctionSpec("prepare", "flights", "features", "frame"),),
-    scorers=(ScoreSpec("score", "features", "delay", "delays"),),
+    stages=(
+        FunctionSpec("prepare", "flights", "features", "frame"),
+        ScoreSpec("score", "features", "delays", "delay"),
+    ),
     models=(ModelSpec("delay", ("arr_delay",)),),
 )
 EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from penstock.batch import SYSTEM, AppendResult, TopicSpec, Write
 from penstock.clock import SystemClock
-from penstock.declare.plan import Plan
 from penstock.errors import Busy, DiskFailed, LogFull
 from penstock.gateway.server import serve
 from penstock.gateway.services import GatewayServices
 from penstock.log.embedded import EmbeddedLog
 from penstock.models.artifacts import Artifacts
+from penstock.plan.plan import Plan
 from penstock.run.compose.bootstrap import open_registry
 from penstock.run.supervisor.sockets import listen
 from penstock.settings import Settings

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from penstock.declare.load import load
-from penstock.declare.plan import Plan
 from penstock.declare.planning.build import resolve
 from penstock.errors import (
     ArtifactDamaged,
@@ -21,10 +20,15 @@ from penstock.errors import (
     TaskFailed,
 )
 from penstock.models.interface import ModelVersion, Signature
+from penstock.plan.places import located
+from penstock.plan.plan import Plan
+from penstock.runner.handles import models
 from penstock.runner.interface import Applied, Artifact, Runner, SetAlias
 
 ZOO = load(str(Path(__file__).with_name("zoo.py")))
-PLAN: Plan = resolve(ZOO.app, target=ZOO.target, code=ZOO.code).plan  # its mistakes are what is tested here
+PLAN: Plan = located(  # its mistakes are what is tested here
+    resolve(ZOO.app, target=ZOO.target, code=ZOO.code).plan, Path(__file__).parent
+)
 LIMIT = 10.0
 
 TWICE = """
@@ -67,6 +71,10 @@ class Shelf:
     def __init__(self, artifacts: dict[str, Artifact] | None = None) -> None:
         self.artifacts = artifacts or {}
         self.registered: list[tuple[str, Path, dict[str, float], int]] = []
+
+    def answer(self, handle: str, method: str, body: bytes) -> bytes:
+        assert handle == models.NAME
+        return models.answer(self, method, body)
 
     def resolve(self, ref: str) -> Artifact:
         if ref not in self.artifacts:
@@ -256,6 +264,13 @@ class RunnerContract:
     def test_a_model_that_is_not_there(self, runner: Runner) -> None:
         (failure,) = runner.apply("loading", registered_event(1), timeout=LIMIT, services=Shelf()).failures
         assert (failure.error, failure.reason) == ("NotFound", "no model m@champion")
+
+    @pytest.mark.parametrize(("stage", "asked"), [("deleting", "delete"), ("rummaging", "mdrop")])
+    def test_what_a_handle_does_not_do(self, runner: Runner, stage: str, asked: str) -> None:
+        """The event fails as by any error, and the next one finds everything as it was."""
+        (failure,) = runner.apply(stage, registered_event(1), timeout=LIMIT, services=Shelf()).failures
+        assert failure.error == "NotOffered" and f"ps.Models has no '{asked}'" in failure.reason
+        assert not runner.apply("registered", registered_event(1), timeout=LIMIT, services=Shelf()).failures
 
     def test_without_a_registry(self, runner: Runner) -> None:
         with pytest.raises(TaskFailed, match="no registry can be reached") as caught:

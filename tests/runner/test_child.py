@@ -319,6 +319,17 @@ def test_a_service_that_fails_means_unavailable(zoo: ChildRunner) -> None:
     assert caught.value.unavailable
 
 
+def test_a_body_that_is_none_breaks_the_protocol(zoo: ChildRunner) -> None:
+    class Expecting(Shelf):
+        def answer(self, handle: str, method: str, body: bytes) -> bytes:
+            return super().answer(handle, "register", body)
+
+    shelf = Expecting({})
+    with pytest.raises(RunnerDied, match=r"broke its protocol: Models\.resolve was asked with what is none"):
+        zoo.apply("loading", registered_event(1), timeout=LIMIT, services=shelf)
+    assert shelf.registered == []
+
+
 # -- closed by another thread while a call runs ---------------------------------
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from penstock.declare.app import App
 from penstock.declare.events import Event, ModelRegistered
-from penstock.declare.handles import Models
+from penstock.declare.handles.models import Models
 from penstock.declare.values import env
 from penstock.errors import Reject, Unavailable
 
@@ -138,6 +138,17 @@ def registered(new: ModelRegistered, models: Models) -> None:
 @app.on(ModelRegistered)
 def loading(new: ModelRegistered, models: Models) -> None:
     models.load(f"{new.model}@champion").predict(pl.DataFrame({"x": [1.0]}))
+
+
+@app.on(ModelRegistered)
+def deleting(new: ModelRegistered, models: Models) -> None:
+    models.delete(new.model)  # type: ignore[attr-defined]
+
+
+@app.on(ModelRegistered)
+def rummaging(new: ModelRegistered, models: Models) -> None:
+    """Past its handle, with what lies behind it."""
+    models._desk._services.answer("Models", f"{new.model}drop", b"")  # type: ignore[attr-defined]
 
 
 @app.on(source)

@@ -12,10 +12,10 @@ import pytest
 
 from penstock.batch import JSON_SCHEMA, SYSTEM, Batch, TopicSpec, Write, event_ids
 from penstock.clock import ManualClock
-from penstock.declare.plan import FunctionSpec
 from penstock.errors import RunnerDied, TaskFailed
 from penstock.log.memory import MemoryLog
 from penstock.models.interface import Signature
+from penstock.plan.plan import FunctionSpec
 from penstock.runner.interface import Applied, Artifact, RowFailure, Services
 from penstock.settings import Settings
 from penstock.stages.emit import Emitter

@@ -40,9 +40,9 @@ class Stack:
         data: Path | None = None,
     ) -> None:
         (folder / "app.py").write_text(text)
-        resolved = check(str(folder / "app.py"), os.environ).resolved
-        FindingCollector(list(resolved.findings)).raise_errors()
-        self.plan, self.settings, clock = resolved.plan, settings or Settings(), SystemClock()
+        checked = check(str(folder / "app.py"), os.environ)
+        FindingCollector(list(checked.resolved.findings)).raise_errors()
+        self.plan, self.settings, clock = checked.here, settings or Settings(), SystemClock()
         self.log = EmbeddedLog(data or folder / "data", settings=self.settings)
         artifacts = Artifacts(folder / "artifacts")
         prepare(self.plan, self.log, artifacts, clock)

@@ -11,13 +11,13 @@ import pytest
 
 from penstock.batch import SNAPSHOTS, SYSTEM, TopicSpec, Write
 from penstock.clock import ManualClock
-from penstock.declare.plan import Plan
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.interface import Signature
 from penstock.models.messages import MESSAGES, MoveAlias, Register
 from penstock.models.registry import Registry
 from penstock.notices import notices
+from penstock.plan.plan import Plan
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
 from penstock.stages.emit import Emitter
 from penstock.stages.inspection import Inspections

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import SYSTEM, Write
-from penstock.declare.plan import ModelSpec, Plan, ScoreSpec
 from penstock.errors import (
     Conflict,
     InputInvalid,
@@ -28,6 +27,7 @@ from penstock.models.artifacts import Artifacts
 from penstock.models.interface import Signature
 from penstock.models.messages import MoveAlias, Register, Registered
 from penstock.models.registry import Registry
+from penstock.plan.plan import ModelSpec, Plan, ScoreSpec
 from penstock.run.compose.bootstrap import open_registry
 from penstock.runner.interface import Applied, Artifact, Services
 from penstock.schema.rows import with_rules
@@ -80,9 +80,9 @@ class House:
     def __init__(self, rig: Any, folder: Path, signature: Signature, **spec: Any) -> None:
         self.rig, self.artifacts = rig, Artifacts(folder)
         topics = tuple(rig.topics.values())
-        self.spec = ScoreSpec("scores", "in", "m", "out", keep=("n",), **spec)
+        self.spec = ScoreSpec("scores", "in", "out", "m", keep=("n",), **spec)
         self.model = ModelSpec("m", ("copy",))
-        self.plan = Plan("app", "app.py:app", "code", topics, scorers=(self.spec,), models=(self.model,))
+        self.plan = Plan("app", "app.py:app", "code", topics, stages=(self.spec,), models=(self.model,))
         self.runner = Adds(signature)
         inspections = Inspections(lambda command: of_its_own(self.runner), lambda command: None, at_once)
         registrar = Registrar(self.plan, self.view(), self.artifacts, inspections, rig.clock, 30.0)

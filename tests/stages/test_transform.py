@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import SYSTEM, Write
-from penstock.declare.plan import FunctionSpec
+from penstock.declare.handles.models import Models
 from penstock.errors import ResultMisshapen, TaskFailed
 from penstock.models.messages import Promoted
+from penstock.plan.plan import FunctionSpec, HandleSpec
 from penstock.runner.interface import Applied, SetAlias
 from penstock.stages.transform import Transform
 from penstock.system.messages import to_rows
@@ -21,7 +22,8 @@ from penstock.system.messages import to_rows
 def workflow(rig: Any, script: Any, **more: Any) -> Transform:
     from types import SimpleNamespace
 
-    spec = FunctionSpec("flow", SYSTEM, None, "event", event="penstock.model.promoted", injects=("Models",), **more)
+    asked = {"handles": (HandleSpec("Models", Models.VERBS),), **more}
+    spec = FunctionSpec("flow", SYSTEM, None, "event", event="penstock.model.promoted", **asked)
     runner = SimpleNamespace(apply=lambda stage, rows, timeout, services: script(rows))
     return Transform(spec, None, runner, rig.clock, rig.settings)
 
@@ -38,6 +40,20 @@ def asks(rows: pa.RecordBatch) -> Applied:
     data = json.loads(rows.column("json")[0].as_py())
     wanted = [SetAlias(data["model"], "seen", data["to"]), SetAlias(data["model"], "again", data["to"])]
     return Applied(None, np.zeros(0, np.int64), commands=wanted)
+
+
+def test_an_alias_moves_only_by_a_handle_that_does_that(rig: Any, handles: tuple[HandleSpec, ...] = ()) -> None:
+    """Whatever a runner says: here a child that was talked into more than its function asks for."""
+    promoted(rig, "a")
+    rig.drain(rig.pump(workflow(rig, asks, handles=handles)))
+    assert not commands(rig), "it moved"
+    (letter,) = rig.rows("penstock.dead")
+    assert letter["error"] == "NotOffered" and "asks for no handle that does" in letter["reason"]
+
+
+def test_an_alias_that_moves_without_is_found(rig: Any) -> None:
+    with pytest.raises(AssertionError, match="it moved"):
+        test_an_alias_moves_only_by_a_handle_that_does_that(rig, (HandleSpec("Models", ("alias",)),))
 
 
 def commands(rig: Any) -> list[dict[str, Any]]:

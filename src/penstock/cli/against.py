@@ -9,9 +9,9 @@ from ..batch import TopicSpec
 from ..client.connection import connect
 from ..clock import SystemClock
 from ..declare.checking.compare import Deployed, compare
-from ..declare.plan import Plan
 from ..declare.planning.findings import Finding
 from ..errors import CannotStart
+from ..plan.plan import Plan
 from ..run.compose.backends import open_log
 from ..run.directory import DataDirectory
 from ..settings import Settings

@@ -19,6 +19,10 @@ Out = Annotated[
     Path | None,
     typer.Option(help="Draw the graph into this file: .svg, .mmd (Mermaid), .dot, .json or .txt.", dir_okay=False),
 ]
+AsPlan = Annotated[
+    bool,
+    typer.Option("--plan", help="Print the plan as JSON, for programs: topics, stages, models, and who does what."),
+]
 Log = Annotated[
     str | None,
     typer.Option(
@@ -67,7 +71,7 @@ def dev(
     _supervise(app, data, host, port, workers, log, artifacts, reload=True)
 
 
-def check(app: Target, against: Against = None, out: Out = None) -> None:
+def check(app: Target, against: Against = None, out: Out = None, plan: AsPlan = False) -> None:
     """Import an app, draw its graph, and say what could not run: file, line, and what to write instead.
 
     Exit code 1 with findings that would keep it from running.
@@ -75,12 +79,14 @@ def check(app: Target, against: Against = None, out: Out = None) -> None:
     from ..declare.checking.drawing import drawn
     from ..declare.checking.graph import as_text
     from ..errors import CannotStart
+    from ..plan.codec import as_json
     from ..run.check import check as look
     from .against import findings
 
-    resolved = look(app, None, try_out=True).resolved
-    print(as_text(resolved.plan))
-    found = [*resolved.findings, *(findings(resolved.plan, against) if against else ())]
+    checked = look(app, os.environ, try_out=True)
+    resolved = checked.resolved
+    print(as_json(resolved.plan) if plan else as_text(resolved.plan))
+    found = [*resolved.findings, *(findings(checked.here, against) if against else ())]
     for finding in found:
         print(f"{finding.severity}: {finding}", file=sys.stderr)
     if out is not None:

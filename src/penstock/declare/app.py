@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
 
 from .events import SystemEvent
 from .parts import (
@@ -12,7 +12,6 @@ from .parts import (
     Extra,
     FunctionPart,
     Model,
-    OnChange,
     Parts,
     ResourcePart,
     ScorePart,
@@ -23,6 +22,9 @@ from .parts import (
 from .signatures import Sink, To
 from .source_location import declaring_frame, declaring_place
 from .values import Duration, Retry, at_least, checked_name, microseconds, refused, seconds
+
+if TYPE_CHECKING:
+    from ..plan.plan import OnChange
 
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741  # the output event
@@ -258,7 +260,7 @@ class App:
             if not inspect.isroutine(fn):
                 raise refused(f"app.on decorates a function, not {fn!r}")
             stage = given or checked_name(fn.__name__, "a stage; give name=")
-            self.parts.functions.append(FunctionPart(stage, fn, source, *options, limit, _hints(fn), _place_of(fn)))
+            self.parts.stages.append(FunctionPart(stage, fn, source, *options, limit, _hints(fn), _place_of(fn)))
 
         return Sink[Any](record) if to is None else To[Any, Any](record)
 
@@ -294,7 +296,7 @@ class App:
         stage = target.name if name is None else checked_name(name, "a stage")
         columns = _columns(keep, "keep")
         limits = (_start(start), _retry(retry), seconds(timeout, "timeout"))
-        self.parts.scorers.append(ScorePart(stage, source, model, target, columns, *limits, declaring_place()))
+        self.parts.stages.append(ScorePart(stage, source, model, target, columns, *limits, declaring_place()))
 
 
 def _target(to: object) -> Topic[Any] | None:

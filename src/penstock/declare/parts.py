@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from .events import SystemEvent
 from .values import Retry
+
+if TYPE_CHECKING:
+    from ..plan.plan import OnChange
 
 E = TypeVar("E")
 
 Start = Literal["earliest", "latest"]
 Encoding = Literal["arrow", "json"]
 Extra = Literal["ignore", "reject"]
-OnChange = Literal["register", "promote", "keep"]
-"""What is done at start with a model's file that is not the version in service."""
 
 
 class Source(Generic[E]):
@@ -94,12 +95,39 @@ class ResourcePart:
     place: str
 
 
+class StagePart(Protocol):
+    """What every kind of stage is declared with."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> Topic[Any] | type[SystemEvent]: ...
+    @property
+    def to(self) -> Topic[Any] | None: ...
+    @property
+    def place(self) -> str: ...
+
+
+P = TypeVar("P", bound=StagePart)
+
+
 @dataclass
 class Parts:
     """Everything an app declares, in the order of its file."""
 
     topics: list[Topic[Any]] = field(default_factory=list)
-    functions: list[FunctionPart] = field(default_factory=list)
-    scorers: list[ScorePart] = field(default_factory=list)
+    stages: list[StagePart] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
     resources: list[ResourcePart] = field(default_factory=list)
+
+    def of_kind(self, kind: type[P]) -> list[P]:
+        """The stages of one kind, in order."""
+        return [part for part in self.stages if isinstance(part, kind)]
+
+    @property
+    def functions(self) -> list[FunctionPart]:
+        return self.of_kind(FunctionPart)
+
+    @property
+    def scorers(self) -> list[ScorePart]:
+        return self.of_kind(ScorePart)

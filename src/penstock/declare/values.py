@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from ..errors import DeclarationError
+from ..plan.references import ReferenceSpec
 from .source_location import declaring_place
 
 Duration: TypeAlias = str | timedelta
@@ -88,7 +89,7 @@ class Retry:
 
 
 class Ref(str):
-    """A value that the environment gives when the app starts; until then it reads ``env:NAME`` or ``secret:NAME``.
+    """A value that the environment gives where it is used; until then it reads ``env:NAME`` or ``secret:NAME``.
 
     Made by ``ps.env`` and ``ps.secret``. Written as the default of a resource's or a function's parameter, the
     parameter gets the value.
@@ -109,19 +110,21 @@ class Ref(str):
     def __reduce__(self) -> tuple[type[Ref], tuple[str, str, str | None]]:
         return Ref, (self.kind, self.variable, self.default)
 
+    @property
+    def spec(self) -> ReferenceSpec:
+        """As a plan holds it."""
+        return ReferenceSpec(self.kind, self.variable, self.default)
+
     def resolve(self, environ: Mapping[str, str]) -> str:
         """The value, as a plain string. Raises ``DeclarationError`` when the variable is not set."""
-        value = environ.get(self.variable, self.default)
-        if value is None:
-            raise DeclarationError(f"{self!r} has no value: set the environment variable {self.variable}")
-        return value
+        return self.spec.resolve(environ)
 
 
 def env(name: str, default: str | None = None) -> Ref:
-    """The environment variable ``name``, read when the app starts and never at import.
+    """The environment variable ``name``, read where it is used and never at import.
 
-    Without a ``default`` an app whose variable is not set does not start. Raises ``DeclarationError`` for what is no
-    name of one.
+    Where it is not set and has no ``default``, ``penstock check`` says so, and a stage that needs it is not ready. The
+    plan of the app has its name, not its value. Raises ``DeclarationError`` for what is no name of one.
 
     >>> ps.env("RISKS_URL", "http://127.0.0.1:9000")
     ps.env('RISKS_URL')

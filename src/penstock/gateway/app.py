@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import compile_path
 
-from ..declare.plan import Plan
 from ..errors import PenstockError
+from ..plan.plan import Plan
 from . import principal
 from .docs.openapi import document
 from .docs.page import HOST, page

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..batch import DEAD, Batch, Write, concat_same, data_columns
-from ..declare.plan import Plan
 from ..errors import SchemaChanged
 from ..log.interface import ObservedLog
 from ..log.topic_schema import concat_evolved
+from ..plan.plan import Plan
 from ..stages.failures.dead import LEFT_OUT, as_json, event_of, marks
 from ..stages.failures.ledger import Became, Ledger, LetterKey, LetterState, column_of, history
 
@@ -167,8 +167,7 @@ class Letters:
     # -- what keeps an event from being put back ------------------------------
 
     def _never(self, failed: LetterKey) -> str:
-        stages = {stage.name: stage.source for stage in self._plan.functions}
-        stages |= {stage.name: stage.source for stage in self._plan.scorers}
+        stages = {stage.name: stage.source for stage in self._plan.stages}
         if failed.topic not in {spec.name for spec in self._log.topics()}:
             return f"topic '{failed.topic}' is gone"
         if failed.stage not in stages:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..declare.plan import Plan
+from ..plan.plan import Plan
 
 STALE_S = 5.0  # seconds after which a status that was not renewed holds no more
 
@@ -40,7 +40,7 @@ def reasons(services: ReadinessNeeds) -> list[dict[str, str]]:
             (waiting if said.get("starting", False) else found).append(reason)
     found += [reason for reason in waiting if reason["stage"] not in running]
     running |= {reason["stage"] for reason in found if "stage" in reason}
-    declared = [f.name for f in services.plan.functions] + [s.name for s in services.plan.scorers]
+    declared = [stage.name for stage in services.plan.stages]
     return found + [{"stage": s, "reason": "no worker runs it yet"} for s in declared if s not in running]
 
 

@@ -11,10 +11,10 @@ from threading import Lock
 import pyarrow as pa
 
 from ..clock import Clock
-from ..declare.plan import Plan
 from ..log.interface import ObservedLog
 from ..models.artifacts import Artifacts
 from ..models.registry import Registry
+from ..plan.plan import Plan
 from ..settings import Settings
 from ..stages.ingest.group_commit import Ingest
 from .wait.arrivals import Arrivals

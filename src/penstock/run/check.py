@@ -20,10 +20,9 @@ import pyarrow as pa
 from ..clock import SystemClock
 from ..declare.app import App
 from ..declare.checking.trial import try_functions
-from ..declare.codec import plan_to_bytes
 from ..declare.load import load, own_files
 from ..declare.parts import Model
-from ..declare.planning.build import ResolvedApp, artifact_path, resolve
+from ..declare.planning.build import ResolvedApp, artifact_path, folder_of, resolve
 from ..declare.planning.findings import Finding, FindingCollector
 from ..errors import PenstockError, StoreUnreachable
 from ..models.artifacts import Artifacts
@@ -32,6 +31,9 @@ from ..models.runtimes.choose import inspect
 from ..models.shared import SharedArtifacts
 from ..models.signature import offer
 from ..notices import notices
+from ..plan.codec import plan_to_bytes
+from ..plan.places import Site, located
+from ..plan.plan import Plan
 from ..settings import Settings, in_dev
 from ..telemetry import log_to_stderr, logger
 from .compose.backends import open_artifacts, open_log
@@ -39,7 +41,7 @@ from .compose.bootstrap import prepare
 from .compose.bundled import is_own_code
 from .compose.remarks import remarks_on
 from .directory import DataDirectory
-from .process import die_with_parent, do_without_pandas, explained, write_notices
+from .process import die_with_parent, do_without_pandas, explained, write_folder, write_notices
 
 log = logger(__name__)
 
@@ -47,8 +49,14 @@ log = logger(__name__)
 @dataclass(frozen=True, slots=True)
 class CheckedApp:
     resolved: ResolvedApp
+    folder: Path  # of the app's file: its plan knows places and files from there
     files: list[Path]  # the app's own first, then the modules beside it that it imported
     tried: tuple[Finding, ...] = ()  # of its functions, once they were tried; they are among the findings too
+
+    @property
+    def here(self) -> Plan:
+        """The plan with its files' places on this machine."""
+        return located(self.resolved.plan, self.folder)
 
 
 def check(target: str, environ: Mapping[str, str] | None, *, try_out: bool = False) -> CheckedApp:
@@ -65,7 +73,7 @@ def check(target: str, environ: Mapping[str, str] | None, *, try_out: bool = Fal
     if try_out and not FindingCollector(list(resolved.findings)).errors:
         tried = tuple(try_functions(found.app, resolved.plan))
         resolved = replace(resolved, findings=(*resolved.findings, *tried))
-    return CheckedApp(resolved, _files(found.target), tried)
+    return CheckedApp(resolved, folder_of(found.app), _files(found.target), tried)
 
 
 def signature_of(app: App, model: Model, offered: pa.Schema) -> Signature | None:
@@ -103,19 +111,21 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
         directory, clock, settings = DataDirectory(data), SystemClock(), Settings.from_env()
         with closing(open_log(directory, clock, settings, url)) as events:
             # Before its topics are as this version declares them.
-            for found in (*checked.tried, *remarks_on(checked.resolved.plan, events)):
+            for found in (*checked.tried, *remarks_on(checked.here, events)):
                 notices().tell(
                     f"start/{found.place}/{found.message}", found.message, place=found.place, mend=found.mend
                 )
             prepare(
-                checked.resolved.plan,
+                checked.here,
                 events,
                 _artifacts(directory, artifacts, settings.artifact_limit),
                 clock,
                 on_change="promote" if in_dev() else "keep",
                 remake=events if in_dev() else None,
+                site=Site(checked.folder, os.environ),
             )
     write_notices(plan, notices().by_key())
+    write_folder(plan, checked.folder)
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
     plan.write_bytes(plan_to_bytes(checked.resolved.plan))
 

@@ -30,11 +30,11 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     process = ChildProcess("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
     from ..clock import SystemClock
-    from ..declare.codec import plan_from_bytes
     from ..errors import LogRefused
     from ..gateway.server import serve
     from ..gateway.services import GatewayServices
     from ..gateway.workers import Workers
+    from ..plan.codec import plan_from_bytes
     from ..settings import Settings
     from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log

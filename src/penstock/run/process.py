@@ -72,6 +72,12 @@ class ChildProcess:
         self._plan = Path(os.fsdecode(line[:-1]))
         return self._plan.read_bytes()
 
+    @property
+    def folder(self) -> Path:
+        """Of the app's file on this machine."""
+        assert self._plan is not None
+        return read_folder(self._plan)
+
     def take_over_notices(self) -> None:
         """What the check of the plan found stands in this process, which says it in its status from now on."""
         assert self._plan is not None
@@ -141,6 +147,15 @@ def write_notices(plan: Path, found: Mapping[str, Notice]) -> None:
 
 def read_notices(plan: Path) -> dict[str, Notice]:
     return {key: Notice(**said) for key, said in json.loads(plan.with_suffix(".notices").read_text()).items()}
+
+
+def write_folder(plan: Path, folder: Path) -> None:
+    """Beside the plan, which does not say where it was made."""
+    plan.with_suffix(".folder").write_bytes(os.fsencode(folder))
+
+
+def read_folder(plan: Path) -> Path:
+    return Path(os.fsdecode(plan.with_suffix(".folder").read_bytes()))
 
 
 def write_status(

@@ -23,8 +23,9 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     )  # before the heavy imports: it must not outlive its parent meanwhile
     do_without_pandas()
     from ..clock import SystemClock
-    from ..declare.codec import plan_from_bytes
     from ..errors import LogRefused
+    from ..plan.codec import plan_from_bytes
+    from ..plan.places import located
     from ..runner.process import adopt_strays
     from ..settings import Settings
     from ..stages.scoring.call_server import Answers
@@ -32,7 +33,7 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     from .compose.stages import Composition
 
     adopt_strays()
-    plan = plan_from_bytes(process.plan())
+    plan = located(plan_from_bytes(process.plan()), process.folder)
     settings, clock, directory = Settings.from_env(), SystemClock(), process.directory
     with explained(LogRefused):
         log = open_log(directory, clock, settings, url, slot)

@@ -12,15 +12,16 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from .. import errors
-from ..declare.codec import plan_to_bytes
-from ..declare.plan import Plan
 from ..errors import PenstockError, RunnerDied, TaskFailed
 from ..models.interface import Signature
 from ..notices import Tally
+from ..plan.codec import plan_to_bytes
+from ..plan.plan import Plan
 from ..settings import Settings
 from . import wire
 from .interface import Applied, Artifact, RowFailure, Services, SetAlias
@@ -206,7 +207,7 @@ class _Child:
                 return reply
             if isinstance(reply, wire.CallFailed):
                 raise _error(reply)
-            if not isinstance(reply, wire.AskResolve | wire.AskRegister):
+            if not isinstance(reply, wire.Ask):
                 raise wire.Broken(f"{type(reply).__name__} instead of {answer.__name__}")
             self.channel.send(NOBODY if services is None else _serve(reply, services))
 
@@ -262,12 +263,10 @@ def _error(failed: wire.CallFailed) -> PenstockError:
     return TaskFailed(failed.error, failed.reason, failed.traceback, failed.unavailable, failed.transient)
 
 
-def _serve(ask: wire.AskResolve | wire.AskRegister, services: Services) -> wire.Request:
+def _serve(ask: wire.Ask, services: Services) -> wire.Request:
     try:
-        if isinstance(ask, wire.AskResolve):
-            return wire.ResolvedVersion(wire.to_wire(services.resolve(ask.ref)))
-        return wire.RegisteredVersion(
-            services.register(ask.name, Path(ask.path), dataset_id=ask.dataset_id, metrics=ask.metrics, nth=ask.nth)
-        )
+        return wire.Told(services.answer(ask.handle, ask.method, ask.body))
+    except msgspec.DecodeError as error:
+        raise wire.Broken(f"{ask.handle}.{ask.method} was asked with what is none of its bodies: {error}") from error
     except Exception as error:
         return wire.ServiceRefused(type(error).__name__, str(error))

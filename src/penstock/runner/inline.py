@@ -11,12 +11,12 @@ import polars as pl
 import pyarrow as pa
 
 from ..declare.app import App
-from ..declare.plan import Plan
 from ..errors import ArtifactDamaged, InputInvalid, ModelRefused, PredictionInvalid, TaskFailed
 from ..models.interface import RuntimeModel, Signature
 from ..models.packing import zeros
 from ..models.runtimes.choose import inspect
 from ..models.signature import check_answer
+from ..plan.plan import Plan
 from ..schema.casts import cast_column
 from .calling.functions import Functions
 from .calling.model_handle import one_batch

@@ -56,16 +56,10 @@ class Artifact:
 class Services(Protocol):
     """What the handles given to a user's function (``ps.Models``) ask of the process that owns the lease."""
 
-    def resolve(self, ref: str) -> Artifact:
-        """``name@alias`` or ``name/version``. Raises ``NotFound``."""
-        ...
+    def answer(self, handle: str, method: str, body: bytes) -> bytes:
+        """The bodies are those of ``runner.handles``.
 
-    def register(
-        self, name: str, artifact: Path, *, dataset_id: str | None, metrics: dict[str, float], nth: int
-    ) -> int:
-        """Register now and wait for the version.
-
-        ``nth`` numbers the calls within one event, so that a repeat is recognised.
+        Raises ``NotOffered`` for what the function did not ask for, and what the method raises.
         """
         ...
 

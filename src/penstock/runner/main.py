@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from .. import errors
 from ..models.packing import zeros
 from . import wire
-from .interface import Applied, Artifact
+from .interface import Applied
 from .loaded_models import Scoring
 from .logs import log_as
 from .orphans import adopt_orphans
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 _SETSIG = 10  # F_SETSIG, which the fcntl module has only on Linux
 _ROW = struct.Struct("<q")
-PARENTS_ERRORS = (errors.NotFound, errors.Conflict, errors.ModelRefused, errors.ArtifactDamaged, errors.TooLarge)
+PARENTS_ERRORS = (
+    errors.NotFound, errors.Conflict, errors.ModelRefused, errors.ArtifactDamaged, errors.TooLarge, errors.NotOffered,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -107,27 +109,16 @@ class Serving:
 
     # -- services, asked of the parent while a call runs ----------------------
 
-    def resolve(self, ref: str) -> Artifact:
-        reply = self._ask(wire.AskResolve(ref))
-        assert isinstance(reply, wire.ResolvedVersion)
-        return wire.from_wire(reply.artifact)
-
-    def register(
-        self, name: str, artifact: Path, *, dataset_id: str | None, metrics: dict[str, float], nth: int
-    ) -> int:
-        reply = self._ask(wire.AskRegister(name, str(artifact), dataset_id, metrics, nth))
-        assert isinstance(reply, wire.RegisteredVersion)
-        return reply.version
-
-    def _ask(self, question: wire.Reply) -> wire.Request:
-        self._channel.send(question)
+    def answer(self, handle: str, method: str, body: bytes) -> bytes:
+        self._channel.send(wire.Ask(handle, method, body))
         reply = self._channel.receive()
         if isinstance(reply, wire.ServiceRefused):
             for kind in PARENTS_ERRORS:
                 if kind.__name__ == reply.error:
                     raise kind(reply.reason)
             raise errors.Unavailable(f"{reply.error}: {reply.reason}")
-        return reply
+        assert isinstance(reply, wire.Told)
+        return reply.body
 
     # -- requests -------------------------------------------------------------
 

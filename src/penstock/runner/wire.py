@@ -58,7 +58,7 @@ class WireVersion(msgspec.Struct, frozen=True):
 
 
 class Setup(msgspec.Struct, frozen=True, tag=True):
-    """The first message: a plan as ``declare.codec`` writes it. Without one the child only loads models."""
+    """The first message: a plan as ``plan.codec`` writes it. Without one the child only loads models."""
 
     plan: bytes | None
 
@@ -92,12 +92,10 @@ class InspectArtifact(msgspec.Struct, frozen=True, tag=True):
     trusted: bool
 
 
-class ResolvedVersion(msgspec.Struct, frozen=True, tag=True):
-    artifact: WireVersion
+class Told(msgspec.Struct, frozen=True, tag=True):
+    """What a service answers; the body is the handle's own, see ``handles``."""
 
-
-class RegisteredVersion(msgspec.Struct, frozen=True, tag=True):
-    version: int
+    body: bytes
 
 
 class ServiceRefused(msgspec.Struct, frozen=True, tag=True):
@@ -107,17 +105,7 @@ class ServiceRefused(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-Request = (
-    Setup
-    | Open
-    | Apply
-    | LoadVersion
-    | Predict
-    | InspectArtifact
-    | ResolvedVersion
-    | RegisteredVersion
-    | ServiceRefused
-)
+Request = Setup | Open | Apply | LoadVersion | Predict | InspectArtifact | Told | ServiceRefused
 
 
 # -- child to parent ----------------------------------------------------------
@@ -173,19 +161,15 @@ class CallFailed(msgspec.Struct, frozen=True, tag=True):
     rows: list[int] = []  # of an ``InputInvalid``
 
 
-class AskResolve(msgspec.Struct, frozen=True, tag=True):
-    ref: str
+class Ask(msgspec.Struct, frozen=True, tag=True):
+    """What the function asks of a handle, while its call runs."""
+
+    handle: str
+    method: str
+    body: bytes
 
 
-class AskRegister(msgspec.Struct, frozen=True, tag=True):
-    name: str
-    path: str
-    dataset_id: str | None
-    metrics: dict[str, float]
-    nth: int
-
-
-Reply = Acknowledged | LoadedVersions | FunctionResult | Inspected | CallFailed | AskResolve | AskRegister
+Reply = Acknowledged | LoadedVersions | FunctionResult | Inspected | CallFailed | Ask
 
 _In = TypeVar("_In")
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 from ..batch import SYSTEM, Write
-from ..declare.plan import ModelSpec
-from ..errors import ModelRefused
+from ..errors import ModelRefused, NotOffered
 from ..log.interface import Log
 from ..models.artifacts import Artifacts
 from ..models.messages import MoveAlias, Register, Registered
 from ..models.registry import Registry
+from ..plan.plan import HandleSpec, ModelSpec
+from ..plan.references import value_of
+from ..runner.handles import models
 from ..runner.interface import Artifact, Services, SetAlias
 from ..system.messages import to_rows
 
@@ -53,15 +55,25 @@ class ModelServices:
     registry: Registry
     artifacts: Artifacts
     models: Mapping[str, ModelSpec]
+    environ: Mapping[str, str]  # of the digests that are references
 
-    def at(self, place: Place) -> Services:
-        return _AtEvent(self, place)
+    def at(self, place: Place, asked: Sequence[HandleSpec]) -> Services:
+        """``asked``: the function's handles, with what it may do; all else is refused, whatever its runner asks."""
+        return _AtEvent(self, place, {handle.name: handle.verbs for handle in asked})
 
 
 @dataclass(frozen=True, slots=True)
 class _AtEvent:
     desk: ModelServices
     place: Place
+    verbs: Mapping[str, Sequence[str]]  # by handle
+
+    def answer(self, handle: str, method: str, body: bytes) -> bytes:
+        methods = models.METHODS if handle == models.NAME else {}
+        offered = [name for name, verb in methods.items() if verb in self.verbs.get(handle, ())]
+        if method not in offered:
+            raise NotOffered.by(handle, method, offered)
+        return models.answer(self, method, body)
 
     def resolve(self, ref: str) -> Artifact:
         """Raises ``NotFound``, ``ArtifactDamaged``, ``StoreError``."""
@@ -76,6 +88,7 @@ class _AtEvent:
         declared = self.desk.models.get(name)
         stored = self.desk.artifacts.store(artifact)
         digest = stored.digest
+        trust = value_of(declared.trust, self.desk.environ) if declared else None
         command = Register(
             id=self.place.command_id("register", nth),
             name=name,
@@ -85,7 +98,7 @@ class _AtEvent:
             alias=declared.alias if declared else "champion",
             dataset_id=dataset_id,
             metrics=metrics,
-            trust=declared.trust if declared and declared.trust == f"sha256:{digest}" else None,
+            trust=trust if trust == f"sha256:{digest}" else None,
         )
         self.desk.log.append([Write(SYSTEM, 0, to_rows([command]))])
         try:

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from ..batch import SNAPSHOTS, SYSTEM
 from ..clock import Clock
-from ..declare.plan import Plan
 from ..errors import ModelRefused, SchemaChanged
 from ..models.artifacts import Artifacts
 from ..models.interface import Signature
@@ -17,6 +16,7 @@ from ..models.messages import Register, Registered
 from ..models.registry import Registry
 from ..models.signature import fits, offer
 from ..notices import notices
+from ..plan.plan import Plan, ScoreSpec
 from ..runner.interface import Runner
 from ..schema.evolution import conform
 from ..system.interface import Unfinished
@@ -73,7 +73,7 @@ class Registrar:
             if isinstance(event, Registered):
                 notices().settle(f"registration/{event.model}")
             elif isinstance(event, Refused) and isinstance(command, Register) and command.is_seed:
-                declared = next((m for m in self._plan.models if m.name == command.name), None)
+                declared = self._plan.model(command.name)
                 if event.kind != "exists" and declared is not None:
                     reason = f"the file of model '{command.name}' was refused: {event.reason}"
                     mend = "mend it and start again"
@@ -85,7 +85,7 @@ class Registrar:
         Raises ``Unfinished``, ``ModelRefused``, ``ArtifactDamaged``, ``NotFound`` or ``StoreError``.
         """
         path = self._artifacts.checked(command.digest, model=command.name)
-        declared = next((m for m in self._plan.models if m.name == command.name), None)
+        declared = self._plan.model(command.name)
         outputs = list(command.outputs or (declared.outputs if declared else ()))
         inputs = command.inputs or (declared.inputs if declared else None)
         columns = offer(self._offered(command.name), inputs)
@@ -108,7 +108,7 @@ class Registrar:
 
     def _sources(self, model: str) -> Sequence[pa.Schema]:
         """The types of the topics that the model scores."""
-        return [self._plan.topic(s.source).schema for s in self._plan.scorers if s.model == model]
+        return [self._plan.topic(s.source).schema for s in self._plan.of_kind(ScoreSpec) if s.model == model]
 
     def _offered(self, model: str) -> pa.Schema | None:
         """The columns that all of its sources have, in the order of the first."""
@@ -121,7 +121,7 @@ class Registrar:
         """Raises ``ModelRefused`` for a scorer that would have to stop at this version."""
         for source in self._sources(model):
             fits(signature, source)
-        for scorer in self._plan.scorers:
+        for scorer in self._plan.of_kind(ScoreSpec):
             if scorer.model != model:
                 continue
             target = self._plan.topic(scorer.to).schema

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from ..batch import Indices, TopicSpec, concat_same
 from ..clock import Clock
-from ..declare.plan import ScoreSpec
 from ..errors import (
     ArtifactDamaged,
     Busy,
@@ -25,6 +24,7 @@ from ..errors import (
 from ..models.interface import ModelVersion
 from ..models.packing import zeros
 from ..models.signature import FeatureColumns
+from ..plan.plan import ScoreSpec
 from ..runner.interface import RowFailure
 from ..schema.evolution import conform
 from ..schema.ingress.values import MadeValues

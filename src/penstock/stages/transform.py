@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from ..batch import SYSTEM, Indices, TopicSpec, concat_same, data_columns
 from ..clock import Clock
-from ..declare.plan import FunctionSpec
-from ..errors import ResultMisshapen, RunnerDied, SchemaChanged, TaskFailed
+from ..errors import NotOffered, ResultMisshapen, RunnerDied, SchemaChanged, TaskFailed
+from ..plan.plan import FunctionSpec
 from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias
 from ..schema.evolution import conform
 from ..settings import Settings
@@ -38,8 +38,8 @@ class Made:
 class Transform:
     """Runs the function of one stage over its source. ``target``: where its results go; None: nowhere.
 
-    A function that is given ``ps.Models`` gets one row a call, so that what it asks of the registry belongs to one
-    event; ``desk`` answers it.
+    A function that is given a handle gets one row a call, so that what it asks for belongs to one event; ``desk``
+    answers it.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Transform:
     # -- one call -------------------------------------------------------------
 
     def _call(self, work: Work, rows: Indices, limit: float) -> tuple[Made, Sequence[RowFailure]]:
-        if "Models" in self._spec.injects:
+        if self._spec.handles:
             return self._one_by_one(work, rows, limit)
         whole = len(rows) == len(work)
         applied = self._apply(work.rows if whole else work.rows.take(pa.array(rows)), limit, None)
@@ -116,7 +116,7 @@ class Transform:
         made: list[Made] = []
         failures: list[RowFailure] = []
         for nth, row in enumerate(rows.tolist()):
-            services = self._desk.at(self._place(work, row)) if self._desk else None
+            services = self._desk.at(self._place(work, row), self._spec.handles) if self._desk else None
             try:
                 applied = self._apply(work.rows.slice(row, 1), limit, services)
             except TaskFailed as error:
@@ -143,6 +143,9 @@ class Transform:
 
     def _made(self, applied: Applied, rows: Indices) -> Made:
         first = int(rows[0])
+        if applied.commands and not any("alias" in handle.verbs for handle in self._spec.handles):
+            reason = f"stage '{self.name}' moves an alias, and its function asks for no handle that does"
+            raise TaskFailed(NotOffered.__name__, reason, "")
         commands = [(first, command) for command in applied.commands]
         if applied.rows is None or self._target is None:
             return Made(None, np.zeros(0, np.int64), commands)

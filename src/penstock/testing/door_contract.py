@@ -13,7 +13,6 @@ import pytest
 
 from ..batch import SYSTEM, TopicSpec
 from ..clock import SystemClock
-from ..declare.plan import Plan
 from ..errors import Busy, Forbidden
 from ..gateway.app import Gateway
 from ..gateway.docs.openapi import document
@@ -25,6 +24,7 @@ from ..gateway.services import GatewayServices
 from ..gateway.wire.asgi import Scope
 from ..log.memory import MemoryLog
 from ..models.artifacts import Artifacts
+from ..plan.plan import Plan
 from ..run.compose.bootstrap import open_registry
 from ..settings import Settings
 from ..stages.failures.dead import DEAD_TOPIC

@@ -16,12 +16,13 @@ from ..batch import DEAD, Batch, TopicSpec, Write
 from ..clock import ManualClock
 from ..declare.app import App
 from ..declare.parts import Topic
-from ..declare.planning.build import plan_of
+from ..declare.planning.build import folder_of, plan_of
 from ..declare.values import Duration, seconds
 from ..errors import NotFound, PenstockError
 from ..log.memory import MemoryLog
 from ..models.artifacts import Artifacts
 from ..partition import key_text, split
+from ..plan.places import Site
 from ..run.compose.bootstrap import prepare
 from ..run.compose.stages import Composition
 from ..runner.inline import InlineRunner
@@ -158,20 +159,21 @@ def run(
     [Risk(id='a', score=0.07)]
     """
     stand_ins, clock, settings = StandIns(models or {}), _Clock(), Settings()
-    plan = plan_of(app, signatures=stand_ins.signature_of, provided=tuple(resources or ()), environ=dict(env or {}))
+    environ = dict(env or {})
+    plan = plan_of(app, signatures=stand_ins.signature_of, provided=tuple(resources or ()), environ=environ)
     stand_ins.check_names(plan)
     plan = stand_ins.without_artifacts(plan)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="penstock-test-")))
         log, artifacts = MemoryLog(clock, settings=settings), Artifacts(folder)
         stack.callback(log.close)
-        prepare(plan, log, artifacts, clock)
+        prepare(plan, log, artifacts, clock, site=Site(folder_of(app), environ))
         stand_ins.install(plan, log, artifacts, clock)
 
         def make_runner(stage: str, with_app: bool) -> InlineRunner:
             return InlineRunner(app, plan, models=models, resources=resources, env=env)
 
-        composition = Composition(plan, log, artifacts, clock, settings, "test", make_runner, at_once)
+        composition = Composition(plan, log, artifacts, clock, settings, "test", make_runner, at_once, environ=environ)
         stack.callback(composition.close)
         registrar = next(line for line in composition.lines if line.name == GROUP)
         clock.meanwhile = lambda: registrar.pump.step(0.0)

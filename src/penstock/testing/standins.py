@@ -11,13 +11,13 @@ import pyarrow as pa
 from ..batch import SYSTEM, Write
 from ..clock import Clock
 from ..declare.parts import Model
-from ..declare.plan import ModelSpec, Plan
 from ..errors import DeclarationError, ModelRefused
 from ..log.interface import Log
 from ..models.artifacts import Artifacts
 from ..models.interface import Signature
 from ..models.messages import Promoted, Registered
 from ..models.signature import offer, to_json
+from ..plan.plan import ModelSpec, Plan, ScoreSpec
 from ..schema.rows import is_json
 from ..system.messages import to_rows
 
@@ -52,7 +52,8 @@ class StandIns:
     def install(self, plan: Plan, log: Log, artifacts: Artifacts, clock: Clock) -> None:
         """As if each had been registered and promoted before the test began."""
         for model in plan.models:
-            sources = [plan.topic(scorer.source).schema for scorer in plan.scorers if scorer.model == model.name]
+            scorers = [scorer for scorer in plan.of_kind(ScoreSpec) if scorer.model == model.name]
+            sources = [plan.topic(scorer.source).schema for scorer in scorers]
             if signature := self.signature_of(model, _common(sources)):
                 digest = artifacts.put(f"stand-in for {model.name}".encode())
                 log.append([Write(SYSTEM, 0, to_rows(_first_version(model, digest, signature, clock)))])

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from penstock.batch import TopicSpec
 from penstock.declare.checking.compare import Deployed, compare
-from penstock.declare.plan import FunctionSpec, Plan
+from penstock.plan.plan import FunctionSpec, Plan
 
 SCHEMA = pa.schema([pa.field("a", pa.int64(), nullable=False)])
 TOPIC = TopicSpec("t", SCHEMA, partitions=4, key="a")

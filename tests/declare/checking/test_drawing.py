@@ -11,7 +11,7 @@ from penstock.batch import SYSTEM, TopicSpec
 from penstock.declare.checking import svg
 from penstock.declare.checking.graph import Graph, Node, as_text, graph_of, topic_note
 from penstock.declare.checking.layout import layered
-from penstock.declare.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
+from penstock.plan.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
 
 PLAN = Plan(
     "flights",
@@ -21,8 +21,8 @@ PLAN = Plan(
     (
         FunctionSpec("prepare", "departures", "features", "frame"),
         FunctionSpec("evaluate", SYSTEM, None, "event", event="penstock.model.registered", where="model < 'x' & 1"),
+        ScoreSpec("delays", "features", "delays", "delay"),
     ),
-    (ScoreSpec("delays", "features", "delay", "delays"),),
     (ModelSpec("delay", ("arr_delay",)),),
 )
 

@@ -12,10 +12,13 @@ import pytest
 
 from penstock.batch import JSON_SCHEMA, SYSTEM
 from penstock.declare.app import App
-from penstock.declare.codec import plan_from_bytes, plan_to_bytes
 from penstock.declare.load import load
 from penstock.declare.planning.build import ResolvedApp, plan_of, resolve
 from penstock.errors import DeclarationError
+from penstock.plan.codec import plan_from_bytes, plan_to_bytes
+from penstock.plan.places import Site
+from penstock.plan.plan import FunctionSpec, HandleSpec
+from penstock.plan.references import ReferenceSpec
 
 Look = Callable[..., ResolvedApp]
 
@@ -192,10 +195,12 @@ def test_all_that_is_wrong_is_shown_at_once(app_file: Callable[..., Path]) -> No
     assert all(word in str(raised.value) for word in ("f takes B", "first parameter of g", "the key 'b'"))
 
 
-def test_unset_variables_are_errors_only_where_the_environment_counts(looked_at: Look) -> None:
+def test_unset_variables_are_told_only_where_the_environment_counts(looked_at: Look) -> None:
     text = "@app.on(first)\ndef f(x: A, url: str = ps.env('URL'), key: str = ps.secret('KEY')) -> None: ..."
     assert not looked_at(text).findings
-    assert len(looked_at(text, environ={"URL": "x"}).findings) == 1
+    (finding,) = looked_at(text, environ={"URL": "x"}).findings
+    assert finding.severity == "warning" and finding.message == "ps.secret('KEY') has no value"
+    assert ".py:" in finding.place and "KEY" in finding.mend and "stage 'f' is not ready" in finding.mend
     assert not looked_at(text, environ={"URL": "x", "KEY": "y"}).findings
 
 
@@ -291,10 +296,11 @@ def test_the_annotation_chooses(looked_at: Look) -> None:
         def system(x: ps.ModelPromoted) -> None: ...
         """
     ).plan
-    assert [f.takes for f in plan.functions] == ["event", "list", "envelope", "frame", "arrow", "event"]
-    assert plan.functions[1].injects == ("Models",)
-    assert plan.functions[2].is_async
-    last = plan.functions[-1]
+    functions = plan.of_kind(FunctionSpec)
+    assert [f.takes for f in functions] == ["event", "list", "envelope", "frame", "arrow", "event"]
+    assert functions[1].handles == (HandleSpec("Models", ("load", "register", "alias")),)
+    assert functions[2].is_async
+    last = functions[-1]
     assert (last.source, last.event, last.timeout) == (SYSTEM, "penstock.model.promoted", 3600.0)
     assert (last.attempts, last.ttl) == (5, 60.0)
 
@@ -332,9 +338,11 @@ def test_an_artifact_lies_beside_the_file(app_file: Callable[..., Path]) -> None
     file = app_file('app.model("m", ps.env("FILE"), outputs=["b"])')
     (file.parent / "m.onnx").write_bytes(b"x")
     app = load(str(file)).app
-    assert plan_of(app, environ={"FILE": "m.onnx"}).models[0].artifact == str(file.parent / "m.onnx")
-    assert plan_of(app).models[0].artifact is None
-    with pytest.raises(DeclarationError, match="set FILE"):
+    model = plan_of(app, environ={"FILE": "m.onnx"}).models[0]
+    assert model.artifact == ReferenceSpec("env", "FILE")
+    assert Site(file.parent, {"FILE": "m.onnx"}).file(model) == file.parent / "m.onnx"
+    assert Site(file.parent, {}).file(model) is None
+    with pytest.raises(DeclarationError, match="set the environment variable FILE"):
         plan_of(app, environ={})
 
 

@@ -12,8 +12,8 @@ import pytest
 from msgspec import Meta
 
 from penstock.batch import TopicSpec
-from penstock.declare.plan import FunctionSpec, ModelSpec, Plan
 from penstock.gateway.docs.samples import Samples, sample
+from penstock.plan.plan import FunctionSpec, ModelSpec, Plan
 from penstock.schema.decode import Decoder
 from penstock.schema.types import schema_of
 

@@ -10,14 +10,14 @@ import pytest
 
 from penstock.batch import SYSTEM, TopicSpec, Write
 from penstock.clock import ManualClock
-from penstock.declare.parts import OnChange
-from penstock.declare.plan import ModelSpec, Plan
 from penstock.errors import CannotStart
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.interface import Signature
 from penstock.models.messages import MoveAlias, Register
 from penstock.notices import Notices
+from penstock.plan.plan import ModelSpec, OnChange, Plan
+from penstock.plan.references import ReferenceSpec
 from penstock.run.compose.bootstrap import open_registry
 from penstock.run.compose.bundled import commands, settle
 from penstock.system.messages import Command, to_rows
@@ -123,6 +123,24 @@ def test_the_model_itself_says_what_becomes_of_it(house: House) -> None:
     house.model = replace(house.model, on_change="keep")
     house.start("three", "promote")
     assert house.serving == 2 and house.reasons
+
+
+def test_a_file_that_the_environment_names_is_not_shown(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.start("one")
+    monkeypatch.setenv("MODEL_FILE", str(house.file))
+    house.model = replace(house.model, artifact=ReferenceSpec("env", "MODEL_FILE"))
+    assert house.start("two") == []
+    (notice,) = house.told.standing()
+    assert notice.reason.startswith("ps.env('MODEL_FILE') has changed since it was registered")
+    assert str(house.file) not in str(notice)
+
+
+def test_what_has_no_value_is_told_and_its_model_waits(house: House) -> None:
+    house.model = replace(house.model, trust=ReferenceSpec("secret", "MODEL_DIGEST"))
+    assert house.start("one") == []
+    (notice,) = house.told.standing()
+    assert notice.reason == "the file of model 'm' is not registered: ps.secret('MODEL_DIGEST') has no value"
+    assert notice.place == "app.py:7" and "MODEL_DIGEST" in notice.mend
 
 
 def test_a_file_that_cannot_be_read_is_told_by_line(house: House) -> None:

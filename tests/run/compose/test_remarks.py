@@ -7,9 +7,9 @@ import pytest
 
 from penstock.batch import TopicSpec, Write
 from penstock.clock import ManualClock
-from penstock.declare.plan import FunctionSpec, Plan
 from penstock.log.interface import Advance
 from penstock.log.memory import MemoryLog
+from penstock.plan.plan import FunctionSpec, Plan
 from penstock.run.compose.remarks import remarks_on
 
 TOPIC = TopicSpec("t", pa.schema([pa.field("n", pa.int64(), nullable=False)]), 1)
@@ -44,7 +44,7 @@ def test_a_renamed_stage_is_told_what_to_write(log: MemoryLog) -> None:
     ],
 )
 def test_nothing_is_told_where_nothing_would_be_read_again(log: MemoryLog, functions: tuple[FunctionSpec, ...]) -> None:
-    assert remarks_on(replace(PLAN, functions=functions), log) == ()
+    assert remarks_on(replace(PLAN, stages=functions), log) == ()
 
 
 def test_a_group_that_has_read_nothing_has_nothing_to_lose(log: MemoryLog) -> None:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import SYSTEM, Write
-from penstock.declare.plan import ModelSpec, ScoreSpec
 from penstock.errors import (
     ArtifactDamaged,
     Busy,
@@ -31,6 +30,7 @@ from penstock.models.interface import Alias, ModelVersion, Signature
 from penstock.models.messages import Activated, Promoted, Registered
 from penstock.models.registry import Registry
 from penstock.models.signature import to_json
+from penstock.plan.plan import ModelSpec, ScoreSpec
 from penstock.run.compose.bootstrap import open_registry
 from penstock.runner.interface import Applied, Artifact, Services
 from penstock.stages.failures.backoff import Backoff
@@ -131,7 +131,7 @@ class Yard:
             failed=self.note,
             background=self.pending.append,
         )
-        spec = ScoreSpec("scores", "in", "m", "out", keep=("n",))
+        spec = ScoreSpec("scores", "in", "out", "m", keep=("n",))
         versions = AliasVersions(spec, ModelSpec("m", ("copy",)), registry, made)
         return made, Score(spec, rig.topics["out"], versions, rig.clock, rig.settings)
 

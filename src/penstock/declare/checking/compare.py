@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from ...batch import TopicSpec
 from ...errors import SchemaChanged
+from ...plan.plan import Plan
 from ...schema.evolution import fits, left_out
 from ...schema.rows import is_json
-from ..plan import FunctionSpec, Plan, ScoreSpec
 from ..planning.findings import Finding, FindingCollector
 
 
@@ -83,7 +83,7 @@ def _tell_unknown_fields(before: TopicSpec, now: TopicSpec, plan: Plan, report: 
 def renamed_stages(plan: Plan, groups: Mapping[str, Sequence[str]]) -> list[Finding]:
     """New stages that may be deployed ones under another name, and would read everything again."""
     report = FindingCollector()
-    new = [stage for stage in _stages(plan) if stage.name not in groups]
+    new = [stage for stage in plan.stages if stage.name not in groups]
     for group, topics in _unknown_groups(plan, groups).items():
         heirs = [stage for stage in new if stage.source in topics]
         if heirs:
@@ -102,12 +102,8 @@ def _compare_stages(plan: Plan, groups: Mapping[str, Sequence[str]], report: Fin
             report.warning(plan.target, _gone(group, topics), mend)
 
 
-def _stages(plan: Plan) -> Sequence[FunctionSpec | ScoreSpec]:
-    return [*plan.functions, *plan.scorers]
-
-
 def _unknown_groups(plan: Plan, groups: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    names = {stage.name for stage in _stages(plan)}
+    names = {stage.name for stage in plan.stages}
     return {g: topics for g, topics in groups.items() if g not in names and not g.startswith("penstock.")}
 
 

@@ -8,11 +8,12 @@ from dataclasses import asdict
 import msgspec
 
 from ...errors import CannotStart
-from ..plan import Plan
+from ...plan.plan import Plan
 from .graph import as_text, graph_of
 from .svg import as_svg
 
 _SHAPES = {"topic": '[("{}")]', "system": '[("{}")]', "function": '["{}"]', "scorer": '{{{{"{}"}}}}'}
+_STAGE = _SHAPES["function"]  # of every kind without a shape of its own
 
 
 def drawn(plan: Plan, name: str) -> str:
@@ -30,7 +31,7 @@ def as_mermaid(plan: Plan) -> str:
     lines = ["flowchart LR"]
     for node in graph.nodes:
         label = f"{node.title}<br>{node.note}".replace('"', "#quot;")
-        lines.append(f"  {short[node.id]}{_SHAPES[node.kind].format(label)}")
+        lines.append(f"  {short[node.id]}{_SHAPES.get(node.kind, _STAGE).format(label)}")
     lines += [f"  {short[tail]} --> {short[head]}" for tail, head in graph.edges]
     return "\n".join(lines) + "\n"
 
@@ -42,7 +43,7 @@ def as_dot(plan: Plan) -> str:
     lines = [f"digraph {_quoted(graph.title)} {{", "  rankdir=LR;"]
     for node in graph.nodes:
         label = _quoted(f"{node.title}\n{node.note}")
-        lines.append(f"  {_quoted(node.id)} [shape={shapes[node.kind]}, label={label}];")
+        lines.append(f"  {_quoted(node.id)} [shape={shapes.get(node.kind, 'box')}, label={label}];")
     lines += [f"  {_quoted(tail)} -> {_quoted(head)};" for tail, head in graph.edges]
     return "\n".join([*lines, "}"]) + "\n"
 

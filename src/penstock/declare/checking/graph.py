@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ...batch import SYSTEM, TopicSpec
+from ...plan.edges import edges
+from ...plan.plan import FunctionSpec, Plan, ScoreSpec, StageSpec
 from ...schema.rows import is_json
-from ..plan import FunctionSpec, Plan
-
-Kind = Literal["topic", "function", "scorer", "system"]
 
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us"))
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """``id`` is unique in its graph: a topic and a stage may share a name."""
+    """``id`` is unique in its graph: a topic and a stage may share a name. ``kind``: topic, system, or a stage's."""
 
     id: str
-    kind: Kind
+    kind: str
     title: str
     note: str
 
@@ -34,27 +32,21 @@ class Graph:
 def graph_of(plan: Plan) -> Graph:
     """In the order of the file. System events are a node only where something listens to them."""
     nodes = [Node(f"topic {t.name}", "topic", t.name, topic_note(t)) for t in plan.topics]
-    edges = []
-    for function in plan.functions:
-        stage = f"stage {function.name}"
-        nodes.append(Node(stage, "function", function.name, function_note(function)))
-        edges.append((f"topic {function.source}", stage))
-        edges += [] if function.to is None else [(stage, f"topic {function.to}")]
-    for scorer in plan.scorers:
-        stage = f"stage {scorer.name}"
-        nodes.append(Node(stage, "scorer", scorer.name, _model_ref(plan, scorer.model)))
-        edges += [(f"topic {scorer.source}", stage), (stage, f"topic {scorer.to}")]
-    if any(function.source == SYSTEM for function in plan.functions):
+    nodes += [Node(f"stage {s.name}", s.kind, s.name, stage_note(plan, s)) for s in plan.stages]
+    if any(stage.source == SYSTEM for stage in plan.stages):
         nodes.insert(0, Node(f"topic {SYSTEM}", "system", SYSTEM, "what Penstock does"))
     known = {node.id for node in nodes}
-    return Graph(plan.app, tuple(nodes), tuple(e for e in edges if e[0] in known and e[1] in known))
+    ways = []
+    for edge in edges(plan):
+        stage, topic = f"stage {edge.who}", f"topic {edge.what}"
+        if edge.verb in ("read", "append") and {stage, topic} <= known:
+            ways.append((topic, stage) if edge.verb == "read" else (stage, topic))
+    return Graph(plan.app, tuple(nodes), tuple(ways))
 
 
 def as_text(plan: Plan) -> str:
     """One line a stage, from what it reads to what it feeds, then two a topic: how it is kept, and its columns."""
-    notes = {node.id: node.note for node in graph_of(plan).nodes}
-    ways = [(f.source, f.name, f.to or "", notes[f"stage {f.name}"]) for f in plan.functions]
-    ways += [(s.source, s.name, s.to, notes[f"stage {s.name}"]) for s in plan.scorers]
+    ways = [(stage.source, stage.name, stage.to or "", stage_note(plan, stage)) for stage in plan.stages]
     lines = [plan.app, ""]
     if ways:
         left, middle, right = (max(len(way[i]) for way in ways) for i in range(3))
@@ -79,15 +71,21 @@ def topic_note(topic: TopicSpec) -> str:
     return " · ".join(parts)
 
 
+def stage_note(plan: Plan, stage: StageSpec) -> str:
+    if isinstance(stage, FunctionSpec):
+        return function_note(stage)
+    if isinstance(stage, ScoreSpec):
+        model = plan.model(stage.model)
+        return f"model {stage.model}" + (f"@{model.alias}" if model else "")
+    return " · ".join(f"{e.verb} {e.what}" for e in stage.edges() if e.verb not in ("read", "append")) or stage.kind
+
+
 def function_note(function: FunctionSpec) -> str:
     if function.event is not None:
         return function.event + (f" where {function.where}" if function.where else "")
     takes = {"frame": "per batch", "arrow": "per batch", "list": "per list"}.get(function.takes, "per event")
-    return takes + (f" · asks for {', '.join(function.injects)}" if function.injects else "")
-
-
-def _model_ref(plan: Plan, name: str) -> str:
-    return next((f"model {m.name}@{m.alias}" for m in plan.models if m.name == name), f"model {name}")
+    asks = ", ".join([*function.resources, *(handle.name for handle in function.handles)])
+    return takes + (f" · asks for {asks}" if asks else "")
 
 
 def _duration(microseconds: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from string import Template
 from xml.sax.saxutils import escape
 
-from ..plan import Plan
+from ...plan.plan import Plan
 from .graph import Graph, Node, graph_of
 from .layout import layered
 
@@ -131,7 +131,7 @@ def _way(tail: Box, head: Box, bottom: float) -> str:
 
 
 def _shape(node: Node, box: Box) -> str:
-    outline_of = {"topic": _pipe, "system": _pipe, "function": _plate, "scorer": _turbine}[node.kind]
+    outline_of = {"topic": _pipe, "system": _pipe, "function": _plate, "scorer": _turbine}.get(node.kind, _plate)
     outline = outline_of(node, box)
     mouth = 2 * _MOUTH if outline_of is _pipe else 0
     x = box.x + (box.width - mouth) / 2

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from ...plan.plan import Plan
 from ..app import App
 from ..parts import FunctionPart, Topic
-from ..plan import Plan
 from ..planning.findings import Finding, FindingCollector
 from ..planning.functions import FunctionShape, function_shapes
 from .rowwise import DependsOnBatch, compare_batches

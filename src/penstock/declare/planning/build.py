@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from ...batch import JSON_SCHEMA, SYSTEM, TopicSpec
-from ...errors import DeclarationError
+from ...batch import JSON_SCHEMA, TopicSpec
+from ...plan.edges import START, references
+from ...plan.places import located, portable
+from ...plan.plan import ModelSpec, Plan, ResourceSpec, StageSpec
+from ...plan.references import value_of
 from ..app import App
-from ..parts import FunctionPart, Model, ScorePart, Topic
-from ..plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
+from ..parts import Model, ResourcePart, StagePart, Topic
 from ..values import Ref
 from .findings import Finding, FindingCollector
-from .functions import FunctionShape, function_shapes, resource_shapes, shown
+from .functions import ResourceShape, function_shapes, resource_shapes, shown
 from .injection import check_injection
-from .stages import check_function, check_scorer
+from .kinds import PLANNERS, fed, in_order, specs
 from .topics import Columns, ModelColumns, Signatures
 from .topology import check_circles, check_keys, check_links, check_names
 
@@ -49,42 +51,61 @@ def resolve(
     """Look at everything that was declared.
 
     ``provided`` are types injected from outside (tests). Without ``environ``, references to the environment are not
-    looked up. Calls the app's batch functions that need nothing injected, once, with zero rows.
+    looked up; one that has no value is a warning, for the plan may be made where it is not known. Calls the app's batch
+    functions that need nothing injected, once, with zero rows.
     """
     report, parts = FindingCollector(), app.parts
     check_names(parts, report)
     check_links(parts, report)
     shapes = function_shapes(parts, report)
-    check_injection(shapes, resource_shapes(parts, report), provided, environ, report)
-    columns = Columns(parts, shapes, signatures, report)
+    resources = {p: s for p, s in resource_shapes(parts, report).items() if s.provides not in provided}
+    check_injection(shapes, resources, provided, report)
+    columns = Columns(parts, shapes, signatures, fed, report)
     schemas = {topic: columns.of(topic) for topic in parts.topics}
     check_keys(schemas, report)
     check_circles(parts, report)
-    for part, shape in shapes.items():
-        check_function(part, shape, columns, report)
-    for scorer in parts.scorers:
-        check_scorer(scorer, columns, report)
+    stages = in_order(parts)
+    for part in stages:
+        PLANNERS[type(part)].check(part, columns, report)
+    folder = folder_of(app)
     plan = Plan(
         app.name,
-        target,
+        portable(target, folder),
         code,
         tuple(_topic(topic, schema) for topic, schema in schemas.items()),
-        tuple(_function(part, shapes.get(part)) for part in parts.functions),
-        tuple(_scorer(part) for part in parts.scorers),
+        tuple(_stage(part, columns, folder) for part in stages),
         tuple(_model(model, app, environ, report) for model in parts.models),
+        tuple(_resource(part, shape, folder) for part, shape in resources.items()),
         untyped=tuple(topic.name for topic in schemas if topic.type is None),
     )
+    if environ is not None:
+        _check_references(located(plan, folder), environ, report.warning)
     return ResolvedApp(plan, tuple(report.findings))
 
 
-def plan_of(app: App, **options: Any) -> Plan:
-    """The plan of an app that can run; options as for ``resolve``.
+def folder_of(app: App) -> Path:
+    """Of the app's file: what it names is relative to that, so that it does not matter where Penstock is started."""
+    return Path(app.file).absolute().parent
+
+
+def _check_references(plan: Plan, environ: Mapping[str, str], tell: Callable[[str, str, str], None]) -> None:
+    for who, ref, place in references(plan):
+        if not ref.is_given(environ):
+            waits = "the model gets no version of its file" if who == START else f"stage '{who}' is not ready"
+            tell(place, f"{ref} has no value", f"set the environment variable {ref.variable}: without it {waits}")
+
+
+def plan_of(app: App, *, environ: Mapping[str, str] | None = None, **options: Any) -> Plan:
+    """The plan, of this machine, of an app that can run with nothing to wait for; options as for ``resolve``.
 
     Raises one ``DeclarationError`` that shows all that is wrong.
     """
-    resolved = resolve(app, **options)
-    FindingCollector(list(resolved.findings)).raise_errors()
-    return resolved.plan
+    resolved = resolve(app, environ=environ, **options)
+    report, plan = FindingCollector(list(resolved.findings)), located(resolved.plan, folder_of(app))
+    if environ is not None:
+        _check_references(plan, environ, report.error)
+    report.raise_errors()
+    return plan
 
 
 def _topic(topic: Topic[Any], schema: pa.Schema | None) -> TopicSpec:
@@ -101,50 +122,30 @@ def _topic(topic: Topic[Any], schema: pa.Schema | None) -> TopicSpec:
     )
 
 
-def _function(part: FunctionPart, shape: FunctionShape | None) -> FunctionSpec:
-    return FunctionSpec(
-        part.name,
-        part.source.name if isinstance(part.source, Topic) else SYSTEM,
-        None if part.to is None else part.to.name,
-        "event" if shape is None else shape.takes,
-        is_async=shape is not None and shape.is_async,
-        event=None if isinstance(part.source, Topic) else part.source.event_type,
-        where=part.where,
-        start=part.start,
-        timeout=part.timeout,
-        attempts=part.retry.attempts,
-        ttl=part.retry.ttl_seconds,
-        concurrency=part.concurrency,
-        injects=() if shape is None else tuple(shown(kind) for kind in shape.asked.types.values()),
-        place=part.place,
-    )
+def _stage(part: StagePart, columns: Columns, folder: Path) -> StageSpec:
+    return replace(PLANNERS[type(part)].spec(part, columns), place=portable(part.place, folder))
 
 
-def _scorer(part: ScorePart) -> ScoreSpec:
-    return ScoreSpec(
-        part.name,
-        part.source.name,
-        part.model.name,
-        part.to.name,
-        part.keep,
-        part.start,
-        part.timeout,
-        part.retry.attempts,
-        part.retry.ttl_seconds,
-        part.place,
+def _resource(part: ResourcePart, shape: ResourceShape, folder: Path) -> ResourceSpec:
+    return ResourceSpec(
+        shown(shape.provides),
+        tuple(map(shown, shape.asked.types.values())),
+        specs(shape.asked.refs.values()),
+        portable(part.place, folder),
     )
 
 
 def _model(model: Model, app: App, environ: Mapping[str, str] | None, report: FindingCollector) -> ModelSpec:
-    artifact, trust = (_value(text, model, environ, report) for text in (model.artifact, model.trust))
+    artifact, trust = _value(model.artifact, environ), _value(model.trust, environ)
     if trust is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", trust):
         mend = "write trust='sha256:' and the 64 hexadecimal digits that sha256sum prints for the artifact"
-        report.error(model.place, f"trust={trust!r} is not a digest", mend)
+        report.error(model.place, f"trust={model.trust!r} is not a digest", mend)
         trust = None
     path = None if artifact is None else artifact_path(app, artifact)
     if path is not None and not path.is_file():
+        named = repr(model.artifact) if isinstance(model.artifact, Ref) else path
         mend = "until a version is registered its scorers wait; write the file there, or leave the artifact away"
-        report.warning(model.place, f"the model '{model.name}' has no file {path}", mend)
+        report.warning(model.place, f"the model '{model.name}' has no file {named}", mend)
         path = None
     if path is not None and trust is not None:
         _check_trust(model, path, trust, report)
@@ -152,10 +153,10 @@ def _model(model: Model, app: App, environ: Mapping[str, str] | None, report: Fi
         model.name,
         model.outputs,
         model.alias,
-        None if path is None else str(path),
+        model.artifact.spec if isinstance(model.artifact, Ref) else (None if path is None else model.artifact),
         model.inputs,
-        trust,
-        model.place,
+        model.trust.spec if isinstance(model.trust, Ref) else trust,
+        portable(model.place, folder_of(app)),
         model.on_change,
     )
 
@@ -174,17 +175,11 @@ def _check_trust(model: Model, path: Path, trust: str, report: FindingCollector)
 
 
 def artifact_path(app: App, artifact: str) -> Path:
-    """Relative to the app's file, so that it does not matter where Penstock is started."""
-    return (Path(app.file).absolute().parent / artifact).resolve()
+    return (folder_of(app) / artifact).resolve()
 
 
-def _value(text: str | None, model: Model, environ: Mapping[str, str] | None, report: FindingCollector) -> str | None:
+def _value(text: str | None, environ: Mapping[str, str] | None) -> str | None:
+    """None also for what has no value here, which is told of the whole plan (``_check_references``)."""
     if not isinstance(text, Ref):
         return text
-    if environ is None:
-        return None
-    try:
-        return text.resolve(environ)
-    except DeclarationError as error:
-        report.error(model.place, f"the model '{model.name}': {error}", f"set {text.variable}")
-        return None
+    return None if environ is None else value_of(text.spec, environ)

@@ -11,14 +11,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import polars as pl
 import pyarrow as pa
 
+from ...plan.plan import Takes
 from ..events import Event
-from ..handles import Models
 from ..parts import FunctionPart, Parts, ResourcePart
-from ..plan import Takes
 from ..values import Ref
 from .findings import FindingCollector
 
-HANDLES: tuple[type, ...] = (Models,)
 UNKNOWN: Any = inspect.Parameter.empty
 """Stands for a return annotation that is not there."""
 

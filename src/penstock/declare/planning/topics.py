@@ -10,7 +10,7 @@ import pyarrow as pa
 from ...batch import JSON_SCHEMA
 from ...errors import DeclarationError, ModelRefused
 from ...schema.types import schema_of
-from ..parts import FunctionPart, Model, Parts, ScorePart, Topic
+from ..parts import FunctionPart, Model, Parts, ScorePart, StagePart, Topic
 from .columns import called_with_no_rows, plain_columns, typed_columns
 from .findings import FindingCollector
 from .functions import UNKNOWN, FunctionShape
@@ -25,6 +25,9 @@ class ModelColumns(Protocol):
     def outputs(self) -> pa.Schema: ...
 
 
+Made = Callable[[StagePart, Topic[Any], "Columns"], pa.Schema | None]
+"""The columns that a stage brings to the topic that it feeds; None where they cannot be known, which is reported."""
+
 Signatures = Callable[[Model, pa.Schema], ModelColumns | None]
 """A model's signature, given the columns on offer; None when its file cannot be read here. May raise ModelRefused."""
 
@@ -37,13 +40,19 @@ class Columns:
         parts: Parts,
         shapes: Mapping[FunctionPart, FunctionShape],
         signatures: Signatures,
+        made: Made,
         report: FindingCollector,
     ) -> None:
-        self._parts, self._shapes, self._signatures, self._report = parts, shapes, signatures, report
+        self._parts, self._shapes, self._signatures, self._made = parts, shapes, signatures, made
+        self._report = report
         self._topics: dict[Topic[Any], pa.Schema | None] = {}
         self._under_way: set[Topic[Any]] = set()
         self._answers: dict[FunctionPart, pa.Schema | None] = {}
         self._models: dict[ScorePart, ModelColumns | None] = {}
+
+    def shape(self, part: FunctionPart) -> FunctionShape | None:
+        """None where its annotations do not say enough; that has been reported."""
+        return self._shapes.get(part)
 
     def of(self, topic: Topic[Any]) -> pa.Schema | None:
         """None where they cannot be known; that has been reported."""
@@ -78,10 +87,7 @@ class Columns:
 
     def _fed(self, topic: Topic[Any]) -> pa.Schema | None:
         """Of all that feeds the topic; several must agree. Nothing feeds it: JSON."""
-        found: list[tuple[str, pa.Schema | None]] = [
-            (part.name, self._fed_by_function(topic, part)) for part in self._parts.functions if part.to is topic
-        ]
-        found += [(part.name, self._fed_by_model(topic, part)) for part in self._parts.scorers if part.to is topic]
+        found = [(part.name, self._made(part, topic, self)) for part in self._parts.stages if part.to is topic]
         if any(columns is None for _, columns in found):
             return None
         for name, columns in found[1:]:
@@ -91,7 +97,7 @@ class Columns:
                 return None
         return found[0][1] if found else JSON_SCHEMA
 
-    def _fed_by_function(self, topic: Topic[Any], part: FunctionPart) -> pa.Schema | None:
+    def fed_by_function(self, topic: Topic[Any], part: FunctionPart) -> pa.Schema | None:
         shape = self._shapes.get(part)
         if shape is None:
             return None
@@ -106,7 +112,7 @@ class Columns:
             self._report.error(part.place, message, _give_type(topic))
             return None
 
-    def _fed_by_model(self, topic: Topic[Any], part: ScorePart) -> pa.Schema | None:
+    def fed_by_model(self, topic: Topic[Any], part: ScorePart) -> pa.Schema | None:
         source, model = self.of(part.source), self.of_model(part)
         if source is None or any(name not in source.names for name in part.keep):
             return None

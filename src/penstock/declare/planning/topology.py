@@ -9,22 +9,21 @@ from typing import Any
 import pyarrow as pa
 
 from ...partition import key_text
+from ...plan.reachability import reached
 from ...schema.rows import is_json
-from ..parts import FunctionPart, Model, Parts, ScorePart, Topic
+from ..parts import Model, Parts, StagePart, Topic
 from .findings import FindingCollector
 
 
 def check_names(parts: Parts, report: FindingCollector) -> None:
     _check_unique(parts.topics, "topics", "name each topic once and pass it where it is used", report)
     _check_unique(parts.models, "models", "declare a model once and score with it as often as needed", report)
-    stages: list[FunctionPart | ScorePart] = [*parts.functions, *parts.scorers]
-    _check_unique(stages, "stages", "give one of them name=: the name is its consumer group", report)
+    _check_unique(parts.stages, "stages", "give one of them name=: the name is its consumer group", report)
 
 
 def check_links(parts: Parts, report: FindingCollector) -> None:
     """Every stage stands between topics and models of this app, and feeds none that it reads."""
-    stages: list[FunctionPart | ScorePart] = [*parts.functions, *parts.scorers]
-    for part in stages:
+    for part in parts.stages:
         for topic in (part.source, part.to):
             if isinstance(topic, Topic) and topic not in parts.topics:
                 message = f"'{part.name}' uses topic '{topic.name}', which this app does not declare"
@@ -40,9 +39,9 @@ def check_links(parts: Parts, report: FindingCollector) -> None:
 
 def check_circles(parts: Parts, report: FindingCollector) -> None:
     """A longer circle is legal, for a function may end it by returning None; one of scorers only never ends."""
-    for ways, found in ((_ways([*parts.functions, *parts.scorers]), "warning"), (_ways(parts.scorers), "error")):
+    for ways, found in ((_ways(parts.stages), "warning"), (_ways(parts.scorers), "error")):
         for topic in parts.topics:
-            if topic in ways[topic] or topic not in _reached(topic, ways):
+            if topic in ways.get(topic, ()) or topic not in reached([topic], ways):
                 continue
             message = f"events of topic '{topic.name}' come back to it"
             if found == "error":
@@ -74,7 +73,7 @@ def _check_key_type(topic: Topic[Any], kind: pa.DataType, report: FindingCollect
 
 
 def _check_unique(
-    parts: Sequence[Topic[Any] | Model | FunctionPart | ScorePart], what: str, mend: str, report: FindingCollector
+    parts: Sequence[Topic[Any] | Model | StagePart], what: str, mend: str, report: FindingCollector
 ) -> None:
     first: dict[str, str] = {}
     for part in parts:
@@ -83,19 +82,9 @@ def _check_unique(
         first.setdefault(part.name, part.place)
 
 
-def _ways(stages: Iterable[FunctionPart | ScorePart]) -> Mapping[Any, set[Any]]:
+def _ways(stages: Iterable[StagePart]) -> Mapping[Any, set[Any]]:
     ways: dict[Any, set[Any]] = defaultdict(set)
     for stage in stages:
         if stage.to is not None:
             ways[stage.source].add(stage.to)
     return ways
-
-
-def _reached(start: Topic[Any], ways: Mapping[Any, set[Any]]) -> set[Any]:
-    seen: set[Any] = set()
-    ahead = [start]
-    while ahead:
-        for topic in ways[ahead.pop()] - seen:
-            seen.add(topic)
-            ahead.append(topic)
-    return seen

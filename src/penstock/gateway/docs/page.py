@@ -8,7 +8,7 @@ from html import escape
 import msgspec
 
 from ...batch import TopicSpec
-from ...declare.plan import Plan
+from ...plan.plan import Plan
 from ...schema.rows import is_json
 from ..routes import Route
 from ..wire.errors import STATUS

@@ -11,7 +11,9 @@ import msgspec
 import pyarrow as pa
 
 from ...batch import TopicSpec
-from ...declare.plan import FunctionSpec, Plan, ScoreSpec
+from ...plan.graph import hops, ways
+from ...plan.plan import Plan
+from ...plan.reachability import reached
 from ...schema.rows import children, is_json, rules_of
 
 _VALUES: list[tuple[pa.DataType, Any]] = [
@@ -29,7 +31,8 @@ class Samples:
     """Fills the templates of examples; ``$host`` is left for the page, which is asked under some address."""
 
     def __init__(self, plan: Plan) -> None:
-        made = {s.to for s in _stages(plan)}
+        known = hops(plan)
+        made = {hop.target for hop in known}
         entries = [t for t in plan.topics if t.name not in made] or list(plan.topics)
         first = entries[0] if entries else TopicSpec("TOPIC")
         model = next((m for m in plan.models if m.inputs), next(iter(plan.models), None))
@@ -48,7 +51,7 @@ class Samples:
         self._names = {
             "app": plan.app,
             "topic": first.name,
-            "target": _end(plan, first.name),
+            "target": [first.name, *reached([first.name], ways(known))][-1],
             "model": model.name if model else "MODEL",
             "output": model.outputs[0] if model and model.outputs else "COLUMN",
         }
@@ -100,18 +103,6 @@ def _within(value: Any, rules: Mapping[str, Any]) -> Any:
         value = value if low is None or value >= low else low
         value = value if high is None or value <= high else high
     return value
-
-
-def _stages(plan: Plan) -> list[FunctionSpec | ScoreSpec]:
-    return [*plan.functions, *plan.scorers]
-
-
-def _end(plan: Plan, source: str) -> str:
-    """The last topic that events of this one reach, or itself."""
-    seen = [source]
-    for topic in seen:
-        seen += [s.to for s in _stages(plan) if s.source == topic and s.to is not None and s.to not in seen]
-    return seen[-1]
 
 
 def _json(value: Any) -> str:

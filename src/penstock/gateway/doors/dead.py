@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...clock import Clock
-from ...declare.plan import Plan
 from ...declare.values import Duration, seconds
 from ...errors import DeclarationError, InvalidEvent, NotFound
 from ...log.interface import ObservedLog
+from ...plan.plan import Plan
 from ...stages.failures.ledger import Became
 from ..letters import LetterFilter, Letters, RedriveResult
 from ..readiness import statuses

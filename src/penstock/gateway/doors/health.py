@@ -10,7 +10,7 @@ from typing import Protocol
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ...declare.plan import Plan
+from ...plan.plan import Plan
 from ...telemetry import CONTENT_TYPE, exposition
 from ..readiness import reasons, warnings
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ...declare.plan import Plan
 from ...errors import NotFound, Unavailable
 from ...models.interface import ModelVersion, Signature
 from ...models.registry import Registry
+from ...plan.edges import edges
+from ...plan.plan import Plan
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from ..readiness import reasons
@@ -134,10 +135,11 @@ def _version(request: Request, services: InferNeeds) -> ModelVersion:
     """The version in service. Another one is not found: only what the stream is scored with answers calls."""
     name, wanted = request.path_params["model"], request.path_params.get("version")
     services.registry.refresh()
-    scorers = {s.model for s in services.plan.scorers}
-    if name not in scorers:
-        raise unknown("model that a stage scores with", name, sorted(scorers))
-    alias = next((m.alias for m in services.plan.models if m.name == name), "champion")
+    scored = {edge.what for edge in edges(services.plan) if edge.verb == "score"}
+    if name not in scored:
+        raise unknown("model that a stage scores with", name, sorted(scored))
+    declared = services.plan.model(name)
+    alias = declared.alias if declared else "champion"
     version = services.registry.resolve(f"{name}@{alias}")
     if wanted is not None and wanted != str(version.version):
         raise NotFound(f"version {wanted[:40]} of '{name}' is not in service: version {version.version} is")

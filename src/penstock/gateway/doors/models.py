@@ -17,13 +17,14 @@ from starlette.responses import JSONResponse, Response
 
 from ... import tokens
 from ...batch import SYSTEM, Write
-from ...declare.plan import Plan
 from ...errors import Conflict, Forbidden, InvalidEvent, ModelRefused, TooLarge, Unavailable
 from ...log.interface import Log
 from ...models.artifacts import Artifacts, Stored
 from ...models.interface import ModelVersion
 from ...models.messages import CHAMPION, NAME, MoveAlias, Promoted, Register, Registered
 from ...models.registry import Registry
+from ...plan.edges import doers
+from ...plan.plan import Plan
 from ...settings import Settings
 from ...system.messages import Command, to_rows
 from ..readiness import statuses
@@ -173,7 +174,7 @@ async def _taken_up(services: ModelNeeds, moved: Promoted, seconds: float) -> li
 
 def _behind(services: ModelNeeds, moved: Promoted) -> list[dict[str, Any]]:
     followed = {m.name for m in services.plan.models if (m.name, m.alias) == (moved.model, moved.alias)}
-    stages = {s.name for s in services.plan.scorers if s.model in followed}
+    stages = {stage for model in followed for stage in doers(services.plan, "score", model)}
     wanted = f"{moved.model}/{moved.to_version}"
     told = [
         (str(status.get("role", "?")), stage, said)
@@ -218,7 +219,7 @@ def _command(services: ModelNeeds, name: str, request: Request) -> Callable[[str
     given = request.query_params
     if stray := given.keys() - {"dataset_id", "metrics", "trust", "alias", "outputs", "inputs"}:
         raise BadRequest(f"unknown parameter '{min(stray)}': there are dataset_id, metrics, trust, outputs and inputs")
-    declared = next((m for m in services.plan.models if m.name == name), None)
+    declared = services.plan.model(name)
     outputs = _names(given.get("outputs")) or (declared.outputs if declared else ())
     inputs = _names(given.get("inputs")) or (declared.inputs if declared else None)
     measured = _metrics(given.get("metrics", "{}"))
@@ -328,7 +329,7 @@ def _model(services: ModelNeeds, name: str, *, full: bool = False) -> dict[str, 
 
 def _scorers(services: ModelNeeds, model: str) -> list[dict[str, Any]]:
     """What each worker scores with, as of its last heartbeat; ``behind``: why that is not where the alias points."""
-    stages = {s.name for s in services.plan.scorers if s.model == model}
+    stages = set(doers(services.plan, "score", model))
     return [
         {
             "process": status.get("role", "?"),

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...batch import Batch, TopicSpec, event_ids
-from ...declare.plan import Plan
 from ...errors import Corrupt, LogError, UnsupportedMediaType
 from ...log.interface import ObservedLog, Reader, Seek
+from ...plan.plan import Plan
 from ...schema.encode import to_json, to_ndjson
 from ...settings import Settings
 from ...stages.emit import with_columns

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 import numpy as np
 
 from ...batch import Batch
-from ...declare.plan import Plan
 from ...errors import PenstockError
 from ...log.interface import ObservedLog, Reader, Seek
+from ...plan.graph import Hop, way
+from ...plan.plan import Plan
 from ...stages.ingest.intake import Receipt
 from ...telemetry import logger
 from ..drain import drained
 from ..wire.errors import BadRequest, unknown
-from .lineage import Hop, Waiter, way
+from .lineage import Waiter
 
 READ_ROWS = 8_192
 LOOK_S = 0.02  # seconds between two looks at the groups' positions while nothing arrives

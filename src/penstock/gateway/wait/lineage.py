@@ -17,44 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from ...batch import Batch, Indices, column
-from ...declare.plan import Plan
 from ...partition import group
+from ...plan.graph import Hop
+from ...plan.plan import Plan
 from ...schema.encode import to_dicts
 from ...stages.ingest.intake import Receipt
 
 NOWHERE = 2**31 - 1  # the partition of a parent that a row does not have
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """A stage on the way: it reads ``source`` and writes ``target``."""
-
-    stage: str
-    source: str
-    target: str
-
-
-def way(plan: Plan, source: str, target: str) -> list[Hop]:
-    """The stages on all ways from one topic to another, parents before children; empty when there is none."""
-    stages: list[Any] = [*plan.functions, *plan.scorers]
-    hops = [Hop(s.name, s.source, s.to) for s in stages if s.to is not None]
-    down = _reached({source}, [(h.source, h.target) for h in hops])
-    up = _reached({target}, [(h.target, h.source) for h in hops])
-    left = [h for h in hops if h.source in down and h.target in up]
-    ordered: list[Hop] = []
-    while left:
-        ready = [h for h in left if not any(o.target == h.source for o in left)]
-        if not ready:  # the plan has a circle; its hops come in the order declared
-            ready = left
-        ordered += ready
-        left = [h for h in left if h not in ready]
-    return ordered
-
-
-def _reached(found: set[str], edges: list[tuple[str, str]]) -> set[str]:
-    while more := {b for a, b in edges if a in found} - found:
-        found = found | more
-    return found
 
 
 @dataclass(slots=True)

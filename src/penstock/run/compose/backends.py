@@ -8,7 +8,6 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from ...clock import Clock
-from ...declare.plan import Plan
 from ...errors import CannotStart, install
 from ...log.embedded import EmbeddedLog
 from ...log.interface import Alter, Log, LogInspection, Offsets
@@ -16,6 +15,7 @@ from ...models.artifacts import LIMIT_BYTES, Artifacts
 from ...models.shared import SharedArtifacts
 from ...objects.folder import Folder
 from ...objects.interface import Objects
+from ...plan.plan import Plan
 from ...runner.child import ChildRunner
 from ...settings import Settings
 from ..directory import DataDirectory

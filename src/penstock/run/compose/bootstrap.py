@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from ...batch import SYSTEM, TopicSpec, Write
 from ...clock import Clock
-from ...declare.parts import OnChange
-from ...declare.plan import Plan
 from ...errors import SchemaChanged
 from ...log.interface import Alter, Log
 from ...models.artifacts import Artifacts
 from ...models.decide import RegistryState
 from ...models.registry import Registry
 from ...notices import notices
+from ...plan.places import Site
+from ...plan.plan import OnChange, Plan
 from ...stages.failures.dead import DEAD_TOPIC
 from ...system.interface import SystemLog
 from ...system.messages import to_rows
@@ -48,10 +48,12 @@ def prepare(
     *,
     on_change: OnChange = "keep",
     remake: Alter | None = None,
+    site: Site | None = None,
 ) -> None:
     """Make the topics, and ask for the models that have no version yet; the registry's owner answers later.
 
-    ``on_change`` is for models whose file has changed, and that do not say themselves what becomes of it. ``remake``:
+    ``site`` is where the models' files are; without it they are named in full. ``on_change`` is for models whose file
+    has changed, and that do not say themselves what becomes of it. ``remake``:
     the log, where topics without a type lose their events when what feeds them makes other columns.
 
     Raises ``SchemaChanged`` and ``PartitionsChanged`` for topics that are there and differ too much, and
@@ -62,7 +64,7 @@ def prepare(
     registry = open_registry(events, clock, "prepare")
     try:
         registry.refresh()
-        asked = list(commands(plan, registry, artifacts, clock, notices(), on_change))
+        asked = list(commands(plan, registry, artifacts, clock, notices(), on_change, site))
     finally:
         registry.close()
     if asked:

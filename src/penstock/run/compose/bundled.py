@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
 from ...clock import Clock
-from ...declare.parts import OnChange
-from ...declare.plan import ModelSpec, Plan
 from ...errors import CannotStart
 from ...models.artifacts import Artifacts
 from ...models.messages import SEED, MoveAlias, Register
 from ...models.registry import Registry
 from ...notices import Notices
+from ...plan.places import Site
+from ...plan.plan import ModelSpec, OnChange, Plan
+from ...plan.references import ReferenceSpec, value_of
 from ...system.messages import Command
 from ...telemetry import logger
 
@@ -22,24 +25,55 @@ KEY = "changed model"  # of the notices, followed by the model's name and the di
 log = logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Bundled:
+    """A model's file. ``named``: as messages name it, for the value of a reference is not theirs to tell."""
+
+    model: ModelSpec
+    file: Path
+    named: str
+    trust: str | None
+
+
 def commands(
-    plan: Plan, registry: Registry, artifacts: Artifacts, clock: Clock, told: Notices, on_change: OnChange
+    plan: Plan,
+    registry: Registry,
+    artifacts: Artifacts,
+    clock: Clock,
+    told: Notices,
+    on_change: OnChange,
+    site: Site | None = None,
 ) -> Iterable[Command]:
     """What a start asks of the registry. ``on_change`` is for models that do not say it themselves.
 
     Raises ``CannotStart`` for a file that cannot be read.
     """
-    for model in plan.models:
-        if model.artifact is None:
-            continue
+    for found in bundled(plan, site or Site(Path(), os.environ), told):
+        model = found.model
         try:
             if not registry.versions(model.name):
-                yield _registration(model, artifacts, clock, first=True)
+                yield _registration(found, artifacts, clock, first=True)
             else:
-                yield from _changed(model, registry, artifacts, clock, told, model.on_change or on_change)
+                yield from _changed(found, registry, artifacts, clock, told, model.on_change or on_change)
         except OSError as error:
-            reason = f"the artifact {model.artifact} cannot be read: {error.strerror}"
+            reason = f"the artifact {found.named} cannot be read: {error.strerror}"
             raise CannotStart(f"{model.place}: {reason}") from None
+
+
+def bundled(plan: Plan, site: Site, told: Notices) -> Iterator[Bundled]:
+    """The models that have a file here. What has no value in the environment is told, and its model waits."""
+    for model in plan.models:
+        given = [ref for ref in (model.artifact, model.trust) if isinstance(ref, ReferenceSpec)]
+        unset = [ref for ref in given if not ref.is_given(site.environ)]
+        for ref in unset:
+            reason = f"the file of model '{model.name}' is not registered: {ref} has no value"
+            mend = f"set the environment variable {ref.variable} and start again"
+            told.tell(f"registration/{model.name}", reason, place=model.place, mend=mend)
+        file = site.file(model)
+        if file is None or unset or (isinstance(model.artifact, ReferenceSpec) and not file.is_file()):
+            continue
+        named = str(model.artifact if isinstance(model.artifact, ReferenceSpec) else file)
+        yield Bundled(model, file, named, value_of(model.trust, site.environ))
 
 
 def is_own_code(artifact: Path) -> bool:
@@ -48,11 +82,9 @@ def is_own_code(artifact: Path) -> bool:
 
 
 def _registration(
-    model: ModelSpec, artifacts: Artifacts, clock: Clock, *, first: bool = False, promote: bool = False
+    found: Bundled, artifacts: Artifacts, clock: Clock, *, first: bool = False, promote: bool = False
 ) -> Register:
-    assert model.artifact is not None
-    file = Path(model.artifact)
-    digest = artifacts.put(file)
+    model, digest = found.model, artifacts.put(found.file)
     return Register(
         # Another id at each start: an answer given before, such as that a library is missing, may not hold any more.
         id=f"{SEED}{model.name}/{digest}/{clock.now()}",
@@ -61,18 +93,18 @@ def _registration(
         outputs=model.outputs,
         inputs=model.inputs,
         alias=model.alias,
-        trust=f"sha256:{digest}" if model.trust is None and is_own_code(file) else model.trust,
+        trust=f"sha256:{digest}" if found.trust is None and is_own_code(found.file) else found.trust,
         only_if_none=first,
         promote=promote,
     )
 
 
 def _changed(
-    model: ModelSpec, registry: Registry, artifacts: Artifacts, clock: Clock, told: Notices, wanted: OnChange
+    found: Bundled, registry: Registry, artifacts: Artifacts, clock: Clock, told: Notices, wanted: OnChange
 ) -> Iterable[Command]:
     """Of a model that has versions, where its file is not the one in service: retrained, or rolled back from."""
-    assert model.artifact is not None
-    digest, serving = digest_of(Path(model.artifact)), in_service(model, registry)
+    model = found.model
+    digest, serving = digest_of(found.file), in_service(model, registry)
     if serving is None or digest == serving:
         return
     known = _version_of(digest, model, registry)
@@ -82,10 +114,10 @@ def _changed(
         yield MoveAlias(id=move, model=model.name, alias=model.alias, version=known)
         return
     if wanted != "promote":
-        _tell(model, registry, digest, known, wanted, told)
+        _tell(found, registry, digest, known, wanted, told)
     if wanted != "keep" and known is None:
         log.info("the model's file has changed: registered", model=model.name, promoted=wanted == "promote")
-        yield _registration(model, artifacts, clock, promote=wanted == "promote")
+        yield _registration(found, artifacts, clock, promote=wanted == "promote")
 
 
 def in_service(model: ModelSpec, registry: Registry) -> str | None:
@@ -114,21 +146,20 @@ def _version_of(digest: str, model: ModelSpec, registry: Registry) -> int | None
     return next((v.version for v in reversed(registry.versions(model.name)) if v.digest == digest), None)
 
 
-def _tell(
-    model: ModelSpec, registry: Registry, digest: str, known: int | None, wanted: OnChange, told: Notices
-) -> None:
+def _tell(found: Bundled, registry: Registry, digest: str, known: int | None, wanted: OnChange, told: Notices) -> None:
+    model, file = found.model, found.named
     alias = registry.alias(model.name, model.alias)
-    assert alias is not None and model.artifact is not None
+    assert alias is not None
     serves = f"version {alias.version} of model '{model.name}' goes on"
     promote = f"penstock models promote {model.name}"
     if model.alias != "champion":
         promote = f"penstock models alias {model.name} {model.alias}"
     if known is not None:
-        reason, mend = f"{model.artifact} is version {known}, and {serves}", f"{promote} {known}"
+        reason, mend = f"{file} is version {known}, and {serves}", f"{promote} {known}"
     elif wanted == "register":
         next_one = len(registry.versions(model.name)) + 1
-        reason, mend = f"{model.artifact} has changed and is registered; {serves}", f"{promote} {next_one}"
+        reason, mend = f"{file} has changed and is registered; {serves}", f"{promote} {next_one}"
     else:
-        reason = f"{model.artifact} has changed since it was registered, and {serves}"
-        mend = f"penstock models register {model.name} {model.artifact}, or write on_change='promote'"
+        reason = f"{file} has changed since it was registered, and {serves}"
+        mend = f"penstock models register {model.name} {file}, or write on_change='promote'"
     told.tell(key_of(model.name, digest), reason, place=model.place, mend=mend)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...declare.checking.compare import renamed_stages, unknown_fields
-from ...declare.plan import Plan
 from ...declare.planning.findings import Finding
 from ...errors import LogError
 from ...log.interface import GroupState, LogInspection
+from ...plan.plan import Plan
 from ...telemetry import logger
 
 log = logger(__name__)

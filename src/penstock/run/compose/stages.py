@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
+from typing import Any
 
 from ...batch import DEAD, SYSTEM, TopicSpec, Write
 from ...clock import Clock
-from ...declare.plan import FunctionSpec, Plan, ScoreSpec
 from ...log.interface import Start
 from ...models.artifacts import Artifacts
 from ...models.messages import Register
 from ...models.registry import Registry
+from ...plan.plan import FunctionSpec, Plan, ScoreSpec, StageSpec
 from ...runner.interface import Runner
 from ...settings import Settings
 from ...stages.emit import Emitter
@@ -75,6 +77,7 @@ class Composition:
     make_runner: MakeRunner
     background: Background = in_thread  # what loads a next version, and joins groups that nobody waits for
     outliving: int | None = None  # a descriptor: see ``run.outliving``
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     registry: Registry = field(init=False)
     lines: list[RunningStage] = field(init=False)
     scorers: dict[str, Scorer] = field(init=False, default_factory=dict)  # by model: its first stage answers calls
@@ -87,8 +90,7 @@ class Composition:
         self.registry = open_registry(self.log, self.clock, self.member)
         self.lines = [
             self._registrar(),
-            *map(self._function, self.plan.functions),
-            *map(self._scorer, self.plan.scorers),
+            *(BUILDERS[type(spec)](self, spec) for spec in self.plan.stages),
         ]
 
     def close(self) -> None:
@@ -103,7 +105,7 @@ class Composition:
         inspections = Inspections(self._borrow, self._again, self.background)
         stage = Registrar(self.plan, self.registry, self.artifacts, inspections, self.clock, self.settings.runner_start)
         warm = warming.Unanswered(self.registry, self._again)
-        return self._line(stage, inspections.close, warm, lambda: COMMANDS)
+        return self.line(stage, inspections.close, warm, lambda: COMMANDS)
 
     def _borrow(self, command: Register) -> Loan:
         """Of a scorer that has no version yet: it need not start a process of its own beside the one that looks."""
@@ -117,14 +119,17 @@ class Composition:
     def _function(self, spec: FunctionSpec) -> RunningStage:
         runner = self.make_runner(spec.name, True)
         target = None if spec.to is None else self._topic(spec.to)
-        desk = ModelServices(self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models})
+        desk = ModelServices(
+            self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models}, self.environ
+        )
         in_hand = self._in_hand(spec.place)
         stage = Transform(spec, target, runner, self.clock, self.settings, desk=desk, in_hand=in_hand)
         warm = warming.Function(spec.name, runner, spec.timeout, spec.place)
-        return self._line(stage, runner.close, warm, stage.budget.cap, spec.start)
+        return self.line(stage, runner.close, warm, stage.budget.cap, spec.start)
 
     def _scorer(self, spec: ScoreSpec) -> RunningStage:
-        model = next(m for m in self.plan.models if m.name == spec.model)
+        model = self.plan.model(spec.model)
+        assert model is not None  # else the plan would not have been made
         deployment = Deployment(
             spec.name,
             self.registry,
@@ -147,7 +152,7 @@ class Composition:
         self.scorers.setdefault(spec.model, stage.answer)
         warm = warming.WarmVersion(model, self.registry, deployment, stage.answer, spec.timeout)
         self.models.append(warm)
-        line = self._line(stage, deployment.close, warm, stage.budget.cap, spec.start)
+        line = self.line(stage, deployment.close, warm, stage.budget.cap, spec.start)
         return replace(line, standing=lambda: deployment.standing)
 
     def _in_hand(self, place: str) -> InHand | None:
@@ -156,7 +161,7 @@ class Composition:
         self._parts += 1
         return InHand(OutlivingSlot.of(self.outliving, self._parts - 1, SIZE_BYTES), self._turn, place)
 
-    def _line(
+    def line(
         self,
         stage: Stage,
         close: Callable[[], None],
@@ -164,6 +169,8 @@ class Composition:
         rows: Callable[[], int],
         start: Start = "earliest",
     ) -> RunningStage:
+        """A stage with what drives it. ``close`` ends what it started, ``warm`` makes it ready, ``rows`` says how many
+        to read at once."""
         topics = {topic.name: topic for topic in all_topics(self.plan)}
         join = partial(self.log.reader, stage.name, [stage.source], self.member, start=start)
         reader = join() if start == "latest" else LazyReader(join)  # the latest is where it is now
@@ -178,3 +185,10 @@ class Composition:
 
     def _topic(self, name: str) -> TopicSpec:
         return SYSTEM_TOPIC if name == SYSTEM else self.plan.topic(name)
+
+
+BUILDERS: dict[type[StageSpec], Callable[[Composition, Any], RunningStage]] = {
+    FunctionSpec: Composition._function,
+    ScoreSpec: Composition._scorer,
+}
+"""A row a kind of stage."""

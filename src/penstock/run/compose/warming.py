@@ -10,13 +10,13 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from ...clock import Clock
-from ...declare.plan import ModelSpec
 from ...errors import PenstockError, TaskFailed
 from ...models.interface import ModelVersion
 from ...models.messages import Register
 from ...models.packing import zeros
 from ...models.registry import Registry
 from ...notices import notices
+from ...plan.plan import ModelSpec
 from ...runner.interface import Runner
 from ...stages.failures.backoff import Backoff
 from ...stages.failures.blame import place_of

@@ -11,10 +11,10 @@ import pyarrow as pa
 from ...batch import SYSTEM, TopicSpec
 from ...declare.app import App
 from ...declare.parts import FunctionPart
-from ...declare.plan import FunctionSpec, Plan
 from ...declare.planning.functions import shape_of
 from ...declare.values import Ref
 from ...errors import DeclarationError
+from ...plan.plan import FunctionSpec, Plan
 from ...schema.ingress.values import MadeValues
 
 
@@ -40,10 +40,11 @@ class Callee:
 def callees(app: App, plan: Plan) -> dict[str, Callee]:
     """By stage. Raises ``DeclarationError`` when the file is no longer the one that the plan was made of."""
     parts = {part.name: part for part in app.parts.functions}
-    missing = [spec.name for spec in plan.functions if spec.name not in parts]
+    specs = plan.of_kind(FunctionSpec)
+    missing = [spec.name for spec in specs if spec.name not in parts]
     if missing:
         raise DeclarationError(f"{plan.target} no longer declares {', '.join(missing)}; run penstock check again")
-    return {spec.name: _callee(parts[spec.name], spec, plan) for spec in plan.functions}
+    return {spec.name: _callee(parts[spec.name], spec, plan) for spec in specs}
 
 
 def _callee(part: FunctionPart, spec: FunctionSpec, plan: Plan) -> Callee:

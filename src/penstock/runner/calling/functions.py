@@ -11,10 +11,10 @@ import polars as pl
 import pyarrow as pa
 
 from ...declare.app import App
-from ...declare.handles import Models
-from ...declare.plan import Plan
+from ...declare.handles.table import HANDLES
 from ...declare.planning.functions import Asked
 from ...errors import NotFound, ResultMisshapen
+from ...plan.plan import Plan
 from ..interface import Applied, Services
 from ..loaded_models import Scoring
 from ..logs import handling
@@ -58,7 +58,7 @@ class Functions:
             # What it returns is gathered in lists, by us or by itself, and at the first one pyarrow imports pandas
             # where it is installed.
             pa.array([])
-        resources = Asked({n: t for n, t in callee.types.items() if t is not Models}, callee.refs)
+        resources = Asked({n: t for n, t in callee.types.items() if t not in HANDLES}, callee.refs)
         try:
             self._arguments[stage] = self._resources.arguments(resources)
         except BaseException as error:
@@ -102,7 +102,7 @@ class Functions:
             handling.set(None)
 
     def _injected(self, callee: Callee, desk: ModelHandle) -> dict[str, object]:
-        handles = {name: Models(desk) for name, kind in callee.types.items() if kind is Models}
+        handles = {name: kind(desk) for name, kind in callee.types.items() if kind in HANDLES}
         return self._arguments[callee.spec.name] | handles
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from ...declare.handles import Predictor
+from ...declare.handles.models import Predictor
 from ...errors import Unavailable
 from ...models.runtimes.choose import serialise
+from ..handles.models import AskedModels
 from ..interface import Artifact, Services, SetAlias
 from ..loaded_models import Scoring
 
@@ -43,10 +44,10 @@ class ModelHandle:
     def set_alias(self, name: str, alias: str, version: int, *, expected: int | None) -> None:
         self.commands.append(SetAlias(name, alias, version, expected))
 
-    def _asked(self) -> Services:
+    def _asked(self) -> AskedModels:
         if self._services is None:
             raise Unavailable("no registry can be reached from here")
-        return self._services
+        return AskedModels(self._services)
 
 
 class _Predictor:

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from ...batch import SYSTEM
-from ...declare.plan import ModelSpec, ScoreSpec
 from ...errors import NotFound
 from ...models.interface import Alias
 from ...models.messages import Activated
 from ...models.registry import Registry
+from ...plan.plan import ModelSpec, ScoreSpec
 from ...system.messages import to_rows
 from ..failures.poison_policy import NotYet, Sick
 from ..interface import Output, Work

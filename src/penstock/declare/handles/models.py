@@ -1,16 +1,19 @@
-"""The narrow handles that a function may ask for. What a function asks for is what it may do."""
+"""``ps.Models``: the registry."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from ..errors import DeclarationError
+from ...errors import DeclarationError
+from .handle import Handle
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ...plan.plan import Verb
 
 _REF = re.compile(r"[^@/]+(@[^@/]+|/[1-9][0-9]*)")
 
@@ -55,7 +58,7 @@ class Loaded:
         return self._predictor(rows)
 
 
-class Models:
+class Models(Handle):
     """The registry, for a function that asks for ``models: ps.Models``.
 
     >>> @app.on(ps.ModelRegistered, where="model = 'risk'", timeout="1h")
@@ -63,6 +66,8 @@ class Models:
     ...     if new.metrics["mae"] < 12:
     ...         models.promote("risk", new.version)
     """
+
+    VERBS: ClassVar[tuple[Verb, ...]] = ("load", "register", "alias")
 
     def __init__(self, desk: ModelDesk) -> None:
         self._desk = desk

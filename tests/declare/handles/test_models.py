@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 import penstock as ps
-from penstock.declare.handles import Predictor
-from penstock.errors import DeclarationError
+from penstock.declare.handles.models import Predictor
+from penstock.errors import DeclarationError, NotOffered
 
 
 class Recorded:
@@ -50,3 +50,10 @@ def test_models_ask_the_desk() -> None:
 def test_a_reference_names_an_alias_or_a_version(ref: str) -> None:
     with pytest.raises(DeclarationError, match="NAME@ALIAS"):
         ps.Models(Recorded()).load(ref)
+
+
+def test_what_it_does_not_do_is_refused_with_what_it_does() -> None:
+    models = ps.Models(Recorded())
+    with pytest.raises(NotOffered, match=r"ps\.Models has no 'delete' .* it has load, promote, register, set_alias"):
+        models.delete("delay")  # type: ignore[attr-defined]
+    assert not hasattr(models, "rows"), "an AttributeError too, as Python asks for what may be absent"

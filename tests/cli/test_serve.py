@@ -1,0 +1,63 @@
+"""`penstock check`: the plan for programs, and what the environment lacks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from penstock.cli.main import app
+from penstock.plan.codec import VERSION, plan_from_bytes
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ASKING = """
+from dataclasses import dataclass
+import penstock as ps
+app = ps.App("asking")
+@dataclass
+class A:
+    a: int
+first = app.topic("first", A)
+@app.on(first)
+def send(x: A, key: str = ps.secret("ASKING_KEY"), url: str = ps.env("ASKING_URL", "http://here")) -> None: ...
+"""
+
+
+def checked(*arguments: str) -> tuple[str, str, int]:
+    done = CliRunner().invoke(app, ["check", *arguments])
+    return done.stdout, done.stderr, done.exit_code
+
+
+@pytest.mark.parametrize("name", ["quickstart", "flights", "fraud"])
+def test_the_plan_is_printed_as_its_document_and_nothing_else(name: str) -> None:
+    printed, _, code = checked(str(EXAMPLES / name / "app.py"), "--plan")
+    document = json.loads(printed)
+    assert code == 0 and document["version"] == VERSION and document["app"] == name
+    assert {"who", "verb", "what"} == set(document["edges"][0])
+    assert plan_from_bytes(printed.encode()).app == name
+    assert str(EXAMPLES) not in printed
+
+
+def test_a_variable_that_is_not_set_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "asking.py"
+    file.write_text(ASKING)
+    monkeypatch.delenv("ASKING_KEY", raising=False)
+    _, told, code = checked(str(file))
+    assert code == 0, "it may be set where the app runs"
+    assert f"warning: {file}:9: ps.secret('ASKING_KEY') has no value" in told and "stage 'send' is not ready" in told
+    assert "ASKING_URL" not in told, "it has a default"
+    monkeypatch.setenv("ASKING_KEY", "hunter2")
+    printed, told, code = checked(str(file), "--plan")
+    assert (told, code) == ("", 0)
+    assert "ASKING_KEY" in printed and "hunter2" not in printed
+
+
+def test_a_digest_from_the_environment_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "trusting.py"
+    file.write_text(ASKING + 'app.model("m", "m.pkl", outputs=["y"], trust=ps.secret("ASKING_KEY"))\n')
+    monkeypatch.setenv("ASKING_KEY", "hunter2")
+    printed, told, code = checked(str(file))
+    assert code == 1 and "trust=ps.secret('ASKING_KEY') is not a digest" in told
+    assert "hunter2" not in printed + told
