@@ -264,6 +264,14 @@ class Uncertain(PenstockError):
     was not sent again."""
 
 
+# -- stages -------------------------------------------------------------------
+
+
+class OutcomeInvalid(PenstockError):
+    """What a stage says of its work cannot be: done beyond what it was given or less than before, a partition of which
+    it was given nothing, no time to wait. Nothing was stored, and the positions are held."""
+
+
 # -- the runner ---------------------------------------------------------------
 
 

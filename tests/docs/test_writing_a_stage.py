@@ -60,7 +60,8 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNa
 
 def app_with(recipe: SimpleNamespace, **options: Any) -> tuple[ps.App, Any, Any]:
     app = ps.App("sampling")
-    source, target = app.topic("readings", Reading, partitions=1), app.topic("some", options.get("type"))
+    source = app.topic("readings", Reading, partitions=1)
+    target = app.topic("some", options["type"]) if "type" in options else app.topic("some")
     recipe.sample_part.sample(app, source, to=target, every=options.get("every", 3))
     return app, source, target
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from penstock.batch import AppendResult, Batch, TopicSpec, Write
 from penstock.errors import PenstockError
-from penstock.log.interface import Advance, GroupState, Log, PartitionState, Reader, Seek, Start
+from penstock.log.interface import Advance, GroupState, Log, OwnedPartition, PartitionState, Reader, Seek, Start
 
 
 class LogElsewhere:
@@ -100,6 +100,9 @@ class ReaderElsewhere:
 
     def commit(self, done: Sequence[Advance], outputs: Sequence[Write]) -> None:
         self._log.ask(self._number, "commit", done, outputs)
+
+    def owned(self, topic: str) -> Mapping[int, OwnedPartition]:
+        return cast(Mapping[int, OwnedPartition], self._log.ask(self._number, "owned", topic))
 
     def seek(self, where: Seek) -> None:
         self._log.ask(self._number, "seek", where)

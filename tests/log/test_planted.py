@@ -20,7 +20,7 @@ from penstock.log import topic_schema
 from penstock.log.in_memory import reader as memory
 from penstock.log.in_memory import store
 from penstock.log.interface import Log, Reader
-from penstock.log.reading.assigned import Holding
+from penstock.log.reading.assigned import Holding, Holdings
 from penstock.log.sqlite import leases, seeking
 from penstock.log.sqlite import reader as embedded
 from penstock.log.sqlite.membership import FileMembership
@@ -42,6 +42,14 @@ def log(contract: LogContract, tmp_path: Path) -> Iterator[Log]:
     log = contract.open(tmp_path, SystemClock(), BRISK)
     yield log
     log.close()
+
+
+@pytest.fixture
+def twin(contract: LogContract, log: Log, tmp_path: Path) -> Iterator[Log]:
+    """As another process has it, where that can be."""
+    twin = contract.open_twin(tmp_path, SystemClock(), BRISK) if contract.shared else log
+    yield twin
+    twin.close()
 
 
 @pytest.fixture
@@ -73,6 +81,45 @@ def test_groups_that_share_their_positions_are_found(
     monkeypatch.setattr(store, "StoredGroup", Sharing)
     with pytest.raises(AssertionError, match="a group goes on where another is"):
         contract.test_groups_are_independent(log, log)
+
+
+@on_both
+def test_a_commit_that_is_fenced_for_its_advances_alone_is_found(
+    contract: LogContract, log: Log, twin: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Holdings, "answered_for", lambda _own, done: [(a.topic, a.partition) for a in done])
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        contract.test_a_silent_member_is_fenced_though_it_advances_nothing(log, twin)
+
+
+@pytest.mark.parametrize("contract", [OnSqlite()], ids=["embedded"])
+def test_a_displaced_member_that_had_nothing_and_commits_is_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileMembership, "_check_name", lambda *_: None)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        contract.test_a_displaced_member_is_fenced_though_it_advances_nothing(log, [666])
+
+
+@on_both
+def test_a_partition_that_comes_back_unnoticed_is_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owned = Holdings.owned
+    monkeypatch.setattr(
+        Holdings, "owned", lambda own, topic: {p: replace(a, epoch=0) for p, a in owned(own, topic).items()}
+    )
+    with pytest.raises(AssertionError, match="nobody can tell"):
+        contract.test_a_partition_that_comes_back_has_another_epoch(log, log)
+
+
+@on_both
+def test_a_position_that_is_not_kept_up_is_found(
+    contract: LogContract, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Holding, "committed", lambda *_: None)
+    with pytest.raises(AssertionError, match="not kept up"):
+        contract.test_what_a_member_owns_is_told_with_the_groups_position(log, log)
 
 
 # -- seeking ------------------------------------------------------------------

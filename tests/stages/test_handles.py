@@ -13,8 +13,8 @@ from penstock.clock import ManualClock
 from penstock.errors import NotFound, NotOffered
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
-from penstock.run.compose.bootstrap import open_registry
 from penstock.plan.plan import HandleSpec
+from penstock.run.compose.bootstrap import open_registry
 from penstock.runner.handles import models
 from penstock.runner.handles.models import AskedModels
 from penstock.runner.interface import Services

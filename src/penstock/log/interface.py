@@ -35,6 +35,18 @@ class Seek:
     to: int | datetime | Literal["earliest", "latest", "committed", "pause", "resume"]
 
 
+@dataclass(frozen=True, slots=True)
+class OwnedPartition:
+    """A partition in a member's hands.
+
+    ``epoch`` is another each time that the partition comes to this member, also when it comes back. ``through``: the
+    group's position; None: nothing of the partition is dealt with.
+    """
+
+    epoch: int
+    through: int | None
+
+
 class Reader(Protocol):
     """One member's view of one group. Used by one thread at a time, except ``close``."""
 
@@ -56,10 +68,15 @@ class Reader(Protocol):
     def commit(self, done: Sequence[Advance], outputs: Sequence[Write]) -> None:
         """Append ``outputs`` and move the group's positions, all in one durable transaction.
 
-        An advance into the middle of a batch read is legal, and so is one without rows. Raises ``Fenced`` with the
+        An advance into the middle of a batch read is legal, and so is one without rows. Without any advance the commit
+        is fenced as if it named all partitions of this member: its outputs may be of any. Raises ``Fenced`` with the
         partitions lost, and then nothing was stored; the caller drops their work and commits the rest again. So does
         ``RowsTooLarge``, with the rows of the outputs that the log does not hold.
         """
+        ...
+
+    def owned(self, topic: str) -> Mapping[int, OwnedPartition]:
+        """The partitions of this member as its last call left them, by their number. Asks nobody."""
         ...
 
     def seek(self, where: Seek) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -66,7 +66,10 @@ class Emitter:
         return with_columns(rows, columns)
 
     def _partitions(self, work: Work, output: Output, rows: pa.RecordBatch) -> Partitions:
-        """The target's own key decides; else the parent's partition where there are as many, else the parent's key."""
+        """The target's own key decides, unless the output says it; else the parent's partition where there are as many,
+        else the parent's key."""
+        if output.partitions is not None:
+            return output.partitions
         target, parents = self.topics[output.topic], output.parents
         count = target.partitions
         if count == 1:
@@ -95,7 +98,8 @@ def in_order(output: Output) -> Output:
     if parents is None or len(parents) < 2 or bool((parents[1:] >= parents[:-1]).all()):
         return output
     order = np.argsort(parents, kind="stable")
-    return Output(output.topic, output.rows.take(pa.array(order)), parents[order], output.model, output.version)
+    partitions = None if output.partitions is None else output.partitions[order]
+    return replace(output, rows=output.rows.take(pa.array(order)), parents=parents[order], partitions=partitions)
 
 
 def ordinal(parents: Indices) -> Indices:

@@ -32,7 +32,8 @@ from .failures.dead import letters, undecodable
 from .failures.oversize import within_limits
 from .failures.poison_policy import NotYet, Sick
 from .failures.telling import Telling
-from .interface import Failure, Outcome, Stage, Work
+from .interface import Failure, Keeps, Outcome, Stage, Work
+from .progress import Progress
 from .redrive import Redrive
 
 log = logger(__name__)
@@ -89,6 +90,11 @@ class Pump:
         self._backoff = Backoff(clock)
         self._telling = Telling(stage.name, clock)
         self._pace = CommitSize()
+        self._keeper = stage if isinstance(stage, Keeps) else None
+        self._progress = Progress(stage.name, keeps=self._keeper is not None)
+        self._epochs: dict[int, int] = {}  # of the partitions that the keeper was told of
+        self._later: dict[int, float] = {}  # partitions that are paused, and until when (monotonic)
+        self._wake: float | None = None  # when the stage is to be called though nothing came (monotonic)
         self._rewind = False
         self._damaged: dict[tuple[str, int], str] = {}
         self._overtaken: dict[tuple[str, int], str] = {}  # what was told: a held stage goes back, and meets it again
@@ -134,16 +140,14 @@ class Pump:
                 return 0
         try:
             if self._rewind:
-                # Before any read: going on after rows that were read and not dealt with would advance past them.
-                self._reader.seek(Seek(self._stage.source, None, "committed"))
-                self._reader.seek(Seek(self._stage.source, None, "resume"))
-                if self._redrive is not None:
-                    self._redrive.begin_again()
-                self._rewind = False
+                self._begin_again()
             rows = max(self._rows(), WITNESSES_ROWS) if self._backoff.trying_again else self._rows()
             rows, redrive = int(min(rows, self._pace.rows)), self._redrive
+            wait = self._resume_due(wait)
             batches = self._read(rows, None if redrive is not None and redrive.busy else wait)
-            done = self._handle(batches) if batches else 0
+            if self._keeper is not None:
+                self._tell(self._keeper, batches)
+            done = self._handle(batches) if batches or self._waking() else 0
             return done if redrive is None else done + redrive.turn(rows, idle=not batches)
         except Sick as sick:
             return self._hold(sick)
@@ -156,6 +160,44 @@ class Pump:
             return self._hold(Sick(f"{type(error).__name__}: {error}"))
 
     # -- a pass ---------------------------------------------------------------
+
+    def _begin_again(self) -> None:
+        """Before any read: going on after rows that were read and not dealt with would advance past them."""
+        self._reader.seek(Seek(self._stage.source, None, "committed"))
+        self._reader.seek(Seek(self._stage.source, None, "resume"))
+        for partition in self._later:
+            self._reader.seek(Seek(self._stage.source, partition, "pause"))
+        self._progress.clear()
+        if self._keeper is not None:
+            for partition in list(self._epochs):
+                self._keeper.revoked(partition)
+                del self._epochs[partition]
+        if self._redrive is not None:
+            self._redrive.begin_again()
+        self._rewind = False
+
+    def _tell(self, keeper: Keeps, batches: Sequence[Batch]) -> None:
+        """After the read in which they came or went, and before the stage is given what was read of them."""
+        owned = self._reader.owned(self._stage.source)
+        for partition in [p for p, epoch in self._epochs.items() if p not in owned or owned[p].epoch != epoch]:
+            keeper.revoked(partition)
+            del self._epochs[partition]
+            self._progress.forget(partition)
+            if all(b.partition != partition for b in batches):  # else the log had not waited for this
+                self._go_back(partition)
+            self._wake = self._clock.monotonic()
+        for partition in owned.keys() - self._epochs.keys():
+            self._epochs[partition] = owned[partition].epoch
+            keeper.assigned(partition, owned[partition].through)
+            self._wake = self._clock.monotonic()
+
+    def _go_back(self, partition: int) -> bool:
+        """What is in hand of it is given up; false where it is another member's by now."""
+        try:
+            self._reader.seek(Seek(self._stage.source, partition, "committed"))
+        except Fenced:
+            return False
+        return True
 
     def _read(self, rows: int, wait: float | None) -> Sequence[Batch]:
         try:
@@ -172,7 +214,7 @@ class Pump:
             self._damaged[place] = str(error)
             self._say(ready=False, why="; ".join(self._damaged.values()), error=str(error))
             return ()
-        if not batches and not self._rewind:
+        if not batches and not self._rewind and not self._waking():
             self._nothing_left()
         return batches
 
@@ -198,27 +240,46 @@ class Pump:
             self._say(lag=0.0, ready=not self._damaged, why="; ".join(self._damaged.values()))
 
     def _handle(self, batches: Sequence[Batch]) -> int:
+        """``batches``: none where the stage is called by time."""
         began = self._clock.monotonic()
-        work = Work.of(batches)
+        work = Work.of(batches) if batches else Work.none(self._emitter.topics[self._stage.source])
         self._oldest = int(work.appended.min()) if len(work) else None
         try:
-            outcome = self._stage.handle(work) if len(work) else Outcome()
+            outcome = self._stage.handle(work) if (called := bool(len(work)) or not batches) else Outcome()
         except Sick as sick:
-            if not sick.poison:
+            if not sick.poison or self._keeper is not None:
                 raise
             return self._bury(batches, work, sick.poison)
-        advances = [Advance(b.topic, b.partition, b.through) for b in batches]
-        self._commit(batches, work, outcome, advances)
-        self._finished(work, batches, began)
-        return len(work) + sum(len(b.rejected) for b in batches)
+        heads, rows = batches, len(work)
+        if self._progress or outcome.done is not None or outcome.again or outcome.wake is not None:
+            settled = self._progress.settle(batches, work, outcome, self._reader.owned(self._stage.source))
+            heads, advances, rows = settled.heads, settled.advances, settled.rows
+        else:
+            advances = [Advance(b.topic, b.partition, b.through) for b in batches]
+        if not self._commit(heads, work, outcome, advances):
+            self._rewind = True
+            return 0
+        if called:
+            self._put_off(outcome)
+        if not batches:
+            self._nothing_left()
+            return 0
+        self._finished(work, rows, batches, began)
+        return rows + sum(len(b.rejected) for b in batches)
 
-    def _commit(self, batches: Sequence[Batch], work: Work, outcome: Outcome, advances: Sequence[Advance]) -> None:
-        """Outputs, dead letters and positions in one transaction, less what other members own by now."""
+    def _commit(self, batches: Sequence[Batch], work: Work, outcome: Outcome, advances: Sequence[Advance]) -> bool:
+        """Outputs, dead letters and positions in one transaction, less what other members own by now.
+
+        False where nothing was stored because what is left cannot be told from what others own.
+        """
         lost: frozenset[int] = frozenset()
-        while advances := [a for a in advances if a.partition not in lost]:
+        timed = not advances  # there may be outputs all the same
+        while (advances := [a for a in advances if a.partition not in lost]) or timed:
             writes = self._emitter.writes(work, self._with_letters(work, outcome), without=lost)
             mine = {a.partition for a in advances}
             writes += [w for b in batches if b.partition in mine for w in self._undecodable(b)]
+            if not (advances or writes):
+                return True
             began = self._clock.monotonic()
             try:
                 self._reader.commit(advances, writes)
@@ -233,6 +294,10 @@ class Pump:
                 self._pace.failed(len(work), self._clock.monotonic() - began)
                 self._measure("fenced", len(error.lost))
                 log.warning("partitions lost, their work is dropped", stage=self._stage.name, lost=str(error))
+                for partition in lost:
+                    self._progress.forget(partition)
+                if timed or self._inseparable(outcome):
+                    return False
                 if not any(a.partition in lost for a in advances):
                     raise  # fenced for what was not committed: never try the same again
             else:
@@ -240,7 +305,12 @@ class Pump:
                 self._measure("made", sum(w.rows.num_rows for w in writes))
                 if dead := self._telling.dead(writes):
                     self._measure("dead", dead)
-                return
+                return True
+        return True
+
+    def _inseparable(self, outcome: Outcome) -> bool:
+        """Whether outputs may be of rows that were kept, whose partitions nobody knows."""
+        return self._keeper is not None and any(output.parents is None for output in outcome.outputs)
 
     def _with_letters(self, work: Work, outcome: Outcome) -> Outcome:
         if not outcome.failures:
@@ -257,13 +327,13 @@ class Pump:
         partitions = spread(rows.column("topic"), np.zeros(rows.num_rows, np.int32), count)
         return [Write(DEAD, p, part, origin) for p, part in split(rows, partitions)]
 
-    def _finished(self, work: Work, batches: Sequence[Batch], began: float) -> None:
+    def _finished(self, work: Work, rows: int, batches: Sequence[Batch], began: float) -> None:
         self._backoff.over()
         lag = 0.0 if self._oldest is None else self._age(self._oldest)
         self._oldest = None
         for batch in batches:
             self._damaged.pop((batch.topic, batch.partition), None)
-        self._measure("events", len(work))
+        self._measure("events", rows)
         self._measure("latency", lag)
         self._measure("pass", self._clock.monotonic() - began)
         self._say(lag=lag, ready=not self._damaged, why="; ".join(self._damaged.values()))
@@ -282,6 +352,32 @@ class Pump:
         self._commit(heads, work, Outcome(failures=poison), advances)
         self._backoff.over()
         return len(poison)
+
+    # -- by time --------------------------------------------------------------
+
+    def _put_off(self, outcome: Outcome) -> None:
+        """What the stage said of later, once what it said of now is stored: a sick one is called again by what it said
+        before."""
+        self._wake = None if outcome.wake is None else self._clock.monotonic() + outcome.wake
+        for partition, seconds in outcome.again.items():
+            self._progress.put_off(partition)
+            if self._go_back(partition):
+                self._reader.seek(Seek(self._stage.source, partition, "pause"))
+                self._later[partition] = self._clock.monotonic() + seconds
+
+    def _resume_due(self, wait: float) -> float:
+        """Read again what was put off until now. How long a read may wait, at most ``wait`` seconds."""
+        if not self._later and self._wake is None:
+            return wait
+        now = self._clock.monotonic()
+        for partition in [p for p, until in self._later.items() if until <= now]:
+            self._reader.seek(Seek(self._stage.source, partition, "resume"))
+            del self._later[partition]
+        moments = [*self._later.values(), *([] if self._wake is None else [self._wake])]
+        return min([wait, *(max(0.0, moment - now) for moment in moments)])
+
+    def _waking(self) -> bool:
+        return self._wake is not None and self._clock.monotonic() >= self._wake
 
     # -- holding --------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from .failures.ledger import Ledger, asked_of, column_of, history
 from .failures.oversize import events_of, without
 from .failures.poison_policy import Sick
 from .interface import Failure, Outcome, Output, Stage, Work, concat_promote
+from .progress import check_whole
 
 log = logger(__name__)
 
@@ -193,7 +194,7 @@ class Redrive:
         outcome, count = Outcome(), len(asked.letters)
         if asked.work is not None:
             try:
-                outcome = self._stage.handle(asked.work)
+                outcome = self._handle(asked.work)
             except Sick as sick:
                 if sick.unavailable or not sick.alone or not self._patience_is_over():
                     raise
@@ -205,6 +206,11 @@ class Redrive:
             self._over()
         return len(asked.letters)
 
+    def _handle(self, work: Work) -> Outcome:
+        outcome = self._stage.handle(work)
+        check_whole(self._stage.name, work, outcome)
+        return outcome
+
     def _one_by_one(self, asked: RedriveBatch, work: Work) -> tuple[RedriveBatch, Outcome]:
         """None passes: each is judged by itself, as many as a turn holds. The others are read again after it."""
         outputs: list[Output] = []
@@ -213,7 +219,7 @@ class Redrive:
         row = 0
         while row < len(work) and (row == 0 or self._clock.monotonic() < end):
             try:
-                alone = self._stage.handle(work.take(np.array([row], np.int64)))
+                alone = self._handle(work.take(np.array([row], np.int64)))
                 outputs += [_made_of(output, row) for output in alone.outputs]
                 failures += [replace(failure, row=row) for failure in alone.failures]
             except Sick as sick:

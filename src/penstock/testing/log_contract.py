@@ -26,7 +26,7 @@ from ..errors import (
     RowsTooLarge,
     SchemaChanged,
 )
-from ..log.interface import Advance, Log, LogInspection, Offsets, Reader, Seek
+from ..log.interface import Advance, Log, LogInspection, Offsets, OwnedPartition, Reader, Seek
 from ..schema.rows import with_rules
 from ..settings import Settings
 
@@ -416,6 +416,71 @@ class LogContract:
         again = until(lambda: zombie.read(10, 0.05), enough=2, within=10)
         assert sorted(values(again)) == [2, 3], "once told, it is a member like any other"
         zombie.commit(through(again), [])
+
+    @pytest.mark.parametrize("rows", [[666], [], None], ids=["rows", "no rows", "nothing"])
+    def test_a_displaced_member_is_fenced_though_it_advances_nothing(self, log: Log, rows: list[int] | None) -> None:
+        log.create(numbers(partitions=2))
+        log.create(numbers("out"))
+        outputs = [] if rows is None else [write(rows, "out")]
+        reader = log.reader("g", ["t"], "m")
+        drain(reader)
+        reader.commit([], [write([1], "out")])
+        log.reader("g", ["t"], "m")
+        with pytest.raises(Fenced) as refused:
+            reader.commit([], outputs)
+        assert refused.value.lost == {("t", 0), ("t", 1)}
+        with pytest.raises(LogError, match="names must differ"):  # told once, it has nothing any more
+            reader.commit([], outputs)
+        assert values(drain(log.reader(None, ["out"], "m"))) == [1]
+
+    def test_a_silent_member_is_fenced_though_it_advances_nothing(self, log: Log, twin: Log) -> None:
+        log.create(numbers(partitions=2))
+        log.create(numbers("out"))
+        zombie = twin.reader("g", ["t"], "zombie")
+        settle([zombie], self.settling)
+        self.silence(twin)
+        log.append([write([0], partition=0), write([1], partition=1)])
+        heir = log.reader("g", ["t"], "heir")
+        heir.commit(through(until(lambda: heir.read(10, 0.05), enough=2, within=30)), [write([100], "out")])
+        with pytest.raises(Fenced) as refused:
+            zombie.commit([], [write([666], "out")])
+        assert refused.value.lost == {("t", 0), ("t", 1)}
+        assert values(drain(log.reader(None, ["out"], "m"))) == [100]
+        heir.close()
+        log.append([write([2], partition=0), write([3], partition=1)])
+        assert sorted(values(until(lambda: zombie.read(10, 0.05), enough=2, within=30))) == [2, 3]
+        zombie.commit([], [write([101], "out")])
+
+    def test_what_a_member_owns_is_told_with_the_groups_position(self, log: Log, twin: Log) -> None:
+        log.create(numbers(partitions=2))
+        log.append([write(range(5), partition=0)])
+        reader = log.reader("g", ["t"], "m")
+        (batch,) = reader.read(10, 0)
+        begun = reader.owned("t")
+        assert {partition: had.through for partition, had in begun.items()} == {0: None, 1: None}
+        at = int(batch.positions[1])
+        reader.commit([Advance("t", 0, at)], [])
+        assert reader.owned("t") == {0: OwnedPartition(begun[0].epoch, at), 1: begun[1]}, "the position was not kept up"
+        assert reader.owned("u") == {}
+        reader.close()
+        heir = twin.reader("g", ["t"], "heir")
+        assert values(heir.read(10, 0)) == [2, 3, 4]
+        assert heir.owned("t")[0].through == at
+
+    def test_a_partition_that_comes_back_has_another_epoch(self, log: Log, twin: Log) -> None:
+        log.create(numbers(partitions=2))
+        reader = log.reader("g", ["t"], "m")
+        settle([reader], self.settling)
+        before = reader.owned("t")
+        other = twin.reader("g", ["t"], "other")
+        settle([reader, other], self.settling)
+        ((kept, had),) = reader.owned("t").items()
+        assert before[kept] == had and other.owned("t").keys() == {1 - kept}
+        other.close()
+        settle([reader], self.settling)
+        after = reader.owned("t")
+        assert after.keys() == before.keys() and after[kept] == had
+        assert after[1 - kept].epoch != before[1 - kept].epoch, "it went, and nobody can tell"
 
     def test_rows_of_a_former_epoch_are_refused_though_the_partition_came_back(self, log: Log, twin: Log) -> None:
         log.create(numbers())

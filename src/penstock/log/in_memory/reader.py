@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...batch import Batch, Rejected, Write
 from ...errors import Fenced, LogError, NotFound
-from ..interface import Advance, Seek, Start
+from ..interface import Advance, OwnedPartition, Seek, Start
 from ..reading.assigned import Holding, Holdings, Place
 from ..reading.fair_share import allot
 from ..reading.seeking import check_target, microseconds, overtaken
@@ -59,10 +59,14 @@ class MemoryReader:
             if self._group is None:
                 raise LogError("a reader without a group has no positions to commit")
             self._seen()
-            self._check_fenced([(a.topic, a.partition) for a in done])
+            self._check_fenced(self._own.answered_for(done))
             self._store.commit(self._group, done, outputs)
             for advance in done:
                 self._own.held[advance.topic, advance.partition].committed(advance.through)
+
+    def owned(self, topic: str) -> Mapping[int, OwnedPartition]:
+        with self._store.changed:
+            return self._own.owned(topic)
 
     def seek(self, where: Seek) -> None:
         with self._store.changed:

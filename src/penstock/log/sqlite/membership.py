@@ -75,9 +75,11 @@ class FileMembership:
         catalog = self._engine.catalog
         return leases.position(self._db, catalog, self._group, catalog.tp(*place))
 
-    def advance(self, db: apsw.Connection, own: Holdings, done: Sequence[Advance]) -> None:
-        """Within a transaction. Raises ``Fenced``."""
-        self._check(db, own, [(a.topic, a.partition) for a in done])
+    def advance(self, db: apsw.Connection, own: Holdings, places: Sequence[Place], done: Sequence[Advance]) -> None:
+        """Within a transaction. Raises ``Fenced`` unless this member has all of the places."""
+        self._check(db, own, places)
+        if not places:
+            self._check_name(db, own)
         leases.advance(db, self._engine.catalog, self._group, done)
 
     def move(self, db: apsw.Connection, own: Holdings, targets: dict[Place, int]) -> None:
@@ -94,9 +96,12 @@ class FileMembership:
 
     def _rejoin(self, own: Holdings) -> None:
         """Taken for dead: come back as a new member, unless another goes by this name now."""
-        query = "SELECT 1 FROM member WHERE grp = ? AND name = ?"
-        if self._db.execute(query, (self._group, self._member)).get is not None:
+        self._check_name(self._db, own)
+        self.join("earliest")
+
+    def _check_name(self, db: apsw.Connection, own: Holdings) -> None:
+        found = db.execute("SELECT id FROM member WHERE grp = ? AND name = ?", (self._group, self._member)).get
+        if found not in (None, self._me):
             if lost := own.abandon():
                 raise Fenced(lost)
             raise LogError(f"another reader joined group '{self._group_name}' as '{self._member}'; names must differ")
-        self.join("earliest")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from ...batch import Batch, Write
 from ...clock import Clock
 from ...errors import Corrupt, Fenced, LogError, NotFound, Overtaken
 from ...settings import Settings
-from ..interface import Advance, Seek, Start
+from ..interface import Advance, OwnedPartition, Seek, Start
 from ..processes.wake import Bell, Wakeups
 from ..reading.assigned import Holding, Holdings, Place
 from ..reading.fair_share import allot
@@ -90,11 +90,10 @@ class EmbeddedReader:
             self._check_open()
             if (membership := self._membership) is None:
                 raise LogError("a reader without a group has no positions to commit")
-            if not done and not outputs:
-                return
-            self._check_held([(a.topic, a.partition) for a in done])
+            places = self._own.answered_for(done)
+            self._check_held(places)
             try:
-                _, topics = self._engine.change(lambda db: membership.advance(db, self._own, done), outputs)
+                _, topics = self._engine.change(lambda db: membership.advance(db, self._own, places, done), outputs)
             except Fenced as error:
                 # Told now: kept as lost it would wait for ever for a commit that the caller has no more rows for.
                 for place in error.lost:
@@ -104,6 +103,10 @@ class EmbeddedReader:
             for advance in done:
                 self._own.held[advance.topic, advance.partition].committed(advance.through)
         self._wakeups.announce(topics)
+
+    def owned(self, topic: str) -> Mapping[int, OwnedPartition]:
+        with self._mutex:
+            return self._own.owned(topic)
 
     def seek(self, where: Seek) -> None:
         with self._mutex:

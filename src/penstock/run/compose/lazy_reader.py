@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
 from ...batch import Batch, Write
-from ...log.interface import Advance, Reader, Seek
+from ...log.interface import Advance, OwnedPartition, Reader, Seek
 from ...stages.scoring.loading import Background
 
 
@@ -26,6 +26,9 @@ class LazyReader:
 
     def commit(self, done: Sequence[Advance], outputs: Sequence[Write]) -> None:
         self._joined().commit(done, outputs)
+
+    def owned(self, topic: str) -> Mapping[int, OwnedPartition]:
+        return self._joined().owned(topic)
 
     def seek(self, where: Seek) -> None:
         self._joined().seek(where)
@@ -66,6 +69,9 @@ class ReaderBeside:
     def commit(self, done: Sequence[Advance], outputs: Sequence[Write]) -> None:
         assert self._reader is not None  # nothing was read before
         self._reader.commit(done, outputs)
+
+    def owned(self, topic: str) -> Mapping[int, OwnedPartition]:
+        return {} if self._reader is None else self._reader.owned(topic)
 
     def seek(self, where: Seek) -> None:
         """Nothing before it has joined: it begins where its group is."""

@@ -38,7 +38,7 @@ def within_limits(
     rows = np.sort([_row(work, event) for event in new]).astype(np.int64)
     failures = [replace(f, bare=True) if event in long else f for event, f in failed.items()]
     failures += [Failure(int(row), "TooLarge", str(error), "", 1) for row in rows]
-    left = Outcome([without(output, rows) for output in outcome.outputs], failures)
+    left = replace(outcome, outputs=[without(output, rows) for output in outcome.outputs], failures=failures)
     return [_without_payloads(batch, broken) for batch in batches], left
 
 
@@ -66,7 +66,8 @@ def without(output: Output, rows: Indices) -> Output:
     if output.parents is None:
         return output
     kept = np.flatnonzero(~np.isin(output.parents, rows))
-    return replace(output, rows=output.rows.take(pa.array(kept)), parents=output.parents[kept])
+    partitions = None if output.partitions is None else output.partitions[kept]
+    return replace(output, rows=output.rows.take(pa.array(kept)), parents=output.parents[kept], partitions=partitions)
 
 
 def _without_payloads(batch: Batch, events: set[Event]) -> Batch:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 from confluent_kafka import TopicPartition
 
 from ....batch import Batch
 from ....errors import Fenced
-from ...interface import Advance
+from ...interface import Advance, OwnedPartition
 from ...reading.assigned import Holding, Holdings, Place
 from ...reading.fair_share import allot
 from ...reading.seeking import check_advance
@@ -28,6 +29,7 @@ class Assignment:
         self._through: dict[Place, int] = {}  # the group's positions, as far as known here
         self._given: dict[Place, int] = {}  # where it has none: the first that this member was given of it
         self._topics: dict[Place, str] = {}  # the id of the topic that each is a partition of
+        self._epochs = count(1)  # one each time that a partition is gained
         self.lanes: dict[Place, PartitionBuffer] = {}
 
     @property
@@ -57,8 +59,9 @@ class Assignment:
         return begin
 
     def begin(self, place: Place, where: Committed) -> TopicPartition:
-        numbering = self._catalog.numbering(place[0])
-        self.held[place] = Holding(place, 0, numbering.position(where.offset, where.row))
+        numbering, known = self._catalog.numbering(place[0]), self.held.get(place)
+        epoch = next(self._epochs) if known is None else known.epoch
+        self.held[place] = Holding(place, epoch, numbering.position(where.offset, where.row))
         self.lanes[place] = PartitionBuffer(place, numbering, where.offset, (where.offset, where.row))
         return TopicPartition(self._catalog.name(place[0]), place[1], self._first(place, where.offset))
 
@@ -84,8 +87,10 @@ class Assignment:
             self._drop(place)
         return Fenced(list(dict.fromkeys([*named, *self._own.abandon()])))
 
-    def abandon(self) -> None:
+    def displaced(self, places: Sequence[Place]) -> None:
+        """Another goes by this member's name: it has nothing any more, and is told so at its next commit."""
         self._own.abandon()
+        self._own.lost.update(places)
 
     def forgive(self, topic: str, partition: int | None) -> None:
         """The caller gives up what it has in hand, so what was lost may be read again."""
@@ -108,6 +113,12 @@ class Assignment:
         self._topics.pop(place, None)
 
     # -- the group's positions ------------------------------------------------
+
+    def owned(self, topic: str) -> dict[int, OwnedPartition]:
+        return self._own.owned(topic)
+
+    def answered_for(self, done: Sequence[Advance]) -> list[Place]:
+        return self._own.answered_for(done)
 
     def check_held(self, places: Sequence[Place]) -> None:
         """Raises ``Fenced``.

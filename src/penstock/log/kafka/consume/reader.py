@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import TopicPartition
@@ -12,7 +12,7 @@ from ....batch import Batch, Write
 from ....clock import Clock
 from ....errors import Fenced, LogError, LogUnreachable, NotFound
 from ....settings import Settings
-from ...interface import Advance, Seek, Start
+from ...interface import Advance, OwnedPartition, Seek, Start
 from ...reading.assigned import Place
 from ..cluster.address import Address
 from ..encodings import Encodings
@@ -112,19 +112,27 @@ class KafkaReader:
         with self._mutex:
             self._check_open()
             self._check_group("has no positions to commit")
-            if not done and not outputs:
-                return
-            places = [(advance.topic, advance.partition) for advance in done]
+            places = self._own.answered_for(done)
             self._check_held(places)
+            self._check_name()
             self._own.check_advances(done)
             records = [record for each in self._encodings.encode(self._catalog, outputs) for record in each]
             positions = [self._own.position(advance) for advance in done]
             try:
+                if not done:
+                    # First of all: without transactions the outputs would be stored before the group refuses.
+                    positions = self._standing()
+                    self._move(positions)
+                    self._check_held(places)  # others may have gone while the group settled
                 self._store(records, positions)
             except (GenerationRefused, OutcomeUnknown) as error:
                 raise self._put_out(places, error) from None
             for advance in done:
                 self._own.advanced(advance)
+
+    def owned(self, topic: str) -> Mapping[int, OwnedPartition]:
+        with self._mutex:
+            return self._own.owned(topic)
 
     def seek(self, where: Seek) -> None:
         with self._mutex:
@@ -156,11 +164,12 @@ class KafkaReader:
         if not displaced:
             self._closed = True  # before the lock: a waiting ``read`` sees it at its next turn
         with self._mutex:
+            had = self._own.answered_for(())
             if self._membership.open:
                 self._membership.close()
                 self._storing.close()
             if displaced:
-                self._own.abandon()
+                self._own.displaced(had)
 
     # -- coming and going -----------------------------------------------------
 
@@ -229,7 +238,21 @@ class KafkaReader:
             self._catalog.partition(topic, partition)
         self._own.check_held(places)
 
+    def _check_name(self) -> None:
+        if not self._membership.open:
+            group = self._membership.group
+            raise LogError(f"another reader joined group '{group}' by the name of this one; names must differ")
+
     # -- positions ------------------------------------------------------------
+
+    def _standing(self) -> list[TopicPartition]:
+        """One position as it is. The brokers look at a member's generation only where it brings any."""
+        known = [place for place in self._own.held if self._own.known(place)]
+        places = (known or list(self._own.held))[:1]
+        return [
+            last_committed(self._catalog, self._membership, place).at(self._catalog.name(place[0]), place[1])
+            for place in places
+        ]
 
     def _store(self, records: list[Record], positions: list[TopicPartition]) -> None:
         if records:
@@ -239,6 +262,8 @@ class KafkaReader:
 
     def _move(self, positions: list[TopicPartition]) -> None:
         """The group's positions, once it takes any. Raises ``Fenced`` for what was given to others meanwhile."""
+        if not positions:
+            return None
         places = [(self._catalog.own(p.topic), p.partition) for p in positions]
         deadline = self._clock.monotonic() + SETTLING_S
         while True:
