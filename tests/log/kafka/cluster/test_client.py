@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from penstock.errors import LogError, LogRefused, LogUnreachable
-from penstock.log.kafka.cluster.client import translated
+from penstock.log.kafka.cluster.client import TopicUnknown, translated
 
 NOBODY = "127.0.0.1:1"
 
@@ -40,7 +40,7 @@ def test_what_passes_by_itself_is_told_as_unreachable(code: int) -> None:
         (KafkaError.MSG_SIZE_TOO_LARGE, LogRefused),
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, LogRefused),
         (KafkaError.POLICY_VIOLATION, LogRefused),
-        (KafkaError._UNKNOWN_TOPIC, LogRefused),
+        (KafkaError._UNKNOWN_TOPIC, TopicUnknown),
         (KafkaError.INVALID_CONFIG, LogError),
         (KafkaError._FATAL, LogError),  # the process that has such a producer is better begun anew
     ],

@@ -26,6 +26,7 @@ from penstock.batch import TopicSpec, Write
 from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.cluster.client import admin
 from penstock.log.kafka.log import KafkaLog
+from penstock.log.kafka.topics import durability
 from penstock.log.kafka.topics.declaration import set_on, settings_of
 from penstock.log.kafka.topics.durability import FLUSH, IN_SYNC, UNCLEAN, Durability, wanted, weakness
 
@@ -100,6 +101,36 @@ def test_a_topic_of_ours_is_on_two_of_three_brokers(
         becomes(client, prefix + name, IN_SYNC, needed)
     (line,) = told(caplog)
     assert "3 replicas and accept what one of them has" in line and "Set min.insync.replicas=2" in line
+
+
+def unknown_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first broker that is asked for a topic's settings has not heard of it."""
+    answers = iter([".not-yet"])
+
+    def settings(client: AdminClient, name: str) -> dict[str, str]:
+        return settings_of(client, name + next(answers, ""))
+
+    monkeypatch.setattr(durability, "settings_of", settings)
+
+
+def test_a_topic_that_is_not_known_everywhere_yet_is_asked_for_again(
+    three: Cluster, prefix: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = admin(Address(three.bootstrap))
+    make(client, prefix + "t", 3, {})
+    unknown_at_first(monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        Durability(client).see_to(prefix + "t", made=True)
+    assert not told(caplog), f"told of a topic just made: {told(caplog)}"
+    becomes(client, prefix + "t", IN_SYNC, "2")
+
+
+def test_mutant_that_asks_once_for_a_topic_just_made_is_found(
+    three: Cluster, prefix: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "until_known", lambda question: question())
+    with pytest.raises(AssertionError, match=r"told of a topic just made: .*UNKNOWN_TOPIC_OR_PART"):
+        test_a_topic_that_is_not_known_everywhere_yet_is_asked_for_again(three, prefix, caplog, monkeypatch)
 
 
 def test_what_the_cluster_asks_for_beyond_that_stays(three: Cluster, prefix: str) -> None:

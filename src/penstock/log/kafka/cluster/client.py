@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 ANSWER_S = 15.0  # seconds within which a broker must answer a question
 ATTEMPTS = 3  # of one question that share this time, where another broker may know better
+NEWS_S = [0.05 * min(attempt, 10) for attempt in range(1, 50)]  # seconds between questions about a topic just made
 
 AWAY = {
     KafkaError._TRANSPORT,
@@ -56,10 +58,12 @@ REFUSED = {
     KafkaError.INVALID_MSG_SIZE,
     KafkaError.RECORD_LIST_TOO_LARGE,
     KafkaError.INVALID_RECORD,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
 }
+UNKNOWN = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+
+class TopicUnknown(LogRefused):
+    """The broker that was asked knows no such topic, or not yet."""
 
 
 def configuration(address: Address, **settings: Any) -> dict[str, Any]:
@@ -89,6 +93,8 @@ def translated(error: KafkaError | Exception, doing: str, heard: ConnectionError
                 return AccessRefused(f"{doing}: {heard.refusal}; are the credentials and the certificates still valid?")
             said = f"{reason.str()} ({heard.reason})" if heard is not None and heard.reason else reason.str()
             return LogUnreachable(f"{doing}: {said}; do the brokers run, and are address and access right?")
+        if reason.code() in UNKNOWN:
+            return TopicUnknown(f"{doing}: {reason.str()} ({reason.name()})")
         kind = LogRefused if reason.code() in REFUSED else LogError
         return kind(f"{doing}: {reason.str()} ({reason.name()})")
     return LogError(f"{doing}: {reason}")
@@ -107,6 +113,18 @@ def ask(doing: str, question: Callable[[], dict[Any, Any]]) -> dict[Any, Any]:
         raise LogUnreachable(f"{doing}: no answer within {ANSWER_S:g} s; do the brokers run?") from None
     except KafkaException as error:
         raise translated(error, doing) from None
+
+
+def until_known(question: Callable[[], T], meanwhile: tuple[type[Exception], ...] = (TopicUnknown,)) -> T:
+    """The answer, asked again for some 20 s: a topic just made is not yet known everywhere.
+
+    ``meanwhile``: what it may raise until then.
+    """
+    for pause in NEWS_S:
+        with suppress(*meanwhile):
+            return question()
+        threading.Event().wait(pause)
+    return question()
 
 
 def persistently(admin: AdminClient, attempt: Callable[[float], T]) -> T:

@@ -35,7 +35,7 @@ from ....errors import LogError, LogRefused, LogUnreachable, NotFound, Partition
 from ...reading.assigned import Place
 from ...topic_schema import grown
 from ..cluster.address import Address
-from ..cluster.client import ANSWER_S, ask, configuration, persistently, translated
+from ..cluster.client import ANSWER_S, ask, configuration, persistently, translated, until_known
 from ..produce.transactions import Record, RecordSender
 from ..records.interface import OutgoingRecord
 from ..records.positions import MANY_A_RECORD, ONE_A_RECORD, PositionScheme
@@ -255,18 +255,14 @@ class ClusterCatalog:
         return configured(topic) if self._address.limits.topic_settings else {}
 
     def _await(self, topic: TopicSpec) -> None:
-        """Until its partitions have leaders: a topic just made is not yet known everywhere."""
+        """Until its partitions have leaders."""
         wanted = {TopicPartition(self.name(topic.name), p): _spec("earliest") for p in range(topic.partitions)}
-        for attempt in range(50):
-            try:
-                self._admin.list_topics(self.name(topic.name), timeout=ANSWER_S)  # what the client knows may be older
-                ask(f"wait for topic '{topic.name}'", lambda: self._admin.list_offsets(wanted))
-            except (LogError, KafkaException):
-                if attempt == 49:
-                    raise
-                threading.Event().wait(0.05 * min(attempt + 1, 10))
-            else:
-                return
+
+        def leaders() -> None:
+            self._admin.list_topics(self.name(topic.name), timeout=ANSWER_S)  # what the client knows may be older
+            ask(f"wait for topic '{topic.name}'", lambda: self._admin.list_offsets(wanted))
+
+        until_known(leaders, (LogError, KafkaException))
 
     # -- declarations ---------------------------------------------------------
 

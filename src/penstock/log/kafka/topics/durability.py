@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from ....errors import LogError, LogUnreachable
 from ....telemetry import logger
-from ..cluster.client import ask
+from ..cluster.client import ask, until_known
 from .declaration import set_on, settings_of
 
 IN_SYNC, FLUSH, UNCLEAN = "min.insync.replicas", "flush.messages", "unclean.leader.election.enable"
@@ -32,9 +32,10 @@ class Durability:
     def see_to(self, name: str, *, made: bool) -> None:
         """Of the topic of this name on the cluster. One that was just ``made`` is given what it lacks."""
         try:
-            replicas, settings = self._replicas(name), settings_of(self._admin, name)
+            replicas, settings = until_known(lambda: self._as_it_is(name)) if made else self._as_it_is(name)
             if made and (needed := wanted(replicas)) > int(settings.get(IN_SYNC, needed)):
-                set_on(self._admin, name, {IN_SYNC: str(needed)}, f"ask for {needed} replicas in sync")
+                asked = {IN_SYNC: str(needed)}
+                until_known(lambda: set_on(self._admin, name, asked, f"ask for {needed} replicas in sync"))
                 return
         except LogUnreachable:
             raise
@@ -46,9 +47,10 @@ class Durability:
             self._told.add(weak)
             log.warning(f"{weak} (docs/kafka.md)", topic=name)
 
-    def _replicas(self, name: str) -> int:
+    def _as_it_is(self, name: str) -> tuple[int, dict[str, str]]:
+        """Replicas, of the partition that has the fewest, and settings."""
         found = ask("ask for a topic's replicas", lambda: self._admin.describe_topics(TopicCollection([name])))
-        return min(len(partition.replicas) for partition in found[name].partitions)
+        return min(len(partition.replicas) for partition in found[name].partitions), settings_of(self._admin, name)
 
 
 def wanted(replicas: int) -> int:
