@@ -47,7 +47,7 @@ class Mortal:
         odds, at = self.lives.odds, self.lives.rng.random()
         if at < odds:
             raise Killed
-        if at < 2 * odds:
+        if at < 2 * odds or (odds and self.lives.begun == 1):  # at the first commit of all, that somebody does
             self.lives.take_over(self.name)
         if self.order == "together" or not outputs:
             self.reader.commit(done, outputs)

@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from penstock.errors import Busy, Unavailable
+from penstock.errors import AccessRefused, Busy, LogUnreachable, Unavailable
 from penstock.models.interface import ModelVersion, Signature
 from penstock.stages.failures.poison_policy import Sick
 from penstock.stages.scoring.call_server import Answers, ModelCall, Reply, ask
@@ -73,6 +73,16 @@ def test_a_model_that_cannot_be_had_is_unavailable_and_says_why(tmp_path: Path) 
 
     server = Answers(tmp_path / "a.sock", {"m": sick})
     with pytest.raises(Unavailable, match=r"^model m/3: no artifact$"):
+        asyncio.run(ask(tmp_path / "a.sock", "m", ROWS))
+    server.close()
+
+
+def test_a_kind_of_an_error_is_told_as_what_it_is_a_kind_of(tmp_path: Path) -> None:
+    def refused(rows: pa.RecordBatch, timeout: float) -> tuple[pa.RecordBatch, ModelVersion]:
+        raise AccessRefused("the password has expired")
+
+    server = Answers(tmp_path / "a.sock", {"m": refused})
+    with pytest.raises(LogUnreachable, match=r"^the password has expired$"):
         asyncio.run(ask(tmp_path / "a.sock", "m", ROWS))
     server.close()
 

@@ -48,7 +48,7 @@ PASSED_ON = (
     errors.StoreUnreachable,
     errors.StoreUnusable,
 )
-"""Errors that a caller is told as they are; any other is a fault of ours."""
+"""Errors that a caller is told as they are, a kind of one as the one; any other is a fault of ours."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -226,7 +226,8 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
 def _refusal(error: BaseException) -> Reply:
     kind = error.error if isinstance(error, TaskFailed) else ""
     reason = f"{kind}\0{error.reason}" if isinstance(error, TaskFailed) else str(error)
-    return Reply(error=type(error).__name__, reason=reason, retry_after=getattr(error, "retry_after", 0.0))
+    passed_on = next((cls for cls in type(error).__mro__ if cls in PASSED_ON), type(error))
+    return Reply(error=passed_on.__name__, reason=reason, retry_after=getattr(error, "retry_after", 0.0))
 
 
 def _raised(reply: Reply) -> PenstockError:
