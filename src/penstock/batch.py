@@ -23,7 +23,7 @@ ENVELOPE: dict[str, pa.DataType] = {
     "_id": pa.string(),  # null: derived from the parent, or without one from the position
     "_time": pa.timestamp("us", tz="UTC"),  # null: when it was appended
     "_key": pa.string(),  # null: the value of the topic's key column, if it declares one
-    "_source": pa.string(),  # null: /APP/TOPIC
+    "_source": pa.string(),  # null: the topic's own
     "_type": pa.string(),  # null: the topic's name
     "_subject": pa.string(),
     "_extensions": pa.string(),  # a JSON object of CloudEvents extension attributes
@@ -51,6 +51,12 @@ class TopicSpec:
     dedupe_us: int | None = None
     encoding: Literal["arrow", "json"] = "arrow"  # of records on Kafka: a batch each, or an event each
     extra: Literal["ignore", "reject"] = field(default="ignore", compare=False)  # the doors' alone: no log keeps it
+    source: str = ""  # of events that were published without one; empty: nobody's app has said it
+
+    @property
+    def default_source(self) -> str:
+        """What stands in a record of an event without a source of its own."""
+        return self.source or f"/penstock/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 import time
 from pathlib import Path
 
+from penstock.batch import TopicSpec
 from penstock.clock import Clock
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.interface import Log
@@ -18,3 +19,14 @@ class TestEmbedded(LogContract):
         pulse = log._pulse
         assert pulse is not None
         pulse._look = lambda: time.sleep(0)  # type: ignore[method-assign]
+
+
+def test_a_topic_keeps_what_it_was_declared_with(tmp_path: Path) -> None:
+    topic = TopicSpec("t", partitions=2, key="json", retain_us=5, encoding="json", source="/fraud/t")
+    for _ in range(2):
+        log = EmbeddedLog(tmp_path)
+        try:
+            log.create(topic)
+            assert log.topics() == [topic]
+        finally:
+            log.close()

@@ -48,7 +48,7 @@ def _columns(batch: Batch, rows: pa.RecordBatch, spec: TopicSpec) -> Iterator[tu
             case "_key":
                 yield name, keys(rows, spec)
             case "_source":
-                yield name, _without(column(rows, name), f"/penstock/{spec.name}")
+                yield name, _without(column(rows, name), spec.default_source)
             case "_type":
                 yield name, column(rows, name).fill_null(spec.name)
             case "_ordinal":

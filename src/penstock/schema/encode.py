@@ -60,6 +60,11 @@ def keys(rows: pa.RecordBatch, topic: TopicSpec) -> pa.Array:
     return declared if given.null_count == len(given) else given.fill_null(declared)
 
 
+def source_of(topic: TopicSpec, app: str) -> str:
+    """The CloudEvents source of events that were published without one. ``app``: whose topic it is if it says none."""
+    return topic.source or f"/{app}/{topic.name}"
+
+
 def _objects(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
     envelope = {
         "topic": [batch.topic] * len(batch),
@@ -68,7 +73,7 @@ def _objects(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
         "id": event_ids(batch).to_pylist(),
         "time": _times(batch),
         "key": keys(batch.rows, topic).to_pylist(),
-        "source": column(batch.rows, "_source").fill_null(f"/{app}/{batch.topic}").to_pylist(),
+        "source": column(batch.rows, "_source").fill_null(source_of(topic, app)).to_pylist(),
         "type": column(batch.rows, "_type").fill_null(batch.topic).to_pylist(),
     }
     found = [dict(zip(envelope, row, strict=True)) for row in zip(*envelope.values(), strict=True)]

@@ -249,6 +249,11 @@ def test_a_topic_keeps_the_encoding_that_it_declares(looked_at: Look) -> None:
     assert plan_from_bytes(plan_to_bytes(plan)).topic("foreign").encoding == "json"
 
 
+def test_a_topic_says_the_source_of_its_events(looked_at: Look) -> None:
+    plan = looked_at('app.topic("t")').plan
+    assert plan.topic("t").source == f"/{plan.app}/t"
+
+
 def test_untyped_topics_get_the_columns_of_what_feeds_them(looked_at: Look) -> None:
     plan = looked_at(
         """

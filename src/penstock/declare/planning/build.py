@@ -72,7 +72,7 @@ def resolve(
         app.name,
         portable(target, folder),
         code,
-        tuple(_topic(topic, schema) for topic, schema in schemas.items()),
+        tuple(_topic(app, topic, schema) for topic, schema in schemas.items()),
         tuple(_stage(part, columns, folder) for part in stages),
         tuple(_model(model, app, environ, report) for model in parts.models),
         tuple(_resource(part, shape, folder) for part, shape in resources.items()),
@@ -108,7 +108,7 @@ def plan_of(app: App, *, environ: Mapping[str, str] | None = None, **options: An
     return plan
 
 
-def _topic(topic: Topic[Any], schema: pa.Schema | None) -> TopicSpec:
+def _topic(app: App, topic: Topic[Any], schema: pa.Schema | None) -> TopicSpec:
     return TopicSpec(
         topic.name,
         JSON_SCHEMA if schema is None else schema,
@@ -119,6 +119,7 @@ def _topic(topic: Topic[Any], schema: pa.Schema | None) -> TopicSpec:
         topic.dedupe_us,
         topic.encoding,
         topic.extra,
+        source=f"/{app.name}/{topic.name}",
     )
 
 

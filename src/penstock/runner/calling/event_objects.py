@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ...batch import column, data_columns
 from ...declare.events import Event, SystemEvent
-from ...schema.encode import keys
+from ...schema.encode import keys, source_of
 from ...schema.objects import to_objects
 from .bound_function import Callee
 
@@ -46,7 +46,7 @@ def _enveloped(callee: Callee, rows: pa.RecordBatch, events: Sequence[Any]) -> S
     names = ("_id", "_type", "_source", "_subject", "_time")
     envelope = zip(*(column(rows, name).to_pylist() for name in names), strict=True)
     places = zip(rows.column("_partition").to_pylist(), rows.column("_offset").to_pylist(), strict=True)
-    source = f"/{callee.app}/{topic}"
+    source = source_of(callee.source, callee.app)
     return [
         Event(id, type or topic, origin or source, subject, time, key, topic, partition, offset, event)
         for (id, type, origin, subject, time), key, (partition, offset), event in zip(

@@ -35,13 +35,36 @@ def same(encoding: Encoding, spec: TopicSpec, write: Write, most: int = 1 << 30)
     for row in [*expected, *(found := plain(batches))]:
         if spec.key is not None and row.get("_key") == row[spec.key]:
             del row["_key"]  # an absent one says the same
-        for name, otherwise in (("_type", spec.name), ("_source", f"/penstock/{spec.name}")):
+        for name, otherwise in (("_type", spec.name), ("_source", spec.default_source)):
             if row.get(name) == otherwise:
                 del row[name]  # so does this
     assert found == expected
     assert all(each.origin == write.origin for each in batches)
     positions = [int(p) for each in batches for p in each.positions]
     assert positions == sorted(set(positions))
+
+
+@pytest.mark.parametrize("published", [None, "/penstock/t", "/other/t"])
+def test_a_source_comes_back_as_it_was_published(published: str | None) -> None:
+    """One that another app's topic, or one that says none, has by itself is the publisher's own here."""
+    rows = batch([{"name": "a", "n": 1, "_source": published}])
+    spec = TopicSpec("t", SCHEMA, 1, source="/fraud/t")
+    for encoding in encodings():
+        (found,) = read(encoding, spec, received(encoding.encode(spec, Write("t", 0, rows))), 1 << 30)
+        assert column(found.rows, "_source").to_pylist() == [published]
+
+
+def test_two_apps_on_one_cluster_are_two_sources() -> None:
+    """Of events without one: id and source together say which event it is."""
+    write = Write("t", 0, batch([{"name": "a", "n": 1}]))
+    said = {
+        value
+        for app in ("fraud", "audit")
+        for record in JsonRecords(LIMIT).encode(TopicSpec("t", SCHEMA, 1, source=f"/{app}/t"), write)
+        for name, value in record.headers
+        if name == "ce_source"
+    }
+    assert said == {b"/fraud/t", b"/audit/t"}
 
 
 @given(writes(), st.integers(1, 5))

@@ -2,8 +2,8 @@
 
 The Kafka protocol binding of CloudEvents 1.0.2 in binary mode, so any Kafka client reads and writes such a topic; a
 record in structured mode is read too, and so is one without any header. What CloudEvents requires and an event lacks is
-filled in when it is written: a random id for one that was published without, ``/penstock/TOPIC`` as source and the
-topic's name as type. The last two are absent again when they are read.
+filled in when it is written: a random id for one that was published without, the topic's own source and its name as
+type. The last two are absent again when they are read.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _headers(spec: TopicSpec, write: Write) -> list[Headers]:
     common = [*COMMON, *origin_header(write.origin)]
     ids, derived = _ids(write)
     columns: dict[str, list[bytes | None]] = {"ce_id": ids}
-    for name, given, otherwise in (("ce_source", "_source", f"/penstock/{spec.name}"), ("ce_type", "_type", spec.name)):
+    for name, given, otherwise in (("ce_source", "_source", spec.default_source), ("ce_type", "_type", spec.name)):
         if (values := column(rows, given)).null_count == len(values):
             common.append((name, otherwise.encode()))
         else:
@@ -204,7 +204,7 @@ def _chunk(spec: TopicSpec, decoder: Decoder, records: list[ReceivedRecord]) -> 
         raise InvalidEvent(f"{data.num_rows} events in {len(records)} records")
     origin = parse_origin(origin_of(records[0].headers))
     columns |= _lineage(records, origin)
-    _absent(columns, "_source", f"/penstock/{spec.name}")
+    _absent(columns, "_source", spec.default_source)
     _absent(columns, "_type", spec.name)
     envelope = {name: pa.array(values, ENVELOPE[name]) for name, values in columns.items()}
     envelope["_key"] = _keys(spec, data, records)

@@ -84,6 +84,7 @@ def encoded(topic: TopicSpec) -> bytes:
         "retain_bytes": topic.retain_bytes,
         "dedupe_us": topic.dedupe_us,
         "encoding": topic.encoding,
+        "source": topic.source,
     }
     return msgspec.json.encode(plain)
 

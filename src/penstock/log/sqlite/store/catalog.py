@@ -28,6 +28,7 @@ class _Limits(NamedTuple):
     retain_bytes: int | None
     dedupe_us: int | None
     encoding: Literal["arrow", "json"] = "arrow"  # files of before it was kept lack it
+    source: str = ""  # and so with this
 
 
 @dataclass(slots=True)
@@ -125,7 +126,8 @@ class Catalog:
         except ValueError as error:
             raise LogUnusable(f"topic '{name}' is damaged, {error}: {REPAIR}") from error
         tps = [tp for (tp,) in db.execute("SELECT tp FROM partition WHERE topic = ? ORDER BY number", (number,))]
-        spec = TopicSpec(name, columns, len(tps), *msgspec.json.decode(limits, type=_Limits))
+        kept = msgspec.json.decode(limits, type=_Limits)._asdict()
+        spec = TopicSpec(name, columns, len(tps), **kept)
         entry = self.topics[name] = TopicEntry(number, spec, tps)
         self.names[number] = name
         self.places.update({tp: (name, i) for i, tp in enumerate(tps)})
@@ -146,7 +148,7 @@ def declare(
         spec = grown(known.spec, spec, grow=grow)
         if spec == known.spec and spec.schema.equals(known.spec.schema, check_metadata=True):
             return False
-    limits = msgspec.json.encode(_Limits(spec.key, spec.retain_us, spec.retain_bytes, spec.dedupe_us, spec.encoding))
+    limits = msgspec.json.encode(_Limits(*(getattr(spec, name) for name in _Limits._fields)))
     schema = store_schema(db, spec.schema)
     number = known.id if known else db.execute("SELECT coalesce(max(id), 0) + 1 FROM topic").get
     db.execute(
