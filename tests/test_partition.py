@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock import partition
-from penstock.partition import assign, group, key_text, murmur2, split
+from penstock.partition import assign, group, key_text, murmur2, split_by_key
 
 GOLDEN = {  # UtilsTest.testMurmur2 of the Kafka clients
     "21": -973932308,
@@ -71,7 +71,7 @@ def rows(*values: str | None) -> pa.RecordBatch:
 @settings(max_examples=100)
 def test_split_loses_nothing_and_keeps_order(values: list[str | None], partitions: int, turn: int) -> None:
     batch = rows(*values)
-    parts = split(batch, batch.column("k"), partitions, turn)
+    parts = split_by_key(batch, batch.column("k"), partitions, turn)
     assert [p for p, _ in parts] == sorted({p for p, _ in parts})
     assert sorted(n for _, part in parts for n in part.column("n").to_pylist()) == list(range(len(values)))
     for p, part in parts:
@@ -83,8 +83,8 @@ def test_split_loses_nothing_and_keeps_order(values: list[str | None], partition
 
 def test_without_keys_a_batch_goes_to_one_partition() -> None:
     batch = rows("a", "b")
-    assert split(batch, None, 4, 6) == [(2, batch)]
-    assert split(batch.slice(0, 0), None, 4, 6) == []
+    assert split_by_key(batch, None, 4, 6) == [(2, batch)]
+    assert split_by_key(batch.slice(0, 0), None, 4, 6) == []
 
 
 def test_groups_keep_order() -> None:

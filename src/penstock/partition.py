@@ -22,7 +22,7 @@ _NO_KEY = (pa.types.is_floating, pa.types.is_nested, pa.types.is_binary, pa.type
 Words = npt.NDArray[np.uint32]
 
 
-def split(
+def split_by_key(
     rows: pa.RecordBatch, keys: pa.Array | None, partitions: int, next_round_robin: int
 ) -> list[tuple[int, pa.RecordBatch]]:
     """The rows of each partition that gets any, in rising order of partition; rows keep their order within one.

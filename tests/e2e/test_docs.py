@@ -67,7 +67,7 @@ def test_the_look_at_an_answer_notices_a_name_that_is_not_there() -> None:
     assert not within(shape({"positions": [{"offset": 0}]}), real)
 
 
-def bury(directory: Path) -> None:
+def add_dead_letters(directory: Path) -> None:
     """The dead letter that the examples speak of."""
     said = {
         "topic": "payments",
@@ -86,7 +86,7 @@ def bury(directory: Path) -> None:
 def test_every_example_works_as_it_is_written(tmp_path: Path) -> None:
     with rig.running(APP, tmp_path, workers=1) as running:
         assert rig.eventually(lambda: httpx.get(f"{running.url}/models/risk").json().get("scorers")), "nobody scores"
-        bury(tmp_path)
+        add_dead_letters(tmp_path)
         doors = httpx.get(f"{running.url}/openapi.json", timeout=rig.PATIENCE).json()["paths"]
         tried = 0
         for path, methods in doors.items():

@@ -47,7 +47,7 @@ def fill(log: AppLog, artifacts: Artifacts, events: int = 40) -> None:
     for p, parents in positions.items():
         log.append([Write("features", p, features(p, parents), PREPARE)])
     _feed_back(log, 6)
-    _bury(log, positions[0])
+    _add_dead_letters(log, positions[0])
     _register(log, artifacts, positions[1])
     _deal(log)
 
@@ -100,7 +100,7 @@ def _feed_back(log: AppLog, turns: int) -> None:
         (span,) = log.append([Write("loop", 0, pa.record_batch({"n": pa.array([n])} | parent), TURN)])
 
 
-def _bury(log: AppLog, parents: Positions) -> None:
+def _add_dead_letters(log: AppLog, parents: Positions) -> None:
     rows = {
         "topic": ["readings"] * 2,
         "partition": pa.array([0, 0], pa.int32()),

@@ -19,7 +19,7 @@ from penstock.log.topic_schema import concat_evolved
 from penstock.notices import notices
 from penstock.stages import redrive as redriving
 from penstock.stages.emit import Emitter
-from penstock.stages.failures.dead import DROPPED, REDRIVEN, event_of, letters, marks
+from penstock.stages.failures.dead import DROPPED, REDRIVEN, dead_letter_rows, event_of, marks
 from penstock.stages.failures.ledger import Ledger
 from penstock.stages.interface import Failure, Work
 from penstock.stages.pump import Pump
@@ -417,7 +417,7 @@ def test_a_letter_keeps_the_event_exactly() -> None:
     )
     numbers = np.array([5, 9], np.int64)
     work = Work("in", rows, np.array([1, 1], np.int32), numbers, np.array([10, 20], np.int64))
-    found = letters("stage", work, [Failure(n, "E", "r", "t", 1) for n in (0, 1)], None).rows
+    found = dead_letter_rows("stage", work, [Failure(n, "E", "r", "t", 1) for n in (0, 1)], None).rows
     assert found.column("source").to_pylist() == ["/till/7", None]
     assert found.column("extensions").to_pylist() == ['{"traceparent":"00"}', None]
     kept = concat_evolved(EXACT, [event_of(each) for each in found.column("event").to_pylist()])

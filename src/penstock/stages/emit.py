@@ -44,7 +44,7 @@ class Emitter:
                 rows, partitions = rows.take(pa.array(kept)), partitions[kept]
             origin = Lineage(self.stage, self.source, self.code, output.model, output.version)
             made = origin if output.parents is not None else None
-            writes += [Write(output.topic, p, part, made) for p, part in split(rows, partitions)]
+            writes += [Write(output.topic, p, part, made) for p, part in split_by_partition(rows, partitions)]
         return writes
 
     def _with_lineage(self, work: Work, output: Output, seen: Indices) -> pa.RecordBatch:
@@ -128,7 +128,7 @@ def spread(keys: pa.Array | None, otherwise: Partitions, count: int) -> Partitio
     return hashed
 
 
-def split(rows: pa.RecordBatch, partitions: Partitions) -> list[tuple[int, pa.RecordBatch]]:
+def split_by_partition(rows: pa.RecordBatch, partitions: Partitions) -> list[tuple[int, pa.RecordBatch]]:
     """The rows of each partition, in order; slices without a copy where they lie together already."""
     if not rows.num_rows:
         return []

@@ -26,9 +26,9 @@ from ..log.interface import Advance, Reader, Seek
 from ..notices import notices
 from ..telemetry import logger
 from .commit_size import CommitSize
-from .emit import Emitter, split, spread
+from .emit import Emitter, split_by_partition, spread
 from .failures.backoff import Backoff
-from .failures.dead import letters, undecodable
+from .failures.dead import dead_letter_rows, undecodable
 from .failures.oversize import within_limits
 from .failures.poison_policy import NotYet, Sick
 from .failures.telling import Telling
@@ -249,7 +249,7 @@ class Pump:
         except Sick as sick:
             if not sick.poison or self._keeper is not None:
                 raise
-            return self._bury(batches, work, sick.poison)
+            return self._dead_letter(batches, work, sick.poison)
         heads, rows = batches, len(work)
         if self._progress or outcome.done is not None or outcome.again or outcome.wake is not None:
             settled = self._progress.settle(batches, work, outcome, self._reader.owned(self._stage.source))
@@ -315,7 +315,7 @@ class Pump:
     def _with_letters(self, work: Work, outcome: Outcome) -> Outcome:
         if not outcome.failures:
             return outcome
-        dead = letters(self._stage.name, work, outcome.failures, self._emitter.keys(work))
+        dead = dead_letter_rows(self._stage.name, work, outcome.failures, self._emitter.keys(work))
         return replace(outcome, outputs=[*outcome.outputs, dead])
 
     def _undecodable(self, batch: Batch) -> list[Write]:
@@ -325,7 +325,7 @@ class Pump:
         origin = Lineage(self._stage.name, batch.topic, self._emitter.code)
         count = self._emitter.topics[DEAD].partitions
         partitions = spread(rows.column("topic"), np.zeros(rows.num_rows, np.int32), count)
-        return [Write(DEAD, p, part, origin) for p, part in split(rows, partitions)]
+        return [Write(DEAD, p, part, origin) for p, part in split_by_partition(rows, partitions)]
 
     def _finished(self, work: Work, rows: int, batches: Sequence[Batch], began: float) -> None:
         self._backoff.over()
@@ -338,7 +338,7 @@ class Pump:
         self._measure("pass", self._clock.monotonic() - began)
         self._say(lag=lag, ready=not self._damaged, why="; ".join(self._damaged.values()))
 
-    def _bury(self, batches: Sequence[Batch], work: Work, poison: Sequence[Failure]) -> int:
+    def _dead_letter(self, batches: Sequence[Batch], work: Work, poison: Sequence[Failure]) -> int:
         """Dead-letter heads whose time is up, advance past them alone, and go on at once with what lay behind them."""
         through = {int(work.partitions[f.row]): int(work.positions[f.row]) for f in poison}
         advances = [Advance(work.topic, partition, position) for partition, position in through.items()]

@@ -21,7 +21,7 @@ from ..declare.values import Duration, seconds
 from ..errors import NotFound, PenstockError
 from ..log.memory import MemoryLog
 from ..models.artifacts import Artifacts
-from ..partition import key_text, split
+from ..partition import key_text, split_by_key
 from ..plan.places import Site
 from ..run.compose.bootstrap import prepare
 from ..run.compose.stages import Composition
@@ -73,7 +73,7 @@ class Running:
         rows = from_objects(events, spec.schema)
         keys = key_text(rows.column(spec.key)) if spec.key is not None else None
         self._turn += 1
-        parts = split(rows, keys, spec.partitions, self._turn)
+        parts = split_by_key(rows, keys, spec.partitions, self._turn)
         self._log.append([Write(topic.name, partition, part) for partition, part in parts])
 
     def settle(self) -> None:

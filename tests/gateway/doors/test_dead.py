@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.batch import DEAD, TopicSpec, Write
-from penstock.stages.failures.dead import DEAD_TOPIC, letters
+from penstock.stages.failures.dead import DEAD_TOPIC, dead_letter_rows
 from penstock.stages.failures.ledger import Ledger
 from penstock.stages.interface import Failure, Work
 
@@ -33,7 +33,8 @@ def die(h: Any, count: int = 3, *, stage: str = "prepare", topic: str = "flights
     )
     numbers = np.arange(count, dtype=np.int64)
     work = Work(topic, rows, np.zeros(count, np.int32), numbers, numbers)
-    found = letters(stage, work, [Failure(n, error, f"row {n} is bad", "Traceback …", 3) for n in range(count)], None)
+    failures = [Failure(n, error, f"row {n} is bad", "Traceback …", 3) for n in range(count)]
+    found = dead_letter_rows(stage, work, failures, None)
     h.log.append([Write(DEAD, 0, found.rows)])
 
 

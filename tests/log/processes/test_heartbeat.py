@@ -29,7 +29,7 @@ def test_a_neighbour_that_died_is_buried_once_and_its_file_goes(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_observer_that_cannot_bury_leaves_it_to_the_next(tmp_path: Path) -> None:
+def test_an_observer_that_cannot_remove_leaves_it_to_the_next(tmp_path: Path) -> None:
     me = Heartbeat(tmp_path, 60)
     (tmp_path / "1-dead").touch()
 

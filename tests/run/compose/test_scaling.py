@@ -34,7 +34,7 @@ class Watched:
         """After one more window in which the workers dealt with so many events."""
         metrics().events_consumed.labels(self.stage, "t").inc(done)
         self.now += WINDOW_S
-        self.scaling.see(states)
+        self.scaling.observe(states)
         self.scaling.decide(self.models)
         return by_stage("wanted_workers").get(self.stage, -1.0)
 

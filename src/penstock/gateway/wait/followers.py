@@ -109,7 +109,7 @@ class Tail:
         batches = self._read(LOOK_S)
         # And those who wait come last: who joined while this was reading may find here what it waits for.
         for waiter in self._present():
-            waiter.see(batches, groups)
+            waiter.observe(batches, groups)
 
     def _present(self) -> list[Waiter]:
         with self._lock:
@@ -148,7 +148,7 @@ class LookBack(Tail):
                     if not (waiters := self._present()):
                         return
                     for waiter in waiters:
-                        waiter.see(batches, None)
+                        waiter.observe(batches, None)
 
     def _since(self) -> datetime | None:
         """When the first of the events came; None when retention has removed them."""

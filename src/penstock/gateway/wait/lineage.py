@@ -134,7 +134,7 @@ class Waiter:
         """``release``: nothing more can be seen."""
         self._loop.call_soon_threadsafe(self.release)
 
-    def see(self, batches: Sequence[Batch], groups: Mapping[tuple[str, str, int], int] | None) -> None:
+    def observe(self, batches: Sequence[Batch], groups: Mapping[tuple[str, str, int], int] | None) -> None:
         """One round: what was read, parents before children, and how far each stage was before the reading.
 
         ``groups`` None: it is a part of a round, of which nothing follows about the stages.

@@ -12,7 +12,7 @@ from ...batch import Batch, Rejected, Write
 from ...errors import Fenced, LogError, NotFound
 from ..interface import Advance, OwnedPartition, Seek, Start
 from ..reading.assigned import Holding, Holdings, Place
-from ..reading.fair_share import allot
+from ..reading.fair_share import share
 from ..reading.seeking import check_target, microseconds, overtaken
 from ..topic_schema import concat_evolved, empty
 from .store import Store, StoredBatch, StoredPartition
@@ -143,7 +143,7 @@ class MemoryReader:
             self._check_overtaken(holding, partition)
             if events := partition.events_from(holding.cursor):
                 available[holding.place] = events
-        return [self._take(place, count) for place, count in allot(available, max_events).items()]
+        return [self._take(place, count) for place, count in share(available, max_events).items()]
 
     def _in_turn(self) -> Iterator[Holding]:
         held = [h for h in self._own.held.values() if h.readable and h.place not in self._own.lost]

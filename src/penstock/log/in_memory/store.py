@@ -228,7 +228,7 @@ class Store:
         ``keep`` holds the places with rows that were returned and are not committed.
         """
         joined = self.groups[group]
-        self._bury_silent(joined, member)
+        self._remove_silent(joined, member)
         leaving: set[Place] = set()
         for name in joined.members[member].topics:
             topic = self.topic(name)
@@ -257,7 +257,7 @@ class Store:
         self.groups[group].through = ahead
         self.store(outputs)
 
-    def _bury_silent(self, group: StoredGroup, caller: str) -> None:
+    def _remove_silent(self, group: StoredGroup, caller: str) -> None:
         oldest = self.clock.monotonic() - self.settings.member_timeout
         for name in [m for m, state in group.members.items() if m != caller and state.seen < oldest]:
             group.release(name)

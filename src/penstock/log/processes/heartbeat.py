@@ -30,25 +30,25 @@ class Heartbeat:
         now = time.time_ns()
         os.utime(self._file, ns=(now, now))
 
-    def gone(self, bury: Callable[[str], None]) -> set[str]:
-        """Call ``bury`` for each process that died or fell silent; returns the names of those that live.
+    def gone(self, remove: Callable[[str], None]) -> set[str]:
+        """Call ``remove`` for each process that died or fell silent; returns the names of those that live.
 
         Raises ``LogUnusable`` when the folder or a file in it cannot be opened.
         """
         try:
-            return self._gone(bury)
+            return self._gone(remove)
         except OSError as error:
             raise unusable(self._folder, error) from error
 
-    def _gone(self, bury: Callable[[str], None]) -> set[str]:
+    def _gone(self, remove: Callable[[str], None]) -> set[str]:
         living, now = {self.name}, time.monotonic()
         for path in list(self._folder.iterdir()):
             if path.name.startswith(".") or path.name == self.name:
                 continue
-            if self._dead(path, bury):
+            if self._dead(path, remove):
                 self._seen.pop(path.name, None)
             elif self._silent(path, now):
-                bury(path.name)
+                remove(path.name)
             else:
                 living.add(path.name)
         return living
@@ -69,7 +69,7 @@ class Heartbeat:
         return descriptor
 
     @staticmethod
-    def _dead(path: Path, bury: Callable[[str], None]) -> bool:
+    def _dead(path: Path, remove: Callable[[str], None]) -> bool:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -79,7 +79,7 @@ class Heartbeat:
         except BlockingIOError:
             return False
         else:
-            bury(path.name)  # before its file goes, so that a crash here leaves it to the next observer
+            remove(path.name)  # before its file goes, so that a crash here leaves it to the next observer
             path.unlink(missing_ok=True)
             return True
         finally:

@@ -8,7 +8,7 @@ from typing import TypeVar
 K = TypeVar("K")
 
 
-def allot(available: Mapping[K, int], budget: int) -> dict[K, int]:
+def share(available: Mapping[K, int], budget: int) -> dict[K, int]:
     """How many rows each partition gives, ``budget`` in all.
 
     Shares are equal, and what a partition with little leaves over goes to the fuller ones. With fewer rows than

@@ -52,13 +52,13 @@ class Pulse:
 
     def _look(self) -> None:
         self._presence.beat()
-        living = self._presence.gone(self._bury)
+        living = self._presence.gone(self._remove)
         with translated(self._engine.path):
             processes = {process for (process,) in self._db.execute("SELECT DISTINCT process FROM member")}
         for process in processes - living:
-            self._bury(process)
+            self._remove(process)
 
-    def _bury(self, process: str) -> None:
+    def _remove(self, process: str) -> None:
         with translated(self._engine.path):
             if self._db.execute("SELECT 1 FROM member WHERE process = ?", (process,)).get is None:
                 return

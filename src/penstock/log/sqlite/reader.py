@@ -13,7 +13,7 @@ from ...settings import Settings
 from ..interface import Advance, OwnedPartition, Seek, Start
 from ..processes.wake import Bell, Wakeups
 from ..reading.assigned import Holding, Holdings, Place
-from ..reading.fair_share import allot
+from ..reading.fair_share import share
 from ..reading.seeking import overtaken
 from .fetching import damaged, fetch
 from .leases import LeasePlan
@@ -210,7 +210,7 @@ class EmbeddedReader:
                 available[holding.place] = row.next - holding.cursor
         if self._errors:
             return []
-        shares = allot(available, max_events)
+        shares = share(available, max_events)
         if not shares:
             return []
         self._db.execute("BEGIN")  # one snapshot, and its locks taken once for all partitions

@@ -94,7 +94,7 @@ class Gauges:
 
 def gauge_lag(events: LogInspection) -> None:
     counted, states = metrics(), events.groups()
-    _scaling().see(states)
+    _scaling().observe(states)
     for state in states:
         place = (state.topic, str(state.partition), state.group)
         counted.consumer_lag_events.labels(*place).set(state.lag_events)

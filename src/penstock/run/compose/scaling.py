@@ -25,7 +25,7 @@ class Scaling:
         self._windows: dict[str, StageWindow] = {}
         self._epochs: dict[tuple[str, str], int] = {}
 
-    def see(self, states: Sequence[GroupState]) -> None:
+    def observe(self, states: Sequence[GroupState]) -> None:
         """How late every group is now."""
         self._states = states
 

@@ -63,7 +63,7 @@ LEFT_OUT = "its data fit no record and are left out here; topic, partition and o
 TEXT_LIMIT_CHARS = 16_384  # characters of a reason or a traceback that are kept
 
 
-def letters(stage: str, work: Work, failures: Sequence[Failure], keys: pa.Array | None) -> Output:
+def dead_letter_rows(stage: str, work: Work, failures: Sequence[Failure], keys: pa.Array | None) -> Output:
     """A dead letter for each failure. ``keys``: those of the work's rows, if any has one."""
     failures = sorted(failures, key=lambda f: f.row)
     rows = np.array([f.row for f in failures], np.int64)

@@ -11,7 +11,7 @@ from ....batch import Batch
 from ....errors import Fenced
 from ...interface import Advance, OwnedPartition
 from ...reading.assigned import Holding, Holdings, Place
-from ...reading.fair_share import allot
+from ...reading.fair_share import share
 from ...reading.seeking import check_advance
 from ..topics.catalog import ClusterCatalog
 from .buffer import PartitionBuffer
@@ -81,7 +81,7 @@ class Assignment:
         for name, partition in lost:
             self._drop((self._catalog.own(name), partition))
 
-    def give_up(self, named: Sequence[Place]) -> Fenced:
+    def abandon_all(self, named: Sequence[Place]) -> Fenced:
         """Everything is lost at once: ``named``, and all else of which the caller has rows in hand."""
         for place in list(self.held):
             self._drop(place)
@@ -92,7 +92,7 @@ class Assignment:
         self._own.abandon()
         self._own.lost.update(places)
 
-    def forgive(self, topic: str, partition: int | None) -> None:
+    def release_lost(self, topic: str, partition: int | None) -> None:
         """The caller gives up what it has in hand, so what was lost may be read again."""
         self._own.lost = {p for p in self._own.lost if p[0] != topic or partition not in (None, p[1])}
 
@@ -190,7 +190,7 @@ class Assignment:
         return [lane for lane in self.open_lanes() if lane.rows]
 
     def hand_out(self, max_events: int) -> list[Batch]:
-        shares = allot({lane.place: lane.rows for lane in self.ready}, max_events)
+        shares = share({lane.place: lane.rows for lane in self.ready}, max_events)
         return [self._take(place, count) for place, count in shares.items()]
 
     def _take(self, place: Place, count: int) -> Batch:

@@ -63,8 +63,8 @@ class Rebalancing(Exception):
 
 
 class GroupConsumer:
-    """``gained`` answers where to begin in partitions that this member now owns, inside ``take_up``; ``lost`` hears of
-    those it no longer does, inside ``receive``. Names of topics and of the group are the cluster's.
+    """``gained`` answers where to begin in partitions that this member now owns, inside ``assign_pending``; ``lost``
+    hears of those it no longer does, inside ``receive``. Names of topics and of the group are the cluster's.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class GroupConsumer:
         first = self._consumer.poll(timeout)
         return [] if first is None else [first, *self._consumer.consume(limit - 1, 0)] if limit > 1 else [first]
 
-    def take_up(self, at_once: bool) -> None:
+    def assign_pending(self, at_once: bool) -> None:
         """Begin with what the group has given this member.
 
         Not where librdkafka tells of it: when the brokers do not answer there, it begins by itself, at the offset alone

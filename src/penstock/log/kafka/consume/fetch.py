@@ -48,7 +48,7 @@ class Fetch:
     def receive(self, timeout: float) -> None:
         """Take in what has arrived. Partitions are gained and lost here."""
         self._receive(timeout, RECEIVED if self._own.rows < ENOUGH_ROWS else 1)
-        self._membership.take_up(at_once=False)
+        self._membership.assign_pending(at_once=False)
 
     def _receive(self, timeout: float, limit: int) -> None:
         self._sort_all()
@@ -69,7 +69,7 @@ class Fetch:
         began, isolation = now(), IsolationLevel.READ_UNCOMMITTED  # a transaction just acknowledged may still be ending
         ends: dict[Place, int] = {}
         while not self.errors:
-            self._membership.take_up(at_once=True)
+            self._membership.assign_pending(at_once=True)
             waiting = [lane.place for lane in self._own.open_lanes() if not lane.rows]
             ends |= self._catalog.offsets([p for p in waiting if p not in ends], "latest", isolation)
             if not any(self._own.lanes[place].reached < ends[place] for place in waiting):

@@ -214,7 +214,7 @@ class KafkaReader:
         Everything in hand is dropped. The positions that are read when partitions come back are certain: the brokers
         give none while a transaction of the group is open.
         """
-        fenced = self._own.give_up(named)
+        fenced = self._own.abandon_all(named)
         self._membership.rejoin()
         if isinstance(error, OutcomeUnknown):
             try:
@@ -301,12 +301,12 @@ class KafkaReader:
         if where.topic not in self._topics:
             raise NotFound(f"this reader does not read topic '{where.topic}'")
         if where.partition is None:
-            self._own.forgive(where.topic, None)
+            self._own.release_lost(where.topic, None)
             return [place for place in self._own.held if place[0] == where.topic]
         place = (where.topic, where.partition)
         self._catalog.partition(*place)
         if where.to not in ("pause", "resume"):
-            self._own.forgive(*place)
+            self._own.release_lost(*place)
             self._own.check_held([place])
         return [place] if place in self._own.held else []
 
