@@ -148,7 +148,7 @@ def deleting(new: ModelRegistered, models: Models) -> None:
 @app.on(ModelRegistered)
 def rummaging(new: ModelRegistered, models: Models) -> None:
     """Past its handle, with what lies behind it."""
-    models._desk._services.answer("Models", f"{new.model}drop", b"")  # type: ignore[attr-defined]
+    models._access._services.answer("Models", f"{new.model}drop", b"")  # type: ignore[attr-defined]
 
 
 @app.on(source)

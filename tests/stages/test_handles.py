@@ -18,7 +18,7 @@ from penstock.run.compose.bootstrap import open_registry
 from penstock.runner.handles import models
 from penstock.runner.handles.models import AskedModels
 from penstock.runner.interface import Services
-from penstock.stages.model_service import ModelServices, Place
+from penstock.stages.model_service import EventServices, Place
 
 Serve = Callable[..., Services]
 
@@ -28,8 +28,8 @@ def serve(tmp_path: Path) -> Serve:
     clock = ManualClock()
     log = MemoryLog(clock)
     log.create(TopicSpec(SYSTEM, partitions=1))
-    desk = ModelServices(log, open_registry(log, clock, "test"), Artifacts(tmp_path), {}, {})
-    return lambda *asked: desk.at(Place("f", "t", 0, 1), asked)
+    services = EventServices(log, open_registry(log, clock, "test"), Artifacts(tmp_path), {}, {})
+    return lambda *asked: services.at(Place("f", "t", 0, 1), asked)
 
 
 def test_a_verb_that_was_asked_for_is_answered(serve: Serve) -> None:

@@ -48,7 +48,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelServices:
+class EventServices:
     """Makes the services of each event. ``models`` are those declared, by name."""
 
     log: Log
@@ -64,7 +64,7 @@ class ModelServices:
 
 @dataclass(frozen=True, slots=True)
 class _AtEvent:
-    desk: ModelServices
+    services: EventServices
     place: Place
     verbs: Mapping[str, Sequence[str]]  # by handle
 
@@ -77,18 +77,18 @@ class _AtEvent:
 
     def resolve(self, ref: str) -> Artifact:
         """Raises ``NotFound``, ``ArtifactDamaged``, ``StoreError``."""
-        self.desk.registry.refresh()
-        version = self.desk.registry.resolve(ref)
-        return Artifact(version, self.desk.artifacts.path(version.digest, model=version.ref))
+        self.services.registry.refresh()
+        version = self.services.registry.resolve(ref)
+        return Artifact(version, self.services.artifacts.path(version.digest, model=version.ref))
 
     def register(
         self, name: str, artifact: Path, *, dataset_id: str | None, metrics: dict[str, float], nth: int
     ) -> int:
         """Raises ``ModelRefused``, ``TooLarge``, ``LogFull``, ``StoreError`` or ``TimeoutError``."""
-        declared = self.desk.models.get(name)
-        stored = self.desk.artifacts.store(artifact)
+        declared = self.services.models.get(name)
+        stored = self.services.artifacts.store(artifact)
         digest = stored.digest
-        trust = value_of(declared.trust, self.desk.environ) if declared else None
+        trust = value_of(declared.trust, self.services.environ) if declared else None
         command = Register(
             id=self.place.command_id("register", nth),
             name=name,
@@ -100,12 +100,12 @@ class _AtEvent:
             metrics=metrics,
             trust=trust if trust == f"sha256:{digest}" else None,
         )
-        self.desk.log.append([Write(SYSTEM, 0, to_rows([command]))])
+        self.services.log.append([Write(SYSTEM, 0, to_rows([command]))])
         try:
-            answer = self.desk.registry.wait_for(command.id, ANSWER_S)
+            answer = self.services.registry.wait_for(command.id, ANSWER_S)
         except ModelRefused:
-            if not self.desk.registry.uses(digest):
-                self.desk.artifacts.forget(stored)
+            if not self.services.registry.uses(digest):
+                self.services.artifacts.forget(stored)
             raise
         assert isinstance(answer, Registered)
         return answer.version

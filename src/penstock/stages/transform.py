@@ -23,7 +23,7 @@ from .failures.bisection import CallLimits, PassedRows, bisect
 from .failures.in_hand import InHand
 from .failures.poison_policy import PoisonPolicy, Sick
 from .interface import Failure, Outcome, Output, Work
-from .model_service import ModelServices, Place
+from .model_service import EventServices, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Made:
 class Transform:
     """Runs the function of one stage over its source. ``target``: where its results go; None: nowhere.
 
-    A function that is given a handle gets one row a call, so that what it asks for belongs to one event; ``desk``
+    A function that is given a handle gets one row a call, so that what it asks for belongs to one event; ``services``
     answers it.
     """
 
@@ -50,7 +50,7 @@ class Transform:
         clock: Clock,
         settings: Settings,
         *,
-        desk: ModelServices | None = None,
+        services: EventServices | None = None,
         in_hand: InHand | None = None,
     ) -> None:
         self.name, self.source = spec.name, spec.source
@@ -59,7 +59,7 @@ class Transform:
         self._target = target
         self._runner = runner
         self._clock = clock
-        self._desk = desk
+        self._services = services
         self._in_hand = in_hand
         self._patience = PoisonPolicy(clock, settings.poison_after if spec.ttl is None else spec.ttl, spec.timeout)
         self._limits = CallLimits(spec.timeout, spec.attempts, self.budget.expect)
@@ -116,7 +116,7 @@ class Transform:
         made: list[Made] = []
         failures: list[RowFailure] = []
         for nth, row in enumerate(rows.tolist()):
-            services = self._desk.at(self._place(work, row), self._spec.handles) if self._desk else None
+            services = self._services.at(self._place(work, row), self._spec.handles) if self._services else None
             try:
                 applied = self._apply(work.rows.slice(row, 1), limit, services)
             except TaskFailed as error:

@@ -12,7 +12,7 @@ from penstock.errors import DeclarationError, NotOffered
 
 
 class Recorded:
-    """A desk for which every model doubles its rows."""
+    """Access to models of which every model doubles its rows."""
 
     def __init__(self) -> None:
         self.asked: list[object] = []
@@ -32,13 +32,13 @@ class Recorded:
 
 
 def test_models_ask_the_desk() -> None:
-    desk = Recorded()
-    models = ps.Models(desk)
+    access = Recorded()
+    models = ps.Models(access)
     assert models.load("delay@champion").predict(pl.DataFrame({"a": [1]})).to_dicts() == [{"a": 2}]
     assert models.register("delay", Path("x.onnx"), metrics={"mae": 1.0}) == 7
     models.promote("delay", 7)
     models.set_alias("delay", "shadow", 6, expected=5)
-    assert desk.asked == [
+    assert access.asked == [
         "delay@champion",
         ("delay", Path("x.onnx"), None, {"mae": 1.0}),
         ("delay", "champion", 7, None),

@@ -15,7 +15,7 @@ class Handle:
 
     VERBS: ClassVar[tuple[Verb, ...]]
 
-    def __init__(self, desk: Any) -> None:
+    def __init__(self, access: Any) -> None:
         raise NotImplementedError
 
     if not TYPE_CHECKING:  # which finds what is not there by itself

@@ -24,7 +24,7 @@ class Predictor(Protocol):
         ...
 
 
-class ModelDesk(Protocol):
+class ModelAccess(Protocol):
     """What stands behind ``Models`` where the function runs."""
 
     def load(self, ref: str) -> Predictor:
@@ -69,14 +69,14 @@ class Models(Handle):
 
     VERBS: ClassVar[tuple[Verb, ...]] = ("load", "register", "alias")
 
-    def __init__(self, desk: ModelDesk) -> None:
-        self._desk = desk
+    def __init__(self, access: ModelAccess) -> None:
+        self._access = access
 
     def load(self, ref: str) -> Loaded:
         """``"fraud@champion"`` or ``"fraud/20"``. Raises ``NotFound``, ``DeclarationError`` for another spelling."""
         if not _REF.fullmatch(ref):
             raise DeclarationError(f"{ref!r} is no reference to a model; write 'NAME@ALIAS' or 'NAME/VERSION'")
-        return Loaded(ref, self._desk.load(ref))
+        return Loaded(ref, self._access.load(ref))
 
     def register(
         self,
@@ -93,7 +93,7 @@ class Models(Handle):
 
         If the event is handled again after a crash, the version made the first time is answered.
         """
-        return self._desk.register(name, artifact, dataset_id=dataset_id, metrics=dict(metrics or {}))
+        return self._access.register(name, artifact, dataset_id=dataset_id, metrics=dict(metrics or {}))
 
     def set_alias(self, name: str, alias: str, version: int, *, expected: int | None = None) -> None:
         """Point an alias to a version, together with the commit of this event.
@@ -101,7 +101,7 @@ class Models(Handle):
         With ``expected`` only if the alias points there then; otherwise the command is refused in ``penstock.system``.
         Raises nothing here: a version that is not there is refused there too.
         """
-        self._desk.set_alias(name, alias, version, expected=expected)
+        self._access.set_alias(name, alias, version, expected=expected)
 
     def promote(self, name: str, version: int) -> None:
         """Make a version the champion, together with the commit of this event. Raises nothing, as ``set_alias``."""

@@ -22,7 +22,7 @@ from ...stages.emit import Emitter
 from ...stages.failures.in_hand import SIZE_BYTES, InHand, SuspectTurn
 from ...stages.inspection import Inspections
 from ...stages.interface import Stage
-from ...stages.model_service import ModelServices
+from ...stages.model_service import EventServices
 from ...stages.pump import Pump
 from ...stages.redrive import Redrive, group_of
 from ...stages.registry_owner import GROUP, Registrar
@@ -119,11 +119,11 @@ class Composition:
     def _function(self, spec: FunctionSpec) -> RunningStage:
         runner = self.make_runner(spec.name, True)
         target = None if spec.to is None else self._topic(spec.to)
-        desk = ModelServices(
+        services = EventServices(
             self.log, self.registry, self.artifacts, {m.name: m for m in self.plan.models}, self.environ
         )
         in_hand = self._in_hand(spec.place)
-        stage = Transform(spec, target, runner, self.clock, self.settings, desk=desk, in_hand=in_hand)
+        stage = Transform(spec, target, runner, self.clock, self.settings, services=services, in_hand=in_hand)
         warm = warming.Function(spec.name, runner, spec.timeout, spec.place)
         return self.line(stage, runner.close, warm, stage.budget.cap, spec.start)
 

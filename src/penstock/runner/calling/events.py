@@ -36,15 +36,15 @@ class _Handled:
 
 
 class PerEvent:
-    """Calls a function event by event. ``desk`` makes the handle for one event, ``inject`` the other arguments.
+    """Calls a function event by event. ``new_handle`` makes the handle for one event, ``inject`` the other arguments.
 
     ``id_of`` tells the id of the event in a row, for what the function logs.
     """
 
     def __init__(
-        self, callee: Callee, desk: Callable[[], ModelHandle], inject: Inject, at: At, id_of: Callable[[int], str]
+        self, callee: Callee, new_handle: Callable[[], ModelHandle], inject: Inject, at: At, id_of: Callable[[int], str]
     ) -> None:
-        self._callee, self._desk, self._inject, self._at, self._id_of = callee, desk, inject, at, id_of
+        self._callee, self._new_handle, self._inject, self._at, self._id_of = callee, new_handle, inject, at, id_of
 
     def call(self, events: Sequence[Any]) -> Applied:
         """Raises ``Unavailable`` when the function did."""
@@ -73,31 +73,31 @@ class PerEvent:
 
     def _one(self, row: int, event: Any) -> _Handled:
         self._at(row)
-        desk = self._desk()
+        handle = self._new_handle()
         handling.set((self._id_of, row))
         try:
-            outputs = _listed(self._callee.function(event, **self._inject(desk)))
+            outputs = _listed(self._callee.function(event, **self._inject(handle)))
         except Unavailable:
             raise
         except BaseException as error:  # also SystemExit: the row's fault, not the runner's end
             return _Handled(failure=row_failed(row, error))
-        return _Handled(outputs, commands=desk.commands)
+        return _Handled(outputs, commands=handle.commands)
 
     async def _one_async(self, row: int, event: Any) -> _Handled:
-        desk = self._desk()
+        handle = self._new_handle()
         handling.set((self._id_of, row))
         try:
-            result = self._callee.function(event, **self._inject(desk))
+            result = self._callee.function(event, **self._inject(handle))
             outputs = _listed(await result)
         except (Unavailable, asyncio.CancelledError):
             raise
         except BaseException as error:
             return _Handled(failure=row_failed(row, error))
-        return _Handled(outputs, commands=desk.commands)
+        return _Handled(outputs, commands=handle.commands)
 
 
 def call_on_list(
-    callee: Callee, events: Sequence[Any], desk: ModelHandle, injected: dict[str, object], finish: Finish
+    callee: Callee, events: Sequence[Any], handle: ModelHandle, injected: dict[str, object], finish: Finish
 ) -> Applied:
     """One call with all the events. Raises ``ResultMisshapen``, and what the function raises but ``Reject``."""
     kept = list(range(len(events)))
@@ -119,7 +119,7 @@ def call_on_list(
     for row, failure in failed.items():
         handled[row] = _Handled(failure=failure)
     applied = _applied(callee, handled)
-    return Applied(applied.rows, applied.parents, applied.failures, desk.commands)
+    return Applied(applied.rows, applied.parents, applied.failures, handle.commands)
 
 
 def _one_each(callee: Callee, result: Any, count: int) -> Sequence[Any]:

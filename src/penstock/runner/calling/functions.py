@@ -85,24 +85,24 @@ class Functions:
             raise task_failed(NotFound(f"the app has no function '{stage}'"))
         return self._callees[stage]
 
-    def _call(self, callee: Callee, rows: pa.RecordBatch, new_desk: Callable[[], ModelHandle], at: At) -> Applied:
+    def _call(self, callee: Callee, rows: pa.RecordBatch, new_handle: Callable[[], ModelHandle], at: At) -> Applied:
         rows = _known(rows, callee)
         if callee.spec.takes in ("frame", "arrow"):
-            desk = new_desk()
-            applied = call_on_frame(callee, rows, self._injected(callee, desk), self._loop.run)
-            return replace(applied, commands=desk.commands)
+            handle = new_handle()
+            applied = call_on_frame(callee, rows, self._injected(callee, handle), self._loop.run)
+            return replace(applied, commands=handle.commands)
         events = objects_of(callee, rows)
         if callee.spec.takes == "list":
-            desk = new_desk()
-            return call_on_list(callee, events, desk, self._injected(callee, desk), self._loop.run)
-        each = PerEvent(callee, new_desk, lambda desk: self._injected(callee, desk), at, ids_of(callee, rows))
+            handle = new_handle()
+            return call_on_list(callee, events, handle, self._injected(callee, handle), self._loop.run)
+        each = PerEvent(callee, new_handle, lambda handle: self._injected(callee, handle), at, ids_of(callee, rows))
         try:
             return self._loop.run(each.call_async(events)) if callee.spec.is_async else each.call(events)
         finally:
             handling.set(None)
 
-    def _injected(self, callee: Callee, desk: ModelHandle) -> dict[str, object]:
-        handles = {name: kind(desk) for name, kind in callee.types.items() if kind in HANDLES}
+    def _injected(self, callee: Callee, handle: ModelHandle) -> dict[str, object]:
+        handles = {name: kind(handle) for name, kind in callee.types.items() if kind in HANDLES}
         return self._arguments[callee.spec.name] | handles
 
 
