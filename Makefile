@@ -59,7 +59,7 @@ soak: $(VENV)/.dev ## the long fault runs
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
-docs: $(VENV)/.dev ## write docs/api.md from the docstrings
+docs: $(VENV)/.dev ## write docs/api.md from the docstrings, docs/metrics.md from what is declared
 	$(BIN)/python docs/reference.py
 
 lock: $(VENV)/.dev ## pin what CI uses, for every supported Python

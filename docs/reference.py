@@ -1,4 +1,4 @@
-"""Writes docs/api.md from the docstrings of the public names: ``make docs``.
+"""Writes docs/api.md from the docstrings of the public names, and docs/metrics.md from what is declared: ``make docs``.
 
 Public are the names in ``__all__`` of ``penstock`` and ``penstock.testing``, and every error. A docstring is a
 contract, errors included: tests/docs/test_reference.py says what it must have, and runs its examples.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import penstock
 from penstock import errors, testing
 from penstock.client.connection import Readiness
+from penstock.telemetry.metrics import Metric, declared
 
-PAGE = Path(__file__).with_name("api.md")
+PAGE, METRICS = (Path(__file__).with_name(name) for name in ("api.md", "metrics.md"))
 HEAD = """# The Python side
 
 <!-- Written by `make docs` from the docstrings. -->
@@ -27,6 +29,16 @@ ALIASES = {
     "Duration": 'A text, or a `timedelta`: `"7d"`, `"24h"`, `"1h30m"`, `"200ms"`; units `w d h m s ms us`.',
 }
 DECLARING = ("App", "Topic", "Source", "Model", "Retry", "Duration", "JSON", "env", "secret", "Ref")
+METRICS_HEAD = """# Metrics
+
+<!-- Written by `make docs` from the declarations. -->
+
+`GET /metrics` is Prometheus' text format for all processes together. A series is there from its first event on, those
+of `penstock_ingest_events_total` and `penstock_ingest_bytes_total` from the start. Of `penstock_setbacks_total` the
+`kind` is `sick` (positions are held), `fenced` (partitions went to another worker) or `overtaken` (retention removed
+events before the stage dealt with them); of `penstock_ingest_refused_total` the `reason` is the HTTP status; of
+`penstock_scale_load` the `what` is a figure that [the number of workers](kafka.md#how-many-workers) comes from.
+"""
 CALLED = ("Event", "Models", "Loaded", "SystemEvent", "ModelRegistered", "ModelPromoted", "Reject", "Unavailable")
 SUITES = ("DoorContract", "LogContract", "ObjectsContract", "RuntimeContract")  # their tests are no names to call
 
@@ -158,5 +170,31 @@ def markdown(text: str) -> str:
     return "\n".join([*lines, *(["```"] if fenced else []), ""])
 
 
+# -- metrics ------------------------------------------------------------------
+
+
+def every_metric() -> list[Metric[Any]]:
+    """Of the whole project, by name: the rooms that declare some are imported."""
+    source = Path(penstock.__path__[0])
+    for file in sorted(source.rglob("*.py")):
+        if "telemetry.metrics import" in file.read_text():
+            import_module(".".join(file.relative_to(source.parent).with_suffix("").parts))
+    return sorted(declared(), key=lambda metric: metric.series)
+
+
+def metrics_page() -> str:
+    found = every_metric()
+    lines = [METRICS_HEAD, "| metric | kind | labels | |", "|---|---|---|---|"]
+    for metric in found:
+        labels = ", ".join(f"`{label}`" for label in metric.label_names)
+        lines.append(f"| `{metric.series}` | {metric.kind} | {labels} | {metric.help} |")
+    lines += ["", "The buckets of histograms, up to and including:", ""]
+    for metric in found:
+        if metric.buckets:
+            lines.append(f"- `{metric.series}`: {', '.join(f'{bound:g}' for bound in metric.buckets)}")
+    return "\n".join([*lines, ""])
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    METRICS.write_text(metrics_page())

@@ -1,4 +1,4 @@
-"""docs/api.md is what the docstrings say; each says its errors, and its examples run."""
+"""docs/api.md is what the docstrings say; each says its errors, and its examples run. docs/metrics.md is beside it."""
 
 from __future__ import annotations
 
@@ -161,6 +161,12 @@ def test_a_planted_example_that_does_not_hold_is_found() -> None:
 
 def test_the_page_is_what_the_docstrings_say() -> None:
     assert (ROOT / "docs" / "api.md").read_text() == reference.page(), "stale: run `make docs`"
+
+
+def test_the_page_of_metrics_is_what_is_declared() -> None:
+    names = [metric.series for metric in reference.every_metric()]
+    assert len(names) == len(set(names)) > 0
+    assert (ROOT / "docs" / "metrics.md").read_text() == reference.metrics_page(), "stale: run `make docs`"
 
 
 def test_every_public_name_is_on_the_page() -> None:

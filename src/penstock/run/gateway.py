@@ -19,7 +19,7 @@ from .process import HEARTBEAT_S, ChildProcess, StageStatus, do_without_pandas, 
 if TYPE_CHECKING:
     from ..gateway.services import GatewayServices
     from ..settings import Settings
-    from .compose.measures import Gauges
+    from .compose.gauges import Gauges
 
 LOG = "penstock.log"  # what a gateway calls its log where processes say how their stages are
 GAUGES_S = 5.0  # seconds between two looks at what is not counted but looked up
@@ -39,7 +39,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log
     from .compose.bootstrap import open_registry
-    from .compose.measures import Gauges
+    from .compose.gauges import Gauges
 
     plan = plan_from_bytes(process.plan())
     settings, clock, directory = fitted(Settings.from_env()), SystemClock(), process.directory

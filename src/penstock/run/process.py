@@ -22,7 +22,8 @@ from typing import Any
 
 from ..errors import PenstockError
 from ..notices import Notice, notices
-from ..telemetry import log_to_stderr, logger, share_metrics
+from ..telemetry import log_to_stderr, logger
+from ..telemetry.metrics import declared, share_metrics
 from .directory import DataDirectory
 
 MEND = 2  # the exit code for "said on stderr what to mend"
@@ -126,9 +127,8 @@ def make_before_the_first_event() -> None:
     import numpy as np
     import pyarrow as pa
 
-    from ..telemetry import metrics
-
-    metrics()
+    for metric in declared():
+        metric.make()
     np.unique(np.zeros(1))
     pa.scalar("")
     pa.scalar(0, pa.timestamp("us", "UTC")).as_py()

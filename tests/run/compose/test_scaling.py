@@ -10,10 +10,10 @@ from penstock.log.interface import GroupState
 from penstock.models.decide import RegistryState
 from penstock.models.interface import Alias
 from penstock.models.messages import Activated
-from penstock.run.compose.measures import StageMeasure
-from penstock.run.compose.scaling import WINDOW_S, Scaling, load_of
+from penstock.run.compose.scaling import LOAD, WANTED, WINDOW_S, Scaling, load_of
+from penstock.stages.metrics import CAPACITY, CONSUMED
 from penstock.stages.scaling import StageLoad
-from penstock.telemetry import by_stage, metrics
+from penstock.telemetry.metrics import by_stage
 
 
 @pytest.fixture
@@ -28,24 +28,22 @@ class Watched:
     def __init__(self, stage: str, capacity: float = 1_000.0) -> None:
         self.stage, self.now, self.models = stage, 0.0, RegistryState()
         self.scaling = Scaling(lambda: self.now)
-        metrics().capacity_events_per_second.labels(stage).set(capacity)
+        CAPACITY.labels(stage).set(capacity)
 
     def window(self, done: float, *states: GroupState) -> float:
         """After one more window in which the workers dealt with so many events."""
-        metrics().events_consumed.labels(self.stage, "t").inc(done)
+        CONSUMED.labels(self.stage, "t").inc(done)
         self.now += WINDOW_S
         self.scaling.observe(states)
         self.scaling.decide(self.models)
-        return by_stage("wanted_workers").get(self.stage, -1.0)
+        return by_stage(WANTED).get(self.stage, -1.0)
 
     def state(self, partition: int, through: int, lag: int, late: float, owner: str | None = "worker-1") -> GroupState:
         return GroupState(self.stage, "t", partition, through, owner, lag, late)
 
     def load(self) -> StageLoad:
-        found = metrics().scale_load
-        return load_of(
-            {s.labels["what"]: s.value for m in found.collect() for s in m.samples if s.labels["stage"] == self.stage}
-        )
+        found = LOAD.make().collect()
+        return load_of({s.labels["what"]: s.value for m in found for s in m.samples if s.labels["stage"] == self.stage})
 
 
 def test_rate_and_lag_become_workers(stage: str) -> None:
@@ -65,10 +63,10 @@ def test_within_a_window_nothing_changes(stage: str) -> None:
     watched.window(0)
     states = [watched.state(p, 1, 0, 0.0) for p in range(4)]
     assert watched.window(700 * WINDOW_S, *states) == pytest.approx(1.0)
-    metrics().events_consumed.labels(stage, "t").inc(1_000_000)
+    CONSUMED.labels(stage, "t").inc(1_000_000)
     watched.now += WINDOW_S / 2
     watched.scaling.decide(watched.models)
-    assert by_stage("wanted_workers")[stage] == pytest.approx(1.0)
+    assert by_stage(WANTED)[stage] == pytest.approx(1.0)
 
 
 def test_each_of_two_hosts_answers_for_a_half(stage: str) -> None:
@@ -78,7 +76,7 @@ def test_each_of_two_hosts_answers_for_a_half(stage: str) -> None:
     watched.window(0, *states)
     watched.window(0, *states)
     assert watched.load() == StageLoad(0.0, 1_000.0, 60_000, 6.0, 2)
-    assert by_stage("wanted_workers")[stage] == pytest.approx(1.0)
+    assert by_stage(WANTED)[stage] == pytest.approx(1.0)
 
 
 def test_a_partition_that_a_worker_holds_without_a_move_asks_for_nothing(stage: str) -> None:
@@ -103,16 +101,3 @@ def test_never_less_while_a_version_is_rolled_out(stage: str, how: str) -> None:
             watched.models.aliases["m", "champion"] = Alias("m", "champion", 1, epoch)
         wanted = watched.window(0, watched.state(0, epoch, 1, 0.0), watched.state(1, epoch, 1, 0.0))
     assert wanted == pytest.approx(0.0 if how == "not at all" else 2.0)
-
-
-def test_a_worker_says_what_it_can_do(stage: str) -> None:
-    measure = StageMeasure(stage, "t", 4_096)
-    measure("events", 10)
-    measure("pass", 5.0)  # the first one finds nothing warm
-    for rows in (10, 100, 1_000, 10, 100, 1_000):
-        measure("events", rows)
-        measure("pass", 0.001 + rows * 1e-4)
-    measure("events", 0)
-    measure("pass", 30.0)  # a pass of nothing but rows that could not be read
-    assert by_stage("capacity_events_per_second")[stage] == pytest.approx(9_500, rel=0.02)
-    assert by_stage("events_consumed_total")[stage] == 2_230

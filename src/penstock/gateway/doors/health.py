@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ...plan.plan import Plan
-from ...telemetry import CONTENT_TYPE, exposition
+from ...telemetry.metrics import CONTENT_TYPE, exposition
 from ..readiness import reasons, warnings
 
 

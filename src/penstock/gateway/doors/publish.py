@@ -24,7 +24,7 @@ from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
 from ...stages.interface import concat_promote
-from ...telemetry import metrics
+from ...telemetry.metrics import counter
 from .. import cloudevents
 from ..wait.followers import Followers
 from ..wait.lineage import Waiter
@@ -39,6 +39,7 @@ READS = (
     f"application/json, {NDJSON[0]}, {NDJSON[1]}, application/cloudevents+json, "
     f"application/cloudevents-batch+json, {ARROW}"
 )
+REFUSED = counter("ingest_refused", "Requests refused at the door", "topic", "reason")  # ``reason``: the status
 
 
 class PublishNeeds(Protocol):
@@ -78,7 +79,7 @@ class Publish:
             return
         except Exception as error:
             status, headers, body = problem(error)
-            metrics().ingest_refused.labels(topic if topic in self._ingest.topics else "", str(status)).inc()
+            REFUSED.labels(topic if topic in self._ingest.topics else "", str(status)).inc()
             await answer(scope, send, status, headers, body)
         else:
             await answer(scope, send, 200, [JSON_TYPE], body)

@@ -8,10 +8,15 @@ from dataclasses import asdict
 
 from ...log.interface import GroupState
 from ...models.decide import RegistryState
+from ...stages.metrics import CAPACITY, CONSUMED
 from ...stages.scaling import PartitionLag, StageLoad, StageWindow
-from ...telemetry import by_stage, metrics
+from ...telemetry.metrics import by_stage, gauge
 
 WINDOW_S = 15.0  # seconds
+
+USED = gauge("capacity_used_ratio", "Of what this host's workers can deal with", "stage")
+WANTED = gauge("wanted_workers", "What the rate and the lag need, this host's share", "stage")
+LOAD = gauge("scale_load", "What wanted_workers was derived from", "stage", "what")  # ``what``: a field of StageLoad
 
 
 class Scaling:
@@ -34,7 +39,7 @@ class Scaling:
         now = self._now()
         if self._began is not None and now < self._began + WINDOW_S:
             return
-        dealt_with, able = by_stage("events_consumed_total"), by_stage("capacity_events_per_second")
+        dealt_with, able = by_stage(CONSUMED), by_stage(CAPACITY)
         rolling = self._rolling_out(models)
         if self._began is not None:
             for stage, capacity in able.items():
@@ -52,12 +57,11 @@ class Scaling:
         }
         window = self._windows.setdefault(stage, StageWindow())
         load = window.load(partitions, done, seconds, capacity, hosts)
-        counted = metrics()
-        counted.wanted_workers.labels(stage).set(window.wanted(load, rolling_out=rolling))
+        WANTED.labels(stage).set(window.wanted(load, rolling_out=rolling))
         workers = max(len(owners) / hosts, 1.0)
-        counted.capacity_used_ratio.labels(stage).set(load.rate / (capacity * workers) if capacity else 0.0)
+        USED.labels(stage).set(load.rate / (capacity * workers) if capacity else 0.0)
         for what, value in asdict(load).items():
-            counted.scale_load.labels(stage, what).set(value)
+            LOAD.labels(stage, what).set(value)
 
     def _rolling_out(self, models: RegistryState) -> set[str]:
         """Stages that have events to score and another version than their alias points to; and all of a model whose
@@ -75,7 +79,7 @@ class Scaling:
 
 
 def load_of(said: dict[str, float]) -> StageLoad:
-    """From the values of the metric ``scale_load``, by what they are."""
+    """From the values of the metric ``LOAD``, by what they are."""
     return StageLoad(
         said["rate"],
         said["capacity"],

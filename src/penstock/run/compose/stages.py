@@ -22,6 +22,7 @@ from ...stages.emit import Emitter
 from ...stages.failures.in_hand import SIZE_BYTES, InHand, SuspectTurn
 from ...stages.inspection import Inspections
 from ...stages.interface import Stage
+from ...stages.metrics import StageMeasure
 from ...stages.model_service import EventServices
 from ...stages.pump import Pump
 from ...stages.redrive import Redrive, group_of
@@ -29,6 +30,7 @@ from ...stages.registry_owner import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.scoring.deployment import Deployment, Standing
 from ...stages.scoring.loading import Background, Loan, in_thread, of_its_own
+from ...stages.scoring.metrics import load_failed, observed
 from ...stages.scoring.versions import AliasVersions
 from ...stages.transform import Transform
 from ...system.interface import SystemLog
@@ -37,7 +39,6 @@ from ..outliving import OutlivingSlot
 from . import warming
 from .bootstrap import SYSTEM_TOPIC, all_topics, open_registry
 from .lazy_reader import LazyReader, ReaderBeside
-from .measures import StageMeasure, load_failed, observed
 from .warming import Preparation, Scorer, Warm
 
 COMMANDS = 256  # of the registry, in one pass

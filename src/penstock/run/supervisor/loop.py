@@ -24,7 +24,8 @@ from ...log.processes.in_place import InPlace
 from ...log.processes.write_lock import HolderWatch
 from ...models.shared import trim
 from ...settings import Settings
-from ...telemetry import forget_process, logger, metrics, share_metrics
+from ...telemetry import logger
+from ...telemetry.metrics import counter, forget_process, share_metrics
 from .. import outliving as outliving_memory
 from ..descriptors import make_room
 from ..directory import DataDirectory
@@ -40,6 +41,8 @@ from .watch import Watch
 GIVE_UP = 5  # failed starts of one child before all were ready: it will not come up
 PATIENCE_S = 60.0  # seconds that stages may take to become ready; then it is said that they are not
 LOOK_S = 0.5  # seconds between two looks at the children when nothing was heard
+
+RESTARTS = counter("process_restarts", "Processes started again after a death", "process")
 
 log = logger(__name__)
 
@@ -211,7 +214,7 @@ class Supervisor:
         if code == MEND and not self._ready:
             raise Explained
         forget_process(self.directory.metrics, pid)
-        metrics().process_restarts.labels(child.name).inc()
+        RESTARTS.labels(child.name).inc()
         how, failed = ended(code), child.restarts.failed
         if failed >= GIVE_UP and not self._ready:
             raise CannotStart(f"{child.name} died {failed} times while starting ({how}); see above")

@@ -20,7 +20,7 @@ from ...notices import notices
 from ...partition import assign, group, key_text
 from ...schema.decode import Decoder
 from ...settings import Settings
-from ...telemetry import metrics
+from ...telemetry.metrics import counter
 from ..emit import with_columns
 from ..interface import concat_promote
 from .dedupe import MOST, DedupeWindow, Pair, Place, pairs, restore
@@ -28,6 +28,9 @@ from .dedupe import MOST, DedupeWindow, Pair, Place, pairs, restore
 Rows: TypeAlias = Sequence[Any] | pa.RecordBatch  # what ``Decoder.decode`` made, or columns
 Envelope: TypeAlias = Mapping[str, Sequence[Any]]  # envelope columns by name, as long as the rows
 Partitions = npt.NDArray[np.int32]
+
+EVENTS = counter("ingest_events", "Events accepted at the door, durable", "topic")
+BYTES = counter("ingest_bytes", "Bytes of accepted bodies, as sent", "topic")
 
 
 @dataclass(slots=True)  # not frozen: that makes making one twice as dear, and there is one a request
@@ -97,7 +100,7 @@ class Intake:
             unknown="reject" if spec.extra == "reject" else "count",
         )
         self._turn = 0
-        self._events, self._bytes = (m.labels(spec.name) for m in (metrics().ingest_events, metrics().ingest_bytes))
+        self._events, self._bytes = (metric.labels(spec.name) for metric in (EVENTS, BYTES))
         self._steady = SteadyTime(clock)  # an id is not forgotten early for a clock that is set
         self._window: DedupeWindow | None = None
         if spec.dedupe_us is not None:

@@ -14,8 +14,8 @@ from penstock.errors import LogError, LogRefused, LogUnreachable
 from penstock.log.interface import GroupState
 from penstock.log.memory import MemoryLog
 from penstock.run.compose.bootstrap import open_registry
-from penstock.run.compose.measures import Gauges
-from penstock.telemetry import exposition
+from penstock.run.compose.gauges import Gauges
+from penstock.telemetry.metrics import exposition
 
 NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 

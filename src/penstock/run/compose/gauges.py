@@ -1,0 +1,67 @@
+"""What is not counted but looked up, as metrics: how late groups are, and where aliases point."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ...errors import LogError
+from ...log.interface import LogInspection
+from ...models.registry import Registry
+from ...telemetry import logger
+from ...telemetry.metrics import gauge
+from .scaling import Scaling
+
+PLACE = ("topic", "partition", "group")
+
+LAG_EVENTS = gauge("consumer_lag_events", "Events a group has not dealt with yet", *PLACE)
+LAG_SECONDS = gauge("consumer_lag_seconds", "Age of the oldest event not dealt with", *PLACE)
+MODEL_INFO = gauge("model_info", "A version and its alias", "model", "version", "alias", "digest")
+
+log = logger(__name__)
+
+
+class Gauges:
+    """``why`` there was no answer to the last look, for any thread to read; empty: there was one."""
+
+    def __init__(self, log: LogInspection, registry: Registry) -> None:
+        self._log, self._registry = log, registry
+        self.why = ""
+
+    def look(self) -> None:
+        """Without an answer they stay as they are, which is told once: the next may come."""
+        try:
+            gauge_lag(self._log)
+            gauge_models(self._registry)
+        except (LogError, OSError) as error:  # of the second kind: no file may be opened, and later perhaps one may
+            if not self.why:
+                log.warning("the log does not say how far groups are, metrics stand still", reason=str(error))
+            self.why = str(error)
+        else:
+            self.why = ""
+
+
+def gauge_lag(events: LogInspection) -> None:
+    states = events.groups()
+    _scaling().observe(states)
+    for state in states:
+        place = (state.topic, str(state.partition), state.group)
+        LAG_EVENTS.labels(*place).set(state.lag_events)
+        LAG_SECONDS.labels(*place).set(state.lag_seconds)
+
+
+def gauge_models(registry: Registry) -> None:
+    """One series for each alias of each model; where it pointed before falls to 0."""
+    registry.refresh()
+    for name in registry.models():
+        for alias in registry.aliases(name):
+            for version in registry.versions(name):
+                labels = (name, str(version.version), alias.alias, version.digest)
+                MODEL_INFO.labels(*labels).set(1 if version.version == alias.version else 0)
+    with registry.view.lock:
+        _scaling().decide(registry.state)
+
+
+@cache
+def _scaling() -> Scaling:
+    """This process's, as its metrics are."""
+    return Scaling()
