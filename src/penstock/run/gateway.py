@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -58,7 +57,7 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         clock,
     )
     process.take_over_notices()
-    gauges = Gauges(log, services.registry)
+    gauges = Gauges(log, services.registry, clock)
     # Two threads: brokers may take long to answer, and a process that says nothing is taken for a sick one.
     threads = [
         Thread(target=target, args=(process, gauges, services), name=target.__name__) for target in (report, gauge)
@@ -105,13 +104,13 @@ def gauge(process: ChildProcess, gauges: Gauges, services: GatewayServices) -> N
 
     wait, reminder = 0.0, Reminder(services.log, services.registry.view, services.clock)
     while not process.stop.wait(wait):
-        began = time.monotonic()
+        began = services.clock.monotonic()
         gauges.look()
         if not gauges.why:
             reminder.look()
         settle(services.plan.models, services.registry, notices())
         # With very many groups a look is dear; then it is taken less often.
-        wait = GAUGES_S if gauges.why else max(GAUGES_S, (time.monotonic() - began) / SHARE)
+        wait = GAUGES_S if gauges.why else max(GAUGES_S, (services.clock.monotonic() - began) / SHARE)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ def lag() -> float:
 def test_a_log_that_does_not_answer_is_told_once_and_asked_again(
     log: Moody, mood: LogError | OSError, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gauges = Gauges(log, open_registry(log, ManualClock(), "test"))
+    clock = ManualClock()
+    gauges = Gauges(log, open_registry(log, clock, "test"), clock)
     gauges.look()
     assert not gauges.why and lag() == 3
     with caplog.at_level(logging.WARNING):

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from penstock.clock import ManualClock
 from penstock.log.interface import GroupState
 from penstock.models.decide import RegistryState
 from penstock.models.interface import Alias
@@ -26,14 +27,14 @@ class Watched:
     """A gateway's view, with a clock moved by hand."""
 
     def __init__(self, stage: str, capacity: float = 1_000.0) -> None:
-        self.stage, self.now, self.models = stage, 0.0, RegistryState()
-        self.scaling = Scaling(lambda: self.now)
+        self.stage, self.clock, self.models = stage, ManualClock(), RegistryState()
+        self.scaling = Scaling(self.clock)
         CAPACITY.labels(stage).set(capacity)
 
     def window(self, done: float, *states: GroupState) -> float:
         """After one more window in which the workers dealt with so many events."""
         CONSUMED.labels(self.stage, "t").inc(done)
-        self.now += WINDOW_S
+        self.clock.advance(WINDOW_S)
         self.scaling.observe(states)
         self.scaling.decide(self.models)
         return by_stage(WANTED).get(self.stage, -1.0)
@@ -64,7 +65,7 @@ def test_within_a_window_nothing_changes(stage: str) -> None:
     states = [watched.state(p, 1, 0, 0.0) for p in range(4)]
     assert watched.window(700 * WINDOW_S, *states) == pytest.approx(1.0)
     CONSUMED.labels(stage, "t").inc(1_000_000)
-    watched.now += WINDOW_S / 2
+    watched.clock.advance(WINDOW_S / 2)
     watched.scaling.decide(watched.models)
     assert by_stage(WANTED)[stage] == pytest.approx(1.0)
 

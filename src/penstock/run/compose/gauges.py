@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-
+from ...clock import Clock
 from ...errors import LogError
 from ...log.interface import LogInspection
 from ...models.registry import Registry
@@ -23,15 +22,16 @@ log = logger(__name__)
 class Gauges:
     """``why`` there was no answer to the last look, for any thread to read; empty: there was one."""
 
-    def __init__(self, log: LogInspection, registry: Registry) -> None:
+    def __init__(self, log: LogInspection, registry: Registry, clock: Clock) -> None:
         self._log, self._registry = log, registry
+        self._scaling = Scaling(clock)
         self.why = ""
 
     def look(self) -> None:
         """Without an answer they stay as they are, which is told once: the next may come."""
         try:
-            gauge_lag(self._log)
-            gauge_models(self._registry)
+            self._look_at_lag()
+            self._look_at_models()
         except (LogError, OSError) as error:  # of the second kind: no file may be opened, and later perhaps one may
             if not self.why:
                 log.warning("the log does not say how far groups are, metrics stand still", reason=str(error))
@@ -39,29 +39,21 @@ class Gauges:
         else:
             self.why = ""
 
+    def _look_at_lag(self) -> None:
+        states = self._log.groups()
+        self._scaling.observe(states)
+        for state in states:
+            place = (state.topic, str(state.partition), state.group)
+            LAG_EVENTS.labels(*place).set(state.lag_events)
+            LAG_SECONDS.labels(*place).set(state.lag_seconds)
 
-def gauge_lag(events: LogInspection) -> None:
-    states = events.groups()
-    _scaling().observe(states)
-    for state in states:
-        place = (state.topic, str(state.partition), state.group)
-        LAG_EVENTS.labels(*place).set(state.lag_events)
-        LAG_SECONDS.labels(*place).set(state.lag_seconds)
-
-
-def gauge_models(registry: Registry) -> None:
-    """One series for each alias of each model; where it pointed before falls to 0."""
-    registry.refresh()
-    for name in registry.models():
-        for alias in registry.aliases(name):
-            for version in registry.versions(name):
-                labels = (name, str(version.version), alias.alias, version.digest)
-                MODEL_INFO.labels(*labels).set(1 if version.version == alias.version else 0)
-    with registry.view.lock:
-        _scaling().decide(registry.state)
-
-
-@cache
-def _scaling() -> Scaling:
-    """This process's, as its metrics are."""
-    return Scaling()
+    def _look_at_models(self) -> None:
+        """One series for each alias of each model; where it pointed before falls to 0."""
+        self._registry.refresh()
+        for name in self._registry.models():
+            for alias in self._registry.aliases(name):
+                for version in self._registry.versions(name):
+                    labels = (name, str(version.version), alias.alias, version.digest)
+                    MODEL_INFO.labels(*labels).set(1 if version.version == alias.version else 0)
+        with self._registry.view.lock:
+            self._scaling.decide(self._registry.state)

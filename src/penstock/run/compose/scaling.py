@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
+from ...clock import Clock
 from ...log.interface import GroupState
 from ...models.decide import RegistryState
 from ...stages.metrics import CAPACITY, CONSUMED
@@ -22,8 +22,8 @@ LOAD = gauge("scale_load", "What wanted_workers was derived from", "stage", "wha
 class Scaling:
     """What one gateway knows of the stages: of its own host's workers what they do, of the log how late they are."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._states: Sequence[GroupState] = ()
         self._began: float | None = None
         self._dealt_with: dict[str, float] = {}
@@ -36,7 +36,7 @@ class Scaling:
 
     def decide(self, models: RegistryState) -> None:
         """At the end of each window; in between nothing changes."""
-        now = self._now()
+        now = self._clock.monotonic()
         if self._began is not None and now < self._began + WINDOW_S:
             return
         dealt_with, able = by_stage(CONSUMED), by_stage(CAPACITY)

@@ -11,7 +11,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -74,6 +73,7 @@ class Supervisor:
         self.options = options
         self.announce = announce
         self.settings = Settings.from_env()
+        self._clock = SystemClock()
         self.directory = DataDirectory(options.data)
         self._where = [options.log, options.artifacts]
         self._run = secrets.token_hex(8)  # with a child's name its slot on a cluster, which other hosts share
@@ -81,9 +81,9 @@ class Supervisor:
         self._plan: Path | None = None
         self._ready = False
         self._up_since: float | None = None  # when every child had said how it is
-        self._holders = HolderWatch(self.directory.root / "write.lock", SystemClock(), self.settings.holder_timeout)
+        self._holders = HolderWatch(self.directory.root / "write.lock", self._clock, self.settings.holder_timeout)
         self._next_holder = 0.0
-        self._standstill = Standstill(SystemClock(), self.settings.stopped_timeout)
+        self._standstill = Standstill(self._clock, self.settings.stopped_timeout)
         self._in_place = InPlace(())
         self._outliving: dict[str, int] = {}  # by worker: see ``run.outliving``
         self._condemned: set[int] = set()  # process ids of children that are killed from here
@@ -105,7 +105,7 @@ class Supervisor:
             share_metrics(self.directory.metrics, clean=True)
             first, *others = self._workers()
             self.children = [self._gateway(), first]
-            self._turn = StartTurn(others, SystemClock())
+            self._turn = StartTurn(others, self._clock)
             stack.callback(self._close)
             stack.callback(self._kill)
             try:
@@ -135,7 +135,7 @@ class Supervisor:
             child.start()
         self._plan = self._check()
         self._in_place = InPlace(self.directory.lasting)
-        self._watch = Watch(self._sources()) if self.options.reload else None
+        self._watch = Watch(self._sources(), self._clock) if self.options.reload else None
         for child in self.children:
             child.tell(self._plan)
         self._turn.begin()
@@ -184,21 +184,21 @@ class Supervisor:
         if len(heard) < len(self.children):
             self._up_since = None
             return None
-        self._up_since = self._up_since or time.monotonic()
+        self._up_since = self._up_since or self._clock.monotonic()
         stages = readiness(heard)
-        late = time.monotonic() - self._up_since > PATIENCE_S
+        late = self._clock.monotonic() - self._up_since > PATIENCE_S
         return stages if stages.settled or late else None
 
     def _revive(self, child: Child) -> None:
         pid, asked = child.pid, child.asked
         if (code := child.ended()) is not None:
             was_ready = asked or reporting(self.directory, child.name, pid)
-            child.restarts.ended(time.monotonic(), was_ready=was_ready)
+            child.restarts.ended(self._clock.monotonic(), was_ready=was_ready)
             self._tell_next_life(child.name, code, ours=asked or pid in self._condemned)
             self._condemned.discard(pid)
             if not asked:
                 self._note_death(child, pid, code)
-        if not child.alive and time.monotonic() >= child.restarts.due:
+        if not child.alive and self._clock.monotonic() >= child.restarts.due:
             child.start(self._plan)
 
     def _tell_next_life(self, name: str, code: int, *, ours: bool) -> None:
@@ -218,16 +218,16 @@ class Supervisor:
         how, failed = ended(code), child.restarts.failed
         if failed >= GIVE_UP and not self._ready:
             raise CannotStart(f"{child.name} died {failed} times while starting ({how}); see above")
-        if (delay := child.restarts.due - time.monotonic()) > 0:
+        if (delay := child.restarts.due - self._clock.monotonic()) > 0:
             log.error(f"{child.name} keeps dying while starting", how=how, starts=failed, next_in=f"{delay:.1f}s")
         else:
             log.warning(f"{child.name} died and is started again", how=how)
 
     def _free_lock(self) -> None:
         """A process that stands still while it holds the writers' lock stops every other one."""
-        if time.monotonic() < self._next_holder:
+        if self._clock.monotonic() < self._next_holder:
             return
-        self._next_holder = time.monotonic() + 1.0
+        self._next_holder = self._clock.monotonic() + 1.0
         if (pid := self._holders.stuck()) is None:
             return
         for child in self.children:
@@ -264,7 +264,7 @@ class Supervisor:
                 log.error(str(error))
             self.announce("the app as it was goes on; mend the file and save it again")
             return
-        self._watch = Watch(self._sources())
+        self._watch = Watch(self._sources(), self._clock)
         self._ready = False
         for child in self.children:
             child.terminate(self.settings.drain_timeout)
@@ -274,10 +274,10 @@ class Supervisor:
     def _drain(self) -> None:
         """The gateway first: what it has accepted may still wait for an answer of the workers."""
         self.listener.close()
-        until, told = time.monotonic() + self.settings.drain_timeout, self.signals.count
+        until, told = self._clock.monotonic() + self.settings.drain_timeout, self.signals.count
         for group in (self.children[:1], self.children[1:]):
             for child in group:
-                child.terminate(until - time.monotonic())
+                child.terminate(until - self._clock.monotonic())
             while any(child.alive for child in group):
                 if self.signals.count > told:
                     log.warning("stopped at once; what was in hand is read again at the next start")
@@ -291,7 +291,7 @@ class Supervisor:
             child.kill()
             while child.alive:
                 child.ended()
-                time.sleep(0.005)
+                self._clock.sleep(0.005)
 
     def _close(self) -> None:
         for outliving in self._outliving.values():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from ...clock import Clock
 
 INTERVAL_S = 0.3  # seconds between two looks
 
@@ -15,16 +16,16 @@ class Watch:
     The modules beside it count too: one that an edit forgot, and that is written next, is a change.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
+    def __init__(self, files: Sequence[Path], clock: Clock) -> None:
+        self._files, self._clock = files, clock
         self._seen = self._look()
-        self._next = 0.0
+        self._next = clock.monotonic()
 
     def changed(self) -> list[Path]:
         """The files changed since the last answer; nothing between two looks, and no change is told twice."""
-        if time.monotonic() < self._next:
+        if self._clock.monotonic() < self._next:
             return []
-        self._next = time.monotonic() + INTERVAL_S
+        self._next = self._clock.monotonic() + INTERVAL_S
         now = self._look()
         changed = [path for path, stamp in now.items() if self._seen.get(path) != stamp]
         # A file that is gone for a moment is an editor at work: what it writes next is the change.
