@@ -15,7 +15,8 @@ from penstock.errors import ModelRefused, RunnerDied
 from penstock.models.interface import Signature
 from penstock.models.messages import Register
 from penstock.stages.inspection import AT_ONCE, Inspections
-from penstock.stages.scoring.loading import Loan, at_once, of_its_own
+from penstock.stages.scoring.loading import at_once
+from penstock.stages.scoring.slots import Loan, of_its_own
 
 FOUND = ("onnx", Signature(pa.schema([]), pa.schema([])))
 

@@ -23,7 +23,8 @@ from penstock.stages.emit import Emitter
 from penstock.stages.inspection import Inspections
 from penstock.stages.pump import Pump
 from penstock.stages.registry_owner import Registrar
-from penstock.stages.scoring.loading import at_once, of_its_own
+from penstock.stages.scoring.loading import at_once
+from penstock.stages.scoring.slots import of_its_own
 from penstock.system import view as viewing
 from penstock.system.messages import Message, SnapshotTaken, by_type, from_rows, to_rows
 from penstock.system.owner import Reminder

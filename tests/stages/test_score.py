@@ -37,7 +37,8 @@ from penstock.stages.score import Score
 from penstock.stages.scoring.call_batcher import Combiner
 from penstock.stages.scoring.call_server import Answers, ask
 from penstock.stages.scoring.deployment import Deployment
-from penstock.stages.scoring.loading import at_once, of_its_own
+from penstock.stages.scoring.loading import at_once
+from penstock.stages.scoring.slots import Slots, of_its_own
 from penstock.stages.scoring.versions import AliasVersions
 from penstock.system.messages import Command, to_rows
 
@@ -96,8 +97,8 @@ class House:
 
     def scorer(self) -> Score:
         clock, settings, view = self.rig.clock, self.rig.settings, self.view()
-        runners = self.runner, self.runner
-        deployment = Deployment("scores", view, self.artifacts, runners, clock, settings, background=at_once)
+        slots = Slots((self.runner, self.runner), clock, rows=settings.batch_rows)
+        deployment = Deployment("scores", view, self.artifacts, slots, clock, settings, background=at_once)
         return Score(
             self.spec, self.rig.topics["out"], AliasVersions(self.spec, self.model, view, deployment), clock, settings
         )

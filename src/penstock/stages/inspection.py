@@ -14,7 +14,8 @@ from ..models.interface import Signature
 from ..models.messages import Register
 from ..runner.interface import Runner
 from ..telemetry import logger
-from .scoring.loading import Background, Loan, in_thread
+from .scoring.loading import Background, in_thread
+from .scoring.slots import Loan
 
 KEPT = 64  # results that nobody has fetched
 AT_ONCE = 3  # artifacts; each may take the memory of a runner

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -37,6 +37,7 @@ from penstock.stages.failures.backoff import Backoff
 from penstock.stages.score import Score
 from penstock.stages.scoring import deployment as deployments
 from penstock.stages.scoring.deployment import Deployment
+from penstock.stages.scoring.slots import Slot, Slots
 from penstock.stages.scoring.versions import AliasVersions
 from penstock.system.messages import to_rows
 
@@ -125,7 +126,7 @@ class Yard:
             "scores",
             registry,
             self.artifacts,
-            runners,
+            Slots(runners, rig.clock, rows=rig.settings.batch_rows),
             rig.clock,
             rig.settings,
             failed=self.note,
@@ -346,7 +347,7 @@ def test_a_version_is_not_loaded_where_another_was_looked_at(yard: Yard) -> None
 
 
 def test_mutant_where_another_was_looked_at_is_forgotten(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Deployment, "_side", lambda self, artifact: (self._active, False))
+    monkeypatch.setattr(Slots, "clear", lambda self, slot: None)
     with pytest.raises(AssertionError, match="another artifact's code"):
         loaded_in_a_fresh_process(yard)
 
@@ -449,11 +450,11 @@ def test_a_first_version_that_is_fetched_silences_nobody(yard: Yard, monkeypatch
     assert said_while_fetching(yard, monkeypatch, 60.0) == deployments.Standing()
 
 
-def test_mutant_it_is_fetched_under_the_guard(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_it_is_fetched_under_the_lock(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch = Deployment._artifact
 
     def guarded(self: Deployment, alias: Alias) -> Artifact:
-        with self._guard:
+        with self._lock:
             return fetch(self, alias)
 
     monkeypatch.setattr(Deployment, "_artifact", guarded)
@@ -645,8 +646,8 @@ def test_mutant_the_runner_that_scores_loads(busy: Yard, monkeypatch: pytest.Mon
     """As it was: the next version is taken at once, and the first batch pays for the load."""
 
     def at_once(self: Deployment, target: Any) -> None:
-        if self._serving is not None and target.epoch > self._serving[0].epoch:
-            self._serving = target, self._artifact(target)
+        if self._serving is not None and target.epoch > self._serving.alias.epoch:
+            self._serving = replace(self._serving, alias=target, artifact=self._artifact(target))
 
     monkeypatch.setattr(Deployment, "_advance", at_once)
     with pytest.raises(AssertionError, match="before it is warm"):
@@ -654,7 +655,7 @@ def test_mutant_the_runner_that_scores_loads(busy: Yard, monkeypatch: pytest.Mon
 
 
 def test_mutant_no_look_whether_the_warm_runner_lives(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployments, "feel", lambda side, artifact: None)
+    monkeypatch.setattr(deployments, "check_alive", lambda slot, artifact: None)
     with pytest.raises(AssertionError, match="the old version goes on"):
         test_a_warm_runner_that_died_takes_nothing_over(busy)
 
@@ -665,7 +666,7 @@ def test_mutant_epochs_are_not_looked_at(busy: Yard, monkeypatch: pytest.MonkeyP
 
 
 def test_mutant_a_load_that_failed_is_taken_for_warm(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Deployment, "_note", lambda self, target, reason: setattr(self._standby, "ref", "m/2"))
+    monkeypatch.setattr(Deployment, "_note", lambda self, load, reason: self._slots.warmed(load.slot))
     with pytest.raises(AssertionError, match="a load that failed is not told"):
         test_a_version_that_cannot_be_loaded_is_told_and_tried_again(busy, PenstockError("no"))
 
@@ -683,19 +684,15 @@ def test_mutant_a_load_is_never_superseded(busy: Yard, monkeypatch: pytest.Monke
 
 
 def test_mutant_an_older_move_is_followed(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    advance = Deployment._advance
+    def differs(self: Deployment, target: Any) -> bool:
+        return self._serving is not None and target.version != self._serving.alias.version
 
-    def without_order(self: Deployment, target: Any) -> None:
-        if self._serving is not None:
-            self._serving = (type(target)(target.model, target.alias, -1, 0), self._serving[1])
-        advance(self, target)
-
-    monkeypatch.setattr(Deployment, "_advance", without_order)
+    monkeypatch.setattr(Deployment, "_is_ahead", differs)
     with pytest.raises(AssertionError, match="it is moved back"):
         test_somebody_who_knows_less_does_not_move_it_back(busy)
 
 
 def test_mutant_a_runner_in_use_is_loaded_into(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployments, "in_use", lambda side: False)
+    monkeypatch.setattr(Slot, "idle", True)
     with pytest.raises(AssertionError, match="still wanted"):
         test_nothing_is_loaded_beside_a_pass_that_is_not_over(busy)

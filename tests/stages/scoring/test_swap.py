@@ -17,6 +17,7 @@ from penstock.run.compose import stages as composed
 from penstock.settings import Settings
 from penstock.stages.scoring.deployment import Deployment, Standing
 from penstock.stages.scoring.loading import at_once
+from penstock.stages.scoring.slots import Slots
 from penstock.system.messages import to_rows
 
 APP = """
@@ -159,13 +160,9 @@ def test_a_load_that_hangs_makes_way_for_a_later_promotion_and_for_the_end(tmp_p
 def test_mutant_it_is_loaded_where_it_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it was: one runner for both, and whoever scores next waits for the load."""
 
-    class Single(Deployment):
-        def __init__(
-            self, stage: str, registry: Any, artifacts: Any, runners: Any, clock: Any, settings: Any, **named: Any
-        ) -> None:
-            both = runners[0], runners[0]
-            super().__init__(stage, registry, artifacts, both, clock, settings, **(named | {"background": at_once}))
-
-    monkeypatch.setattr(composed, "Deployment", Single)
+    monkeypatch.setattr(composed, "Slots", lambda runners, *given, **named: Slots([runners[0]] * 2, *given, **named))
+    monkeypatch.setattr(
+        composed, "Deployment", lambda *given, **named: Deployment(*given, **(named | {"background": at_once}))
+    )
     with pytest.raises(AssertionError, match="has died"):
         unharmed(tmp_path, CRASHES, "SIGSEGV")

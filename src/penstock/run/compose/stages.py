@@ -29,8 +29,9 @@ from ...stages.redrive import Redrive, group_of
 from ...stages.registry_owner import GROUP, Registrar
 from ...stages.score import Score
 from ...stages.scoring.deployment import Deployment, Standing
-from ...stages.scoring.loading import Background, Loan, in_thread, of_its_own
+from ...stages.scoring.loading import Background, in_thread
 from ...stages.scoring.metrics import load_failed, observed
+from ...stages.scoring.slots import Loan, Slots, of_its_own
 from ...stages.scoring.versions import AliasVersions
 from ...stages.transform import Transform
 from ...system.interface import SystemLog
@@ -131,14 +132,14 @@ class Composition:
     def _scorer(self, spec: ScoreSpec) -> RunningStage:
         model = self.plan.model(spec.model)
         assert model is not None  # else the plan would not have been made
+        runners = self.make_runner(spec.name, False), self.make_runner(spec.name, False)
         deployment = Deployment(
             spec.name,
             self.registry,
             self.artifacts,
-            (self.make_runner(spec.name, False), self.make_runner(spec.name, False)),
+            Slots(runners, self.clock, rows=self.settings.batch_rows, observe=observed),
             self.clock,
             self.settings,
-            observe=observed,
             failed=load_failed,
             background=self.background,
         )

@@ -1,14 +1,14 @@
 """Which version a scorer scores with: the one before goes on until the next is loaded and warm beside it.
 
-Why in a second runner, and what that costs, is decision record 0006.
+Why in a second runner, and what that costs, is decision record 0006; which runner has which version, ``slots``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 
 import pyarrow as pa
@@ -19,13 +19,13 @@ from ...models.artifacts import Artifacts
 from ...models.interface import Alias, ModelVersion
 from ...models.packing import zeros
 from ...models.registry import Registry
-from ...runner.interface import Artifact, Runner
+from ...runner.interface import Artifact
 from ...settings import Settings
 from ...telemetry import logger
 from ..failures.backoff import Backoff
-from ..failures.poison_policy import Sick
-from .call_batcher import Combiner, Observe
-from .loading import Background, Loan, Slot, Trouble, VersionLoad, feel, in_thread, in_use, ref_of
+from ..failures.poison_policy import NotYet, Sick
+from .loading import Background, Trouble, VersionLoad, check_alive, in_thread, ref_of
+from .slots import Loan, Slot, Slots
 
 log = logger(__name__)
 
@@ -55,12 +55,24 @@ class PinnedVersion:
     behind: str = ""
 
 
-class Deployment:
-    """Two runners of one scorer: the active one scores, the standby loads what the alias has moved to. For any thread.
+@dataclass(frozen=True, slots=True)
+class ServingVersion:
+    """A version since the move ``alias``, and where it is loaded. ``slot`` is pinned."""
 
-    The first version has nothing beside it and is loaded by the first call. From then on the active runner never
-    loads: roles change when the standby is warm. What it scored with before stays warm for ``keep_warm`` seconds.
-    Before the first one the active runner may be lent, to look at the artifact that it will score with.
+    alias: Alias
+    artifact: Artifact
+    slot: Slot
+
+
+class Deployment:
+    """The version of one scorer, which follows its alias from slot to slot. For any thread.
+
+    The first version has nothing beside it and is loaded by the first call. From then on what scores never loads:
+    the next version takes over when it is warm in another slot. What scored before stays warm for ``keep_warm``
+    seconds. Before the first one a runner may be lent, to look at the artifact that it will score with.
+
+    The lock guards the fields alone: neither registry, store nor runner is asked while it is held, since every call
+    waits for it. That of the slots is taken under it, never the other way round.
     """
 
     def __init__(
@@ -68,120 +80,84 @@ class Deployment:
         stage: str,
         registry: Registry,
         artifacts: Artifacts,
-        runners: tuple[Runner, Runner],
+        slots: Slots,
         clock: Clock,
         settings: Settings,
         *,
-        observe: Observe = lambda _version, _rows, _seconds: None,
         failed: Failed = lambda _version: None,
         background: Background = in_thread,
     ) -> None:
+        """Two slots at least: a next version is loaded beside the one that scores."""
+        if len(slots) < 2:
+            raise ValueError(f"{len(slots)} slots: a next version could not be loaded beside the one that scores")
         self._stage, self._registry, self._artifacts = stage, registry, artifacts
-        self._clock, self._settings = clock, settings
+        self._slots, self._clock, self._settings = slots, clock, settings
         self._failed, self._background = failed, background
-        self._active, self._standby = (
-            Slot(runner, Combiner(runner, clock, rows=settings.batch_rows, observe=observe)) for runner in runners
-        )
-        self._guard = Lock()  # never held while a model is loaded
-        self._serving: tuple[Alias, Artifact] | None = None  # once it has answered
+        self._lock = Lock()
+        self._serving: ServingVersion | None = None  # once it has answered
         self._target: Alias | None = None
         self._load: VersionLoad | None = None
-        self._lent: Slot | None = None
+        self._checking = False  # is somebody looking whether a warm version may take over?
         self._trouble: Trouble | None = None
-        self._idle_since = math.inf  # when the standby was last of use; infinite: it holds nothing
-        self._closed = False
 
     @contextmanager
     def version(self, target: Alias) -> Iterator[PinnedVersion]:
         """What to score with, now that the alias is known to have made the move ``target``.
 
         That version if it is warm, or if there is none yet that could go on; else the one before, whose epoch is the
-        lease's. Epochs never go back. Raises ``Sick`` when there is none to go on with and its artifact is away.
+        lease's. Epochs never go back. Raises ``Sick`` when there is none to go on with and its artifact is away, and
+        ``NotYet`` when every runner is at work on other first versions.
         """
         self.look(target)
-        current = self._serving or (target, self._artifact(target))  # not under the guard: it may come from far
-        with self._guard:
-            self._advance(target)
-            alias, artifact = self._serving or current
-            side, others = self._side(artifact)
-            side.users += 1
-        if others:
-            with side.combiner.turn:
-                side.runner.close()
+        with self._lock:
+            chosen = self._pinned()
+        if chosen is None:
+            chosen = self._first(target)
         try:
-            yield PinnedVersion(
-                alias,
-                artifact,
-                lambda rows, timeout: self._predict(side, alias, artifact, rows, timeout),
-                self.standing.behind if alias.epoch < target.epoch else "",
-            )
+            self._slots.clear(chosen.slot)
+            behind = self.standing.behind if chosen.alias.epoch < target.epoch else ""
+            yield PinnedVersion(chosen.alias, chosen.artifact, partial(self._predict, chosen), behind)
         finally:
-            with self._guard:
-                side.users -= 1
+            self._slots.release(chosen.slot)
 
     def look(self, target: Alias) -> None:
         """Take the alias's version if it is warm, and begin to load it if it is not. As often as one likes."""
-        surplus: Runner | None = None
-        with self._guard:
+        if not self.cold and not self._is_ahead(target):
+            return  # as nearly always, so it takes no lock
+        with self._lock:
             self._advance(target)
-            load = self._next(target)
-            if load is None and self._load is not None and not self._wanted(self._load):
-                self._load.superseded, surplus = True, self._load.side.runner
-        if surplus is not None:
-            surplus.close()
+            warm = self._to_take_over(target)
+            load = self._to_load(target) if warm is None else None
+            given_up = self._to_give_up()
+        if given_up is not None:
+            given_up.runner.close()
+            self._slots.release(given_up)
         if load is not None:
-            self._background(lambda: self._run(load))
+            self._background(partial(self._run, load))
+        if warm is not None and not self._take_over(target, warm):
+            self.look(target)  # it is no longer warm: load it
 
     def begin(self) -> None:
         """Start the process that the first version will be loaded in, while that is still on its way."""
-        self._active.combiner.start()
+        self._slots.start()
 
     def lend(self, digest: str) -> Loan | None:
         """The runner that the first version will be loaded in, to look at that artifact; None: it is not to be had.
 
         A start would else wait for two processes that import the same libraries. Whoever scores waits for no loan.
         """
-        with self._guard:
-            side = self._active
-            free = self.cold and self._lent is None and not in_use(side) and not self._closed
-            if not free or side.looked not in ("", digest):
-                return None
-            self._lent, side.looked = side, digest
-            side.users += 1
-        return Loan(side.runner, lambda fits: self._give_back(side, fits), side.combiner.turn)
-
-    def _give_back(self, side: Slot, fits: bool) -> None:
-        with self._guard:
-            self._lent = None
-            if fits and side is self._active:
-                side.users -= 1
-                return
-        side.runner.close()
-        with self._guard:
-            side.users -= 1
-            side.looked = ""
+        return self._slots.lend(digest)
 
     def retire(self) -> None:
-        """Give back the memory of a standby that was of no use for ``keep_warm`` seconds."""
-        with self._guard:
-            side = self._standby
-            idle = self._clock.monotonic() - self._idle_since
-            if in_use(side) or self._load is not None or idle < self._settings.keep_warm:
-                return
-            self._idle_since = math.inf
-            side.ref = ""
-            side.users += 1  # nothing is loaded into what is being closed
-        side.runner.close()
-        with self._guard:
-            side.users -= 1
+        """Give back the memory of what was of no use for ``keep_warm`` seconds."""
+        self._slots.retire(self._settings.keep_warm)
 
     @property
     def standing(self) -> Standing:
-        with self._guard:
+        with self._lock:
             if self._serving is None:
                 return Standing()
-            alias, artifact = self._serving
-            goes_on, target = artifact.version.ref, self._target
+            alias, goes_on, target = self._serving.alias, self._serving.artifact.version.ref, self._target
             if target is None or target.epoch <= alias.epoch:
                 return Standing(goes_on)
             wanted = f"{target.model}@{target.alias} is {target.model}/{target.version}"
@@ -198,64 +174,93 @@ class Deployment:
 
     def close(self) -> None:
         """Also while something is loaded, which ends soon after."""
-        with self._guard:
-            self._closed = True
-        for side in (self._active, self._standby):
-            side.runner.close()
+        self._slots.close()
 
-    # -- which version, under the guard ---------------------------------------
+    # -- which version, under the lock ----------------------------------------
 
-    def _side(self, artifact: Artifact) -> tuple[Slot, bool]:
-        """What scores, or will score first; and whether that process has looked at another artifact."""
-        if self._lent is self._active:  # another version is first: it does not wait
-            self._active, self._standby = self._standby, self._active
-        others = self.cold and self._active.looked not in ("", artifact.version.digest)
-        self._active.looked = ""
-        return self._active, others
+    def _pinned(self) -> ServingVersion | None:
+        if self._serving is not None:
+            self._slots.pin(self._serving.slot)
+        return self._serving
 
     def _advance(self, target: Alias) -> None:
         if self._target is None or target.epoch > self._target.epoch:
             self._target = target
-        if self._serving is None or target.epoch <= self._serving[0].epoch:
-            return
-        alias, artifact = self._serving
-        if target.version == alias.version:
-            self._serving = target, artifact
-        elif self._standby.ref == ref_of(target) and self._load is None:
-            self._take_over(target)
+        if self._is_ahead(target) and self._serving is not None and target.version == self._serving.alias.version:
+            self._serving = replace(self._serving, alias=target)
 
-    def _take_over(self, target: Alias) -> None:
-        side = self._standby
-        try:
-            artifact = self._artifact(target)
-            feel(side, artifact)
-        except Exception as error:
-            side.ref = ""
-            log.warning("the warm runner is gone", stage=self._stage, version=ref_of(target), reason=str(error))
-            return
-        self._active, self._standby = side, self._active
-        self._serving, self._trouble = (target, artifact), None
-        self._idle_since = self._clock.monotonic()
-        log.info("version takes over", stage=self._stage, version=ref_of(target), epoch=target.epoch)
+    def _is_ahead(self, target: Alias) -> bool:
+        """Of what scores. The moves before it are never gone back to."""
+        serving = self._serving
+        return serving is not None and target.epoch > serving.alias.epoch
 
-    def _next(self, target: Alias) -> VersionLoad | None:
-        """What to load now, if anything."""
-        if self._closed or self._serving is None or target != self._target or target.epoch <= self._serving[0].epoch:
+    def _to_take_over(self, target: Alias) -> Slot | None:
+        """What is warm with that version, for one thread at a time to look at."""
+        if self._checking or not self._is_ahead(target):
             return None
-        if self._load is not None or in_use(self._standby) or self._standby.ref == ref_of(target):
+        slot = self._slots.use(ref_of(target))
+        self._checking = slot is not None
+        return slot
+
+    def _to_load(self, target: Alias) -> VersionLoad | None:
+        """What to load now, if anything."""
+        if self._load is not None or self._checking or target != self._target or not self._is_ahead(target):
             return None
         if self._trouble is not None and self._trouble.target != target:
             self._trouble = None
         if self._trouble is not None and self._trouble.backoff.left() > 0:
             return None
-        self._standby.ref = ""
-        self._load = VersionLoad(target, self._standby)
+        slot = self._slots.claim(ref_of(target))
+        self._load = None if slot is None else VersionLoad(target, slot)
         return self._load
+
+    def _to_give_up(self) -> Slot | None:
+        """Where a version is loaded that nobody wants any more; pinned, so that no other load is ended for it."""
+        if self._load is None or self._wanted(self._load):
+            return None
+        self._load.superseded = True
+        self._slots.pin(self._load.slot)
+        return self._load.slot
 
     def _wanted(self, load: VersionLoad) -> bool:
         """A version that is loaded in vain is let be after a roll-back to the one that scores: nothing waits for it."""
         assert self._target is not None and self._serving is not None
-        return self._target.version in (load.target.version, self._serving[0].version)
+        return self._target.version in (load.target.version, self._serving.alias.version)
+
+    def _note(self, load: VersionLoad, reason: str) -> None:
+        backoff = self._trouble.backoff if self._trouble is not None else Backoff(self._clock)
+        backoff.hold(Sick(reason))
+        self._trouble = Trouble(load.target, reason, backoff)
+
+    # -- calls ----------------------------------------------------------------
+
+    def _first(self, target: Alias) -> ServingVersion:
+        artifact = self._artifact(target)
+        with self._lock:
+            if (serving := self._pinned()) is not None:  # it has answered meanwhile
+                return serving
+            slot = self._slots.claim(ref_of(target), artifact.version.digest)
+        if slot is None:
+            raise NotYet(f"{ref_of(target)} waits: no runner is free to load it")
+        return ServingVersion(target, artifact, slot)
+
+    def _predict(self, chosen: ServingVersion, rows: pa.RecordBatch, timeout: float) -> pa.RecordBatch:
+        slot = chosen.slot
+        try:
+            answer = slot.combiner.predict(chosen.artifact, rows, timeout)
+        except RunnerDied:
+            self._slots.cooled(slot)
+            raise
+        if not slot.warm:
+            self._slots.warmed(slot)
+            self._answered(chosen)
+        return answer
+
+    def _answered(self, chosen: ServingVersion) -> None:
+        with self._lock:
+            if self._serving is None:
+                self._serving = chosen
+                self._slots.pin(chosen.slot)  # for as long as it scores
 
     def _artifact(self, alias: Alias) -> Artifact:
         version = self._registry.versions(alias.model)[alias.version - 1]
@@ -264,49 +269,54 @@ class Deployment:
         except (NotFound, ArtifactDamaged, StoreError, LogFull) as error:
             raise Sick(str(error)) from error
 
-    # -- calls ----------------------------------------------------------------
+    # -- a next version -------------------------------------------------------
 
-    def _predict(
-        self, side: Slot, alias: Alias, artifact: Artifact, rows: pa.RecordBatch, timeout: float
-    ) -> pa.RecordBatch:
+    def _take_over(self, target: Alias, slot: Slot) -> bool:
+        """Score with what is warm from now on; False: it is not. Calls go on with the version before meanwhile."""
         try:
-            answer = side.combiner.predict(artifact, rows, timeout)
-        except RunnerDied:
-            side.ref = ""
-            raise
-        if side.ref != artifact.version.ref:
-            with self._guard:
-                side.ref = artifact.version.ref
-                self._serving = self._serving or (alias, artifact)
-        return answer
+            artifact = self._alive(target, slot)
+        except Exception as error:
+            self._slots.cooled(slot)
+            log.warning("the warm runner is gone", stage=self._stage, version=ref_of(target), reason=str(error))
+            artifact = None
+        surplus = slot
+        with self._lock:
+            self._checking = False
+            assert self._serving is not None
+            # Else the one that scores has become current once more meanwhile.
+            if artifact is not None and self._is_ahead(target):
+                surplus, self._serving = self._serving.slot, ServingVersion(target, artifact, slot)
+                self._trouble = None
+        if surplus is not slot:
+            log.info("version takes over", stage=self._stage, version=ref_of(target), epoch=target.epoch)
+        self._slots.release(surplus)
+        return artifact is not None
 
-    # -- loading --------------------------------------------------------------
+    def _alive(self, target: Alias, slot: Slot) -> Artifact:
+        artifact = self._artifact(target)
+        check_alive(slot, artifact)
+        return artifact
 
     def _run(self, load: VersionLoad) -> None:
         version = self._registry.versions(load.target.model)[load.target.version - 1]
-        reason = ""
+        slot, reason = load.slot, ""
         try:
             artifact, nothing = self._artifact(load.target), zeros(version.signature.inputs, 0)
-            load.side.runner.predict(artifact, nothing, timeout=self._settings.runner_start)
+            self._slots.clear(slot)
+            with slot.combiner.turn:
+                slot.runner.predict(artifact, nothing, timeout=self._settings.runner_start)
         except Exception as error:  # whatever it is, the version before goes on
             reason = str(error)
-        with self._guard:
-            self._load, closed = None, self._closed
-            self._idle_since = self._clock.monotonic()
+        with self._lock:
+            self._load = None
             reason = "" if load.superseded else reason
             if reason:
-                self._note(load.target, reason)
+                self._note(load, reason)
             elif not load.superseded:
-                load.side.ref = version.ref
-        if closed:
-            load.side.runner.close()
-        elif reason:
+                self._slots.warmed(slot)
+        self._slots.release(slot)
+        if reason and not self._slots.closed:
             log.error(
                 "version not loaded, the one before goes on", stage=self._stage, version=version.ref, reason=reason
             )
             self._failed(version)
-
-    def _note(self, target: Alias, reason: str) -> None:
-        backoff = self._trouble.backoff if self._trouble is not None else Backoff(self._clock)
-        backoff.hold(Sick(reason))
-        self._trouble = Trouble(target, reason, backoff)
