@@ -40,7 +40,8 @@ events before the stage dealt with them); of `penstock_ingest_refused_total` the
 `penstock_scale_load` the `what` is a figure that [the number of workers](kafka.md#how-many-workers) comes from.
 """
 CALLED = ("Event", "Models", "Loaded", "SystemEvent", "ModelRegistered", "ModelPromoted", "Reject", "Unavailable")
-SUITES = ("DoorContract", "LogContract", "ObjectsContract", "RuntimeContract")  # their tests are no names to call
+# their tests are no names to call
+SUITES = ("DoorContract", "LogContract", "ObjectsContract", "RuntimeContract", "StageContract")
 
 
 class Entry(NamedTuple):

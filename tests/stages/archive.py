@@ -52,6 +52,8 @@ class Archive:
     def handle(self, work: Work) -> Outcome:
         now = self._clock.monotonic()
         ns = work.rows.column("n").to_numpy()
+        if work.again:  # beside what is kept
+            return Outcome([self._write(ns.tolist())])
         for partition in np.unique(work.partitions).tolist():
             mine = work.partitions == partition
             rows = zip(work.positions[mine].tolist(), ns[mine].tolist(), strict=True)
@@ -67,7 +69,12 @@ class Archive:
 
     def _write_out(self) -> Outcome:
         done = {partition: rows[-1][0] for partition, rows in self.kept.items()}
-        file = self._files.write([n for rows in self.kept.values() for _, n in rows])
+        written = self._write([n for rows in self.kept.values() for _, n in rows])
         self.kept, self.since = {}, None
-        named = pa.RecordBatch.from_arrays([pa.array([file], pa.int64())], schema=MANIFEST.schema)
-        return Outcome([Output(MANIFEST.name, named, None)], done=done)
+        return Outcome([written], done=done)
+
+    def _write(self, ns: list[int]) -> Output:
+        file = self._files.write(ns)
+        return Output(
+            MANIFEST.name, pa.RecordBatch.from_arrays([pa.array([file], pa.int64())], schema=MANIFEST.schema), None
+        )

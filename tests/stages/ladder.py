@@ -127,7 +127,7 @@ class Ladder:
         again: dict[int, float] = {}
         for partition in np.unique(work.partitions).tolist():
             mine = np.flatnonzero(work.partitions == partition)
-            waiting = np.flatnonzero(due[mine] > now)
+            waiting = np.flatnonzero((due[mine] > now) & (not work.again))  # what was put back waits for nothing
             ripe = mine[: waiting[0]] if len(waiting) else mine
             if len(ripe):
                 done[partition] = int(work.positions[ripe[-1]])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.stages.archive import MANIFEST, Archive, Files
 from tests.stages.ladder import RETRY, Deliver, Ladder, Outside, Sender
-from tests.stages.lives import Lives
+from tests.stages.lives import Lives, OutputsFirst, PositionsFirst
 
 from penstock.batch import DEAD
 from penstock.clock import ManualClock
@@ -145,10 +145,10 @@ def test_mutant_that_does_not_say_that_kept_rows_come_again_is_found(monkeypatch
 @cases
 def test_mutant_that_moves_positions_first_is_found(case: Any) -> None:
     with pytest.raises(AssertionError, match="lost"):
-        some_seed(case, order="positions first")
+        some_seed(case, reader=PositionsFirst)
 
 
 @pytest.mark.parametrize(("case", "what"), [(ladder, "sent again|given up twice"), (archive, "archived twice")])
 def test_mutant_that_stores_outputs_first_is_found(case: Any, what: str) -> None:
     with pytest.raises(AssertionError, match=what):
-        some_seed(case, order="outputs first")
+        some_seed(case, reader=OutputsFirst)

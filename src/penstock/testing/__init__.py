@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .rowwise import assert_rowwise
     from .running import DeadLetter, Running, run
     from .runtime_contract import RuntimeContract
+    from .stage_contract import StageContract
 
 _PLACES = {
     "DeadLetter": "running",
@@ -21,6 +22,7 @@ _PLACES = {
     "ObjectsContract": "objects_contract",
     "Running": "running",
     "RuntimeContract": "runtime_contract",
+    "StageContract": "stage_contract",
     "assert_rowwise": "rowwise",
     "run": "running",
 }
@@ -32,6 +34,7 @@ __all__ = [
     "ObjectsContract",
     "Running",
     "RuntimeContract",
+    "StageContract",
     "assert_rowwise",
     "run",
 ]
