@@ -23,7 +23,7 @@ from .principal import PRINCIPAL, Admission
 from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send, answer
-from .wire.errors import Disconnected, error_body, problem
+from .wire.errors import CODE, Disconnected, error_body, of_open_inference, problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,8 @@ def _unrouted(routes: Sequence[Route]) -> Callable[[Request, Exception], Awaitab
         headers = dict(error.headers or {})
         if status == 405:
             headers["allow"] = ", ".join(methods or ["GET", "HEAD"])  # the pages', which are no rows of the table
+        if of_open_inference(request.scope["path"]):
+            headers[CODE.decode()] = code
         body = error_body({"code": code, "message": message}, request.scope["path"])
         return Response(body, status, headers, media_type="application/json")
 

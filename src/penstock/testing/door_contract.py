@@ -102,9 +102,11 @@ class DoorContract:
 
 
 def check_error(answer: httpx.Response) -> None:
-    """An answer that says no, says why."""
+    """An answer that says no, says why; on /v2 as the Open Inference Protocol has it, with the code in a header."""
     if answer.status_code >= 400:
         told = json.loads(answer.content)["error"]
+        if answer.request.url.path.startswith("/v2"):
+            told = {"code": answer.headers["penstock-error"], "message": told}
         assert told["code"] and told["message"]
 
 

@@ -1,27 +1,118 @@
-"""What every door promises, of one of each kind: bare, reading, and asking others."""
+"""What every door promises, of every row of the table, with all that one may be asked for behind it."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from penstock.batch import DEAD, SYSTEM, Batch, TopicSpec, Write
 from penstock.gateway.routes import ROUTES, Route
-from penstock.testing import DoorContract
+from penstock.gateway.services import GatewayServices
+from penstock.models.interface import Signature
+from penstock.models.messages import Promoted, Registered
+from penstock.models.signature import to_json
+from penstock.plan.plan import ModelSpec, Plan, ScoreSpec
+from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
+from penstock.stages.emit import Emitter
+from penstock.stages.failures.dead import letters
+from penstock.stages.inspection import Inspections
+from penstock.stages.interface import Failure, Work
+from penstock.stages.pump import Pump
+from penstock.stages.registry_owner import Registrar
+from penstock.stages.scoring.loading import at_once, of_its_own
+from penstock.system.messages import to_rows
+from penstock.system.snapshots import SNAPSHOT_TOPIC
+from penstock.testing.door_contract import DoorContract, made
+
+SIGNATURE = Signature(pa.schema([("a", pa.float64())]), pa.schema([("y", pa.float64())]))
+SCORED = TopicSpec("scores", partitions=2)
+PLAN = Plan(
+    "doors",
+    "",
+    "c0de",
+    (TopicSpec("notes", partitions=2), SCORED),
+    stages=(ScoreSpec("scorer", "notes", "scores", "m"),),
+    models=(ModelSpec("m", ("y",)),),
+)
+ASKED = {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
 
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/topics/{topic}/events"): {"url": "/topics/notes/events", "json": {"n": 1}},
     ("GET", "/topics/{topic}/events"): {"url": "/topics/notes/events"},
+    ("GET", "/topics"): {"url": "/topics"},
     ("GET", "/topics/{topic}"): {"url": "/topics/notes"},
+    ("GET", "/groups"): {"url": "/groups"},
+    ("GET", "/dead"): {"url": "/dead"},
+    ("GET", "/dead/{topic}/{partition}/{offset}"): {"url": "/dead/notes/0/0"},
     ("POST", "/dead/redrive"): {"url": "/dead/redrive", "json": {}},
+    ("POST", "/dead/drop"): {"url": "/dead/drop", "json": {}},
     ("GET", "/models"): {"url": "/models"},
+    ("GET", "/models/{model}"): {"url": "/models/m"},
+    ("POST", "/models/{model}/versions"): {"url": "/models/m/versions", "content": b"a model"},
+    ("PUT", "/models/{model}/aliases/{alias}"): {"url": "/models/m/aliases/other", "json": {"version": 1}},
+    ("POST", "/models/{model}/aliases/{alias}"): {"url": "/models/m/aliases/other", "json": {"version": 1}},
+    ("POST", "/models/{model}/promote"): {"url": "/models/m/promote", "json": {"version": 1}},
+    ("POST", "/models/{model}/rollback"): {"url": "/models/m/rollback", "json": {}},
+    ("POST", "/v2/models/{model}/infer"): {"url": "/v2/models/m/infer", "json": ASKED},
+    ("GET", "/v2/models/{model}"): {"url": "/v2/models/m"},
+    ("GET", "/v2/models/{model}/ready"): {"url": "/v2/models/m/ready"},
+    ("POST", "/v2/models/{model}/versions/{version}/infer"): {"url": "/v2/models/m/versions/2/infer", "json": ASKED},
+    ("GET", "/v2/models/{model}/versions/{version}"): {"url": "/v2/models/m/versions/2"},
+    ("GET", "/v2/models/{model}/versions/{version}/ready"): {"url": "/v2/models/m/versions/2/ready"},
+    ("GET", "/v2"): {"url": "/v2"},
+    ("GET", "/v2/health/live"): {"url": "/v2/health/live"},
+    ("GET", "/v2/health/ready"): {"url": "/v2/health/ready"},
     ("GET", "/healthz"): {"url": "/healthz"},
+    ("GET", "/readyz"): {"url": "/readyz"},
+    ("GET", "/metrics"): {"url": "/metrics"},
 }
 
 
-@pytest.mark.parametrize(
-    "route", [r for r in ROUTES if (r.method, r.path) in REQUESTS], ids=lambda r: r.path, indirect=True
-)
+def without_request(routes: Sequence[Route], requests: Mapping[tuple[str, str], Any]) -> list[str]:
+    return [f"{r.method} {r.path}" for r in routes if (r.method, r.path) not in requests]
+
+
+class Looks:
+    """A runner that finds every artifact good."""
+
+    def inspect(self, artifact: Path, **given: Any) -> tuple[str, Signature]:
+        return "onnx", SIGNATURE
+
+    def close(self) -> None: ...
+
+
+async def score(model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
+    return pa.RecordBatch.from_arrays([rows.column("a")], names=["y"]), f"{model}/2"
+
+
+def two_versions() -> list[Registered | Promoted]:
+    """The second is the champion."""
+    known: dict[str, Any] = {"runtime": "onnx", "signature": to_json(SIGNATURE), "created": 1, "causationid": "c"}
+    return [
+        *(Registered(model="m", version=n, digest=str(n) * 64, **known) for n in (1, 2)),
+        *(
+            Promoted(model="m", alias="champion", from_version=n - 1 or None, to_version=n, epoch=n, causationid="c")
+            for n in (1, 2)
+        ),
+    ]
+
+
+def a_letter() -> Write:
+    """Of the event at notes/0/0."""
+    rows = pa.RecordBatch.from_arrays([pa.array(['{"n":1}'])], schema=PLAN.topic("notes").schema)
+    work = Work.of([Batch("notes", 0, np.zeros(1, np.int64), np.ones(1, np.int64), rows)])
+    return Write(DEAD, 0, letters("scorer", work, [Failure(0, "ValueError", "bad", "", 1)], None).rows)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}", indirect=True)
 class TestDoors(DoorContract):
     @pytest.fixture
     def route(self, request: pytest.FixtureRequest) -> Route:
@@ -31,3 +122,44 @@ class TestDoors(DoorContract):
     @pytest.fixture
     def request_(self, route: Route) -> dict[str, Any]:
         return REQUESTS[route.method, route.path]
+
+    @pytest.fixture
+    def services(self, tmp_path: Path) -> Iterator[GatewayServices]:
+        """Behind the suite's own: a model of two versions, a dead letter, a worker that says it is ready, and the
+        registry's owner, who answers commands."""
+        services = made(tmp_path)
+        log, clock = services.log, services.clock
+        for topic in (SCORED, SNAPSHOT_TOPIC):
+            log.create(topic)
+        log.append([Write(SYSTEM, 0, to_rows(two_versions())), a_letter()])
+        said = {"role": "worker", "stages": {"scorer": {"ready": True, "version": "m/2"}}}
+        (services.status / "worker.json").write_text(json.dumps(said))
+        inspections = Inspections(lambda _: of_its_own(Looks()), lambda _: None, at_once)  # type: ignore[arg-type]
+        alone = replace(PLAN, stages=())  # no scorer that would have to fit
+        owner = Registrar(alone, open_registry(log, clock, "owner"), services.artifacts, inspections, clock, 30.0)
+        topics = {topic.name: topic for topic in (SYSTEM_TOPIC, SNAPSHOT_TOPIC)}
+        emitter = Emitter(owner.name, owner.source, PLAN.code, topics)
+        pump = Pump(owner, log.reader(owner.name, [SYSTEM], "owner"), emitter, clock, rows=lambda: 256)
+        stop = Event()
+
+        def answer() -> None:
+            while not stop.is_set():
+                pump.step(0.02)
+
+        thread = Thread(target=answer)
+        thread.start()
+        try:
+            yield replace(services, plan=PLAN, ask=score)
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_every_row_of_the_table_has_a_request() -> None:
+    assert without_request(ROUTES, REQUESTS) == []
+    assert len(REQUESTS) == len(ROUTES), "there are requests of doors that are gone"
+
+
+def test_a_row_without_a_request_is_found() -> None:
+    added = replace(ROUTES[0], path="/topics/{topic}/copies")
+    assert without_request([*ROUTES, added], REQUESTS) == ["POST /topics/{topic}/copies"]
