@@ -43,6 +43,8 @@ from penstock.system.messages import to_rows
 
 SIGNATURE = Signature(pa.schema([pa.field("n", pa.int64())]), pa.schema([pa.field("copy", pa.int64())]))
 
+PATIENCE_S = 60.0  # seconds that a call may take which waits for nothing
+
 
 @dataclass
 class Shelf:
@@ -120,7 +122,7 @@ class Yard:
     def view(self) -> Registry:
         return open_registry(self.rig.log, self.rig.clock, "view")
 
-    def scorer(self, runners: tuple[Any, Any], registry: Registry) -> tuple[Deployment, Score]:
+    def scorer(self, runners: tuple[Any, ...], registry: Registry) -> tuple[Deployment, Score]:
         rig = self.rig
         made = Deployment(
             "scores",
@@ -497,6 +499,165 @@ def test_a_warm_runner_that_died_takes_nothing_over(busy: Yard) -> None:
     assert busy.score() == {0: 1}, "the old version goes on"
     busy.load()
     assert busy.score() == {0: 2}
+
+
+def goes_on(yard: Yard, asked: Event, let: Event) -> bool:
+    """Version 2 is warm, and somebody who looks at it is held up there. Is a call answered with version 1 meanwhile?"""
+    target = yard.alias()
+
+    def call() -> pa.RecordBatch:
+        with yard.deployment.version(target) as pinned:
+            return pinned.predict(pa.record_batch({"n": pa.array([5], pa.int64())}), 1.0)
+
+    with ThreadPoolExecutor(2) as threads:
+        looks = threads.submit(yard.deployment.look, target)
+        assert asked.wait(60)
+        called = threads.submit(call)
+        answered = bool(wait([called], PATIENCE_S).done)
+        let.set()
+        looks.result(60)
+        answer = called.result(60).column("copy").to_pylist()
+        assert answer == [1_005] or not answered
+    assert yard.score() == {0: 2}
+    return answered
+
+
+def call_beside_a_check(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    yard.promote(2)
+    yard.score()
+    yard.load()
+    asked, let, predict = Event(), Event(), yard.runners[1].predict
+
+    def slow(model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
+        asked.set()
+        assert let.wait(60)
+        return predict(model, rows, timeout=timeout)
+
+    monkeypatch.setattr(yard.runners[1], "predict", slow)
+    assert goes_on(yard, asked, let), "a call waits for the check of another version"
+
+
+def call_beside_a_fetch(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    yard.promote(2)
+    yard.score()
+    yard.load()
+    asked, let, path = Event(), Event(), yard.artifacts.path
+
+    def slow(digest: str, *, model: str) -> Path:
+        asked.set()
+        assert let.wait(60)
+        return path(digest, model=model)
+
+    monkeypatch.setattr(yard.artifacts, "path", slow)
+    assert goes_on(yard, asked, let), "a call waits for the artifact of another version"
+
+
+def test_a_call_goes_on_while_a_runner_is_asked_whether_it_lives(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    call_beside_a_check(busy, monkeypatch)
+
+
+def test_a_call_goes_on_while_the_store_is_asked(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    call_beside_a_fetch(busy, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("beside", "says"), [(call_beside_a_check, "waits for the check"), (call_beside_a_fetch, "waits for the artifact")]
+)
+def test_mutant_what_takes_over_is_looked_at_under_the_lock(
+    busy: Yard, monkeypatch: pytest.MonkeyPatch, beside: Callable[..., None], says: str
+) -> None:
+    """As it was."""
+    alive = Deployment._alive
+
+    def guarded(self: Deployment, target: Alias, slot: Slot) -> Artifact:
+        with self._lock:
+            return alive(self, target, slot)
+
+    monkeypatch.setattr(Deployment, "_alive", guarded)
+    monkeypatch.setattr("tests.stages.scoring.test_deployment.PATIENCE_S", 1.0)
+    with pytest.raises(AssertionError, match=says):
+        beside(busy, monkeypatch)
+
+
+def test_a_version_that_has_become_current_once_more_meanwhile_is_not_left(
+    busy: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back(busy, monkeypatch)
+
+
+def back(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alias goes back while version 2 is looked at: a later move is not undone by an earlier one."""
+    yard.promote(2)
+    yard.score()
+    yard.load()
+    second, alive = yard.alias(), Deployment._alive
+
+    def meanwhile(self: Deployment, target: Alias, slot: Slot) -> Artifact:
+        yard.promote(1)
+        yard.registry.refresh()
+        self.look(yard.alias())
+        return alive(self, target, slot)
+
+    with monkeypatch.context() as planted:
+        planted.setattr(Deployment, "_alive", meanwhile)
+        yard.deployment.look(second)
+    with yard.deployment.version(second) as lease:
+        assert (lease.alias.epoch, lease.artifact.version.version) == (3, 1), "an earlier move undoes a later one"
+    assert yard.score() == {0: 1}
+    yard.promote(2)
+    assert yard.score() == {0: 2} and not yard.pending, "what was looked at is warm still"
+
+
+def test_mutant_what_was_warm_takes_over_whatever_came_meanwhile(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Deployment, "_is_ahead", lambda self, target: not self.cold)
+    with pytest.raises(AssertionError, match="an earlier move undoes a later one"):
+        back(busy, monkeypatch)
+
+
+def test_a_first_version_that_hangs_does_not_keep_the_next_from_being_the_first(yard: Yard) -> None:
+    yard.promote(1)
+    yard.registry.refresh()
+    with yard.deployment.version(yard.alias()):
+        yard.promote(2)
+        assert yard.score() == {0: 2}
+        assert yard.shelf.loads == [(1, 2)]
+
+
+def test_a_first_version_waits_while_every_runner_is_at_work_on_others(yard: Yard) -> None:
+    targets = []
+    for version in (1, 2):
+        yard.promote(version)
+        yard.registry.refresh()
+        targets.append(yard.alias())
+    with yard.deployment.version(targets[0]), yard.deployment.version(targets[1]):
+        yard.promote(3)
+        assert yard.score() == {} and "m/3 waits: no runner is free" in yard.pump.status.why
+    yard.rig.clock.advance(1)
+    yard.pump.step(0.0)
+    assert [version for _, version, _ in yard.made()] == [3]
+
+
+def test_one_slot_is_not_enough(yard: Yard) -> None:
+    with pytest.raises(ValueError, match="could not be loaded beside"):
+        yard.scorer(yard.runners[:1], yard.registry)
+
+
+def test_with_three_a_version_is_loaded_beside_a_pass_that_is_not_over(yard: Yard) -> None:
+    runners = tuple(Remembers(number, yard.shelf) for number in range(3))
+    yard.deployment, yard.stage = yard.scorer(runners, yard.registry)
+    yard.pump = yard.rig.pump(yard.stage)
+    yard.promote(1)
+    yard.score()
+    yard.promote(2)
+    with yard.deployment.version(yard.alias()):
+        yard.score()
+        yard.load()
+        assert yard.score() == {0: 2}
+        yard.promote(3)
+        assert yard.score() == {0: 2}
+        yard.load()
+        assert yard.score() == {0: 3}
+    assert yard.shelf.loads == [(0, 1), (1, 2), (2, 3)]
 
 
 # -- promotions on the heels of others ----------------------------------------
