@@ -22,12 +22,13 @@ from penstock.models.signature import to_json
 from penstock.plan.plan import ModelSpec, Plan, ScoreSpec
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
 from penstock.stages.emit import Emitter
-from penstock.stages.failures.dead import letters
+from penstock.stages.failures.dead import dead_letter_rows
 from penstock.stages.inspection import Inspections
 from penstock.stages.interface import Failure, Work
 from penstock.stages.pump import Pump
 from penstock.stages.registry_owner import Registrar
-from penstock.stages.scoring.loading import at_once, of_its_own
+from penstock.stages.scoring.loading import at_once
+from penstock.stages.scoring.slots import of_its_own
 from penstock.system.messages import to_rows
 from penstock.system.snapshots import SNAPSHOT_TOPIC
 from penstock.testing.door_contract import DoorContract, made
@@ -109,7 +110,7 @@ def a_letter() -> Write:
     """Of the event at notes/0/0."""
     rows = pa.RecordBatch.from_arrays([pa.array(['{"n":1}'])], schema=PLAN.topic("notes").schema)
     work = Work.of([Batch("notes", 0, np.zeros(1, np.int64), np.ones(1, np.int64), rows)])
-    return Write(DEAD, 0, letters("scorer", work, [Failure(0, "ValueError", "bad", "", 1)], None).rows)
+    return Write(DEAD, 0, dead_letter_rows("scorer", work, [Failure(0, "ValueError", "bad", "", 1)], None).rows)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}", indirect=True)
