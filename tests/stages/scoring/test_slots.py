@@ -318,21 +318,19 @@ class Protocol(RuleBasedStateMachine):
 
     @invariant()
     def one_slot_a_version(self) -> None:
-        refs = [slot.ref for slot in getattr(self, "slots", Slots([], ManualClock(), rows=1))._slots if slot.ref]
+        refs = [slot.ref for slot in self.slots._slots if slot.ref]
         assert len(refs) == len(set(refs)), "a version is in two slots"
 
     @invariant()
     def users_keep_theirs(self) -> None:
-        for slot, ref in getattr(self, "users", []):
+        for slot, ref in self.users:
             assert slot.ref == ref, "another version is loaded where one is in use"
 
     @invariant()
     def nothing_is_forgotten(self) -> None:
-        if hasattr(self, "slots"):
-            pins = sum(slot.pins for slot in self.slots._slots)
-            assert pins == len(self.users) + len(self.loans)
-            idle = [slot for slot in self.slots._slots if slot.idle]
-            assert all(slot.warm == bool(slot.ref) for slot in idle), "an idle one is not warm with its version"
+        assert sum(slot.pins for slot in self.slots._slots) == len(self.users) + len(self.loans)
+        idle = [slot for slot in self.slots._slots if slot.idle]
+        assert all(slot.warm == bool(slot.ref) for slot in idle), "an idle one is not warm with its version"
 
 
 def played() -> None:
