@@ -79,12 +79,6 @@ class Slots:
     def closed(self) -> bool:
         return self._closed
 
-    @property
-    def held(self) -> list[str]:
-        """The version that each is warm with; empty: none."""
-        with self._lock:
-            return [slot.ref if slot.warm else "" for slot in self._slots]
-
     # -- by version -----------------------------------------------------------
 
     def use(self, ref: str) -> Slot | None:
