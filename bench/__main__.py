@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from bench import publish
+
 from penstock.bench.report import PARTS, run
 
 parser = argparse.ArgumentParser(description=__doc__)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import pytest
-
 from bench.kafka import events
+
 from penstock.bench.events import departures
 
 EXPECTED = np.array([1.5, -2.0, 30.25])
