@@ -23,6 +23,7 @@ def test_positions_that_no_broker_takes_are_told_as_unreachable() -> None:
     "code",
     [
         KafkaError._TIMED_OUT,
+        KafkaError._DESTROY_BROKER,
         KafkaError.NOT_COORDINATOR,
         KafkaError.UNSTABLE_OFFSET_COMMIT,
         KafkaError.FENCED_LEADER_EPOCH,

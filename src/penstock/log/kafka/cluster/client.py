@@ -24,6 +24,7 @@ NEWS_S = [0.05 * min(attempt, 10) for attempt in range(1, 50)]  # seconds betwee
 AWAY = {
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._DESTROY_BROKER,  # a client that has just begun asked by an address that is a known broker's by now
     KafkaError._TIMED_OUT,
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._MSG_TIMED_OUT,
