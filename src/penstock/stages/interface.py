@@ -121,6 +121,11 @@ class Outcome:
     again: Mapping[int, float] = field(default_factory=dict)
     wake: float | None = None
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether it says anything of what is done and what comes later; else all of the work is done."""
+        return self.done is not None or bool(self.again) or self.wake is not None
+
 
 class Stage(Protocol):
     name: str

@@ -251,7 +251,7 @@ class Pump:
                 raise
             return self._dead_letter(batches, work, sick.poison)
         heads, rows = batches, len(work)
-        if self._progress or outcome.done is not None or outcome.again or outcome.wake is not None:
+        if self._progress or outcome.in_parts:
             settled = self._progress.settle(batches, work, outcome, self._reader.owned(self._stage.source))
             heads, advances, rows = settled.heads, settled.advances, settled.rows
         else:

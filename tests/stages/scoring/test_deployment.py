@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.stages.scoring.held_call import HeldCall
 
 from penstock.batch import SYSTEM, Write
 from penstock.errors import (
@@ -429,21 +429,15 @@ def test_a_store_that_does_not_give_holds_the_rows(
 
 def said_while_fetching(yard: Yard, monkeypatch: pytest.MonkeyPatch, patience: float) -> deployments.Standing | None:
     """What the worker's heartbeat tells while the first version comes from far away; None: it is silent."""
-    asked, let, path = Event(), Event(), yard.artifacts.path
-
-    def slow(digest: str, *, model: str) -> Path:
-        asked.set()
-        assert let.wait(60)
-        return path(digest, model=model)
-
-    monkeypatch.setattr(yard.artifacts, "path", slow)
+    fetch = HeldCall(yard.artifacts.path)
+    monkeypatch.setattr(yard.artifacts, "path", fetch)
     yard.promote(1)
     with ThreadPoolExecutor(2) as threads:
         scored = threads.submit(yard.score)
-        assert asked.wait(60)
+        assert fetch.asked.wait(60)
         heartbeat = threads.submit(lambda: yard.deployment.standing)
         said = wait([heartbeat], patience).done
-        let.set()
+        fetch.let.set()
         assert scored.result(60) == {0: 1}
     return heartbeat.result() if said else None
 
@@ -501,7 +495,7 @@ def test_a_warm_runner_that_died_takes_nothing_over(busy: Yard) -> None:
     assert busy.score() == {0: 2}
 
 
-def goes_on(yard: Yard, asked: Event, let: Event) -> bool:
+def goes_on(yard: Yard, look: HeldCall) -> bool:
     """Version 2 is warm, and somebody who looks at it is held up there. Is a call answered with version 1 meanwhile?"""
     target = yard.alias()
 
@@ -511,10 +505,10 @@ def goes_on(yard: Yard, asked: Event, let: Event) -> bool:
 
     with ThreadPoolExecutor(2) as threads:
         looks = threads.submit(yard.deployment.look, target)
-        assert asked.wait(60)
+        assert look.asked.wait(60)
         called = threads.submit(call)
         answered = bool(wait([called], PATIENCE_S).done)
-        let.set()
+        look.let.set()
         looks.result(60)
         answer = called.result(60).column("copy").to_pylist()
         assert answer == [1_005] or not answered
@@ -526,30 +520,18 @@ def call_beside_a_check(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     yard.promote(2)
     yard.score()
     yard.load()
-    asked, let, predict = Event(), Event(), yard.runners[1].predict
-
-    def slow(model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
-        asked.set()
-        assert let.wait(60)
-        return predict(model, rows, timeout=timeout)
-
-    monkeypatch.setattr(yard.runners[1], "predict", slow)
-    assert goes_on(yard, asked, let), "a call waits for the check of another version"
+    check = HeldCall(yard.runners[1].predict)
+    monkeypatch.setattr(yard.runners[1], "predict", check)
+    assert goes_on(yard, check), "a call waits for the check of another version"
 
 
 def call_beside_a_fetch(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     yard.promote(2)
     yard.score()
     yard.load()
-    asked, let, path = Event(), Event(), yard.artifacts.path
-
-    def slow(digest: str, *, model: str) -> Path:
-        asked.set()
-        assert let.wait(60)
-        return path(digest, model=model)
-
-    monkeypatch.setattr(yard.artifacts, "path", slow)
-    assert goes_on(yard, asked, let), "a call waits for the artifact of another version"
+    fetch = HeldCall(yard.artifacts.path)
+    monkeypatch.setattr(yard.artifacts, "path", fetch)
+    assert goes_on(yard, fetch), "a call waits for the artifact of another version"
 
 
 def test_a_call_goes_on_while_a_runner_is_asked_whether_it_lives(busy: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -13,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from tests.stages.conftest import Scripted
+from tests.stages.scoring.held_call import HeldCall
 
 from penstock.clock import ManualClock
-from penstock.models.interface import Signature
-from penstock.runner.interface import Applied, Artifact, Services
+from penstock.runner.interface import Applied
 from penstock.stages.scoring.slots import Loan, Slot, Slots
 
 KEPT_S = 60.0  # seconds that an idle one stays warm
@@ -24,24 +23,14 @@ REFS = ("m/1", "m/2", "m/3", "m/4")
 DIGESTS = ("a", "b")
 
 
-class Process:
+class Process(Scripted):
     """A runner that can only be started and ended."""
 
     def __init__(self) -> None:
+        super().__init__(never)
         self.ended = 0
         self.started = 0
-        self.ending: Callable[[], None] = lambda: None
-
-    def apply(self, stage: str, rows: pa.RecordBatch, *, timeout: float, services: Services | None = None) -> Applied:
-        raise NotImplementedError
-
-    def predict(self, model: Artifact, rows: pa.RecordBatch, *, timeout: float) -> pa.RecordBatch:
-        raise NotImplementedError
-
-    def inspect(
-        self, artifact: Path, *, name: str, inputs: pa.Schema | None, outputs: list[str], trusted: bool, timeout: float
-    ) -> tuple[str, Signature]:
-        raise NotImplementedError
+        self.ending: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         self.started += 1
@@ -49,6 +38,10 @@ class Process:
     def close(self) -> None:
         self.ending()
         self.ended += 1
+
+
+def never(rows: pa.RecordBatch, timeout: float) -> Applied:
+    raise NotImplementedError
 
 
 def slots_of(count: int) -> tuple[Slots, list[Process], ManualClock]:
@@ -156,19 +149,13 @@ def test_another_ones_code_is_ended_before_the_version_is_loaded_by_anybody() ->
     loan.give_back(True)
     first, second = slots.claim("m/1", "a"), slots.claim("m/1", "a")
     assert first is not None and first is second
-    asked, let = Event(), Event()
-
-    def slowly() -> None:
-        asked.set()
-        assert let.wait(60)
-
-    processes[0].ending = slowly
+    processes[0].ending = held_up = HeldCall()
     with ThreadPoolExecutor(2) as threads:
         one = threads.submit(slots.clear, first)
-        assert asked.wait(60)
+        assert held_up.asked.wait(60)
         other = threads.submit(slots.clear, first)
         assert not wait([other], 0.2).done
-        let.set()
+        held_up.let.set()
         one.result(60), other.result(60)
     assert processes[0].ended == 1
 
@@ -194,21 +181,15 @@ def goes_on_while_one_is_ended(patience: float) -> bool:
     slots.release(warm(slots, "m/1"))
     clock.advance(KEPT_S)
     used = warm(slots, "m/2")
-    asked, let = Event(), Event()
-
-    def slowly() -> None:
-        asked.set()
-        assert let.wait(60)
-
-    processes[0].ending = slowly
+    processes[0].ending = held_up = HeldCall()
     with ThreadPoolExecutor(2) as threads:
         retired = threads.submit(slots.retire, KEPT_S)
-        assert asked.wait(60)
+        assert held_up.asked.wait(60)
         found = threads.submit(slots.use, "m/2")
         done = bool(wait([found], patience).done)
         if done:
             assert slots.claim("m/3") is None, "one that is being ended is loaded into"
-        let.set()
+        held_up.let.set()
         retired.result(60)
         assert found.result(60) is used
     return done

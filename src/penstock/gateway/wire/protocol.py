@@ -27,7 +27,10 @@ OFFER = (b"upgrade", b"http2-settings")
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One instance a connection; ``protocol`` makes the class that has the first two."""
+    """One instance a connection; ``protocol`` makes the class that has the first two.
+
+    Types are ignored where uvicorn's own say less than it passes: of a transport, of a scope's keys.
+    """
 
     limits: ClassVar[Settings]
     waiting: ClassVar[dict[GuardedProtocol, None]]  # from which something is to come, those first that keep us longest
