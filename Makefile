@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements.lock
+CLOUDS := .venv-clouds
+CLOUDS_LOCK := requirements-clouds.lock
 PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
 # Often set in containers. The tests start a thousand processes, and each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint unit test-kafka e2e-kafka bench bench-kafka soak wheel docs lock clean help
+.PHONY: demo test lint unit test-kafka test-clouds e2e-kafka bench bench-kafka soak wheel docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
@@ -26,6 +28,12 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml $(LOCK)
 	$(BIN)/python -m pip install -q -c $(LOCK) -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+# Of its own: Pulumi wants an older protobuf than the models' libraries do, and a Pulumi project has its own too.
+$(CLOUDS)/.ready: $(BIN)/python pyproject.toml $(CLOUDS_LOCK)
+	test -x $(CLOUDS)/bin/python || $(BIN)/python -m venv $(CLOUDS)
+	$(CLOUDS)/bin/python -m pip install -q -c $(CLOUDS_LOCK) -e '.[clouds-dev]'
+	@touch $@
+
 demo: $(VENV)/.demo ## real flights in, predictions out, a model swapped half-way
 	$(BIN)/penstock demo
 
@@ -38,14 +46,17 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev ## the tests; fewer at once of those end to end, which are several processes each
-	$(PYTEST) -m 'not soak and not broker' -n 4 --ignore tests/e2e
-	$(PYTEST) -m 'not soak and not broker' -n 3 tests/e2e
+	$(PYTEST) -m 'not soak and not broker and not clouds' -n 4 --ignore tests/e2e
+	$(PYTEST) -m 'not soak and not broker and not clouds' -n 3 tests/e2e
 
 test-kafka: $(VENV)/.dev ## the tests that need a Kafka broker, on brokers of their own (Java 17, or KAFKA_BOOTSTRAP)
 	$(PYTEST) -m 'broker and not soak' -n 3
 
+test-clouds: $(CLOUDS)/.ready ## the tests of what is deployed, with Pulumi's SDKs
+	$(CLOUDS)/bin/python -m pytest --dist loadgroup --no-loadscope-reorder -m clouds -n 2 tests/deploy
+
 e2e-kafka: $(VENV)/.dev ## the end-to-end tests again, with their logs on a real broker
-	$(PYTEST) -m 'not soak' -n 3 tests/e2e --log kafka
+	$(PYTEST) -m 'not soak and not clouds' -n 3 tests/e2e --log kafka
 
 bench: $(VENV)/.dev ## every figure of docs/performance.md, in one run
 	$(BIN)/python -m bench
@@ -65,6 +76,7 @@ docs: $(VENV)/.dev ## write docs/api.md from the docstrings, docs/metrics.md fro
 lock: $(VENV)/.dev ## pin what CI uses, for every supported Python
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url --extra dev --python-version 3.11 pyproject.toml -o $(LOCK)
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --extra clouds-dev --python-version 3.11 pyproject.toml -o $(CLOUDS_LOCK)
 
 clean: ## remove the environment and what the tools left
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(CLOUDS) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -28,7 +28,7 @@ ALIASES = {
     "JSON": "The type of an event without a type: `dict[str, Any]`.",
     "Duration": 'A text, or a `timedelta`: `"7d"`, `"24h"`, `"1h30m"`, `"200ms"`; units `w d h m s ms us`.',
 }
-DECLARING = ("App", "Topic", "Source", "Model", "Retry", "Duration", "JSON", "env", "secret", "Ref")
+DECLARING = ("App", "Topic", "Source", "Model", "Retry", "KafkaTopic", "Duration", "JSON", "env", "secret", "Ref")
 METRICS_HEAD = """# Metrics
 
 <!-- Written by `make docs` from the declarations. -->
@@ -39,9 +39,12 @@ of `penstock_ingest_events_total` and `penstock_ingest_bytes_total` from the sta
 events before the stage dealt with them); of `penstock_ingest_refused_total` the `reason` is the HTTP status; of
 `penstock_scale_load` the `what` is a figure that [the number of workers](kafka.md#how-many-workers) comes from.
 """
-CALLED = ("Event", "Models", "Loaded", "SystemEvent", "ModelRegistered", "ModelPromoted", "Reject", "Unavailable")
+CALLED = (
+    "Event", "Models", "Loaded", "SystemEvent", "ModelRegistered", "ModelPromoted", "ModelDeployed",
+    "EventDeadLettered", "SubscriptionDisabled", "Reject", "Unavailable",
+)  # fmt: skip
 # their tests are no names to call
-SUITES = ("DoorContract", "LogContract", "ObjectsContract", "RuntimeContract", "StageContract")
+SUITES = ("DestinationContract", "DoorContract", "LogContract", "ObjectsContract", "RuntimeContract", "StageContract")
 
 
 class Entry(NamedTuple):
@@ -60,6 +63,10 @@ def sections() -> Iterator[tuple[str, list[Entry]]]:
     """Everything public, in the order of the page."""
     yield "Declaring an app", [e for name in DECLARING for e in entries(f"ps.{name}", getattr(penstock, name))]
     yield "In your functions", [e for name in CALLED for e in entries(f"ps.{name}", getattr(penstock, name))]
+    yield "Azure Event Grid's filters", [
+        e for name in ("Filter", "AdvancedFilter")
+        for e in entries(f"ps.eventgrid.{name}", getattr(penstock.eventgrid, name))
+    ]  # fmt: skip
     client = [("ps.connect", penstock.connect), ("ps.Client", penstock.Client), ("Readiness", Readiness)]
     yield "The client of a running Penstock", [e for name, value in client for e in entries(name, value)]
     yield "In your tests: `from penstock import testing`", [

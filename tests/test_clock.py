@@ -19,6 +19,7 @@ REASONS = {
     "client/sending.py": "a server elsewhere is waited for",
     "clock.py": "it is the clock",
     "demo/": "a person watches",
+    "destinations/webhook/transport.py": "libcurl's timers are of real time",
     "gateway/doors/models.py": LOOP,
     "gateway/doors/publish.py": LOOP,
     "gateway/readiness.py": FILES,
@@ -32,6 +33,7 @@ REASONS = {
     "run/supervisor/children.py": CHILD,
     "runner/child.py": CHILD,
     "runner/process.py": CHILD,
+    "testing/destination_contract.py": "destinations answer in real time, from threads of their own",
     "testing/log_contract.py": "logs wait in real time, and that is tested",
 }
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from .declare.app import JSON, App
-from .declare.events import Event, ModelPromoted, ModelRegistered, SystemEvent
+from .declare.events import (
+    Event,
+    EventDeadLettered,
+    ModelDeployed,
+    ModelPromoted,
+    ModelRegistered,
+    SubscriptionDisabled,
+    SystemEvent,
+)
 from .declare.handles.models import Loaded, Models
 from .declare.parts import Model, Source, Topic
 from .declare.values import Duration, Ref, Retry, env, secret
@@ -18,9 +26,18 @@ from .errors import Reject, Unavailable
 if TYPE_CHECKING:
     from . import errors
     from .client.connection import Client, connect
+    from .destinations.kafka.target import KafkaTopic
+    from .filters import eventgrid
 
-# Loaded when they are asked for: an app's file has no use for an HTTP client.
-_LATER = {"Client": "client.connection", "connect": "client.connection", "errors": "errors", "testing": "testing"}
+# Loaded when they are asked for: an app's file has no use for an HTTP client, and most for no Kafka topic.
+_LATER = {
+    "Client": "client.connection",
+    "KafkaTopic": "destinations.kafka.target",
+    "connect": "client.connection",
+    "errors": "errors",
+    "eventgrid": "filters.eventgrid",
+    "testing": "testing",
+}
 
 __all__ = [
     "JSON",
@@ -28,8 +45,11 @@ __all__ = [
     "Client",
     "Duration",
     "Event",
+    "EventDeadLettered",
+    "KafkaTopic",
     "Loaded",
     "Model",
+    "ModelDeployed",
     "ModelPromoted",
     "ModelRegistered",
     "Models",
@@ -37,12 +57,14 @@ __all__ = [
     "Reject",
     "Retry",
     "Source",
+    "SubscriptionDisabled",
     "SystemEvent",
     "Topic",
     "Unavailable",
     "connect",
     "env",
     "errors",
+    "eventgrid",
     "secret",
 ]
 
@@ -51,7 +73,7 @@ def __getattr__(name: str) -> object:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f".{_LATER[name]}", __name__)
-    return module if name == _LATER[name] else getattr(module, name)
+    return module if name == _LATER[name].rpartition(".")[2] else getattr(module, name)
 
 
 def __dir__() -> list[str]:

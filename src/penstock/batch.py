@@ -35,7 +35,7 @@ ENVELOPE: dict[str, pa.DataType] = {
 JSON_SCHEMA = pa.schema([pa.field("json", pa.string(), nullable=False)], metadata={"penstock": "json"})
 """The columns of a topic without a type: each event's JSON text."""
 
-SYSTEM, SNAPSHOTS, DEAD = "penstock.system", "penstock.snapshots", "penstock.dead"
+SYSTEM, SNAPSHOTS, DEAD, RETRY = "penstock.system", "penstock.snapshots", "penstock.dead", "penstock.retry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class TopicSpec:
     encoding: Literal["arrow", "json"] = "arrow"  # of records on Kafka: a batch each, or an event each
     extra: Literal["ignore", "reject"] = field(default="ignore", compare=False)  # the doors' alone: no log keeps it
     source: str = ""  # of events that were published without one; empty: nobody's app has said it
+    place: str = field(default="", compare=False)  # file:line, for messages; no log keeps it
 
     @property
     def default_source(self) -> str:
@@ -148,6 +149,11 @@ class Batch:
             self.rows.slice(start, stop - start),
             self.origin,
         )
+
+    def take(self, rows: Indices) -> Batch:
+        """These rows by their places in the batch, which rise; rejected rows stay behind."""
+        taken = self.rows.take(pa.array(rows))
+        return Batch(self.topic, self.partition, self.positions[rows], self.appended[rows], taken, self.origin)
 
 
 def data_columns(rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -32,6 +32,10 @@ class DeclarationError(PenstockError):
     """The app file declares something that could not run; names file, line and the mend."""
 
 
+class FilterInvalid(PenstockError):
+    """A condition on events that cannot be evaluated: what is wrong, where in it, and what could be written."""
+
+
 class PlanRefused(PenstockError):
     """A plan that this version of Penstock cannot read: a later version's, or no plan at all; says what to do."""
 

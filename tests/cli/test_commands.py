@@ -202,6 +202,7 @@ def test_dead_letters(server: Server) -> None:
     shown = run(server, "dead", "show", place).stdout
     assert "the number of the beast" in shown and '"n":-666' in shown.replace(" ", "")
     assert run(server, "dead", "show", "readings/0/999999").exit_code == 1
+    assert "no dead letter of a subscription" in run(server, "dead", "show", place, "--format", "eventgrid").stderr
 
     asked = run(server, "dead", "redrive", place, "--dry-run")
     assert (asked.exit_code, asked.stdout) == (0, "1 events would be put back\n")

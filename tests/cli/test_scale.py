@@ -48,6 +48,12 @@ def test_a_server_that_has_measured_nothing_yet() -> None:
     assert hints(["# TYPE penstock_wanted_workers gauge\n"]) == []
 
 
+def test_a_server_that_is_saying_its_first_figures_as_it_is_asked() -> None:
+    """It sets them one after the other."""
+    begun, _, _ = metrics(1.0, "begun", rate=700).partition('penstock_scale_load{stage="begun",what="late"}')
+    assert [line["stage"] for line in hints([begun, metrics(1.0)])] == ["score"]
+
+
 def test_of_a_real_server(tmp_path: Path) -> None:
     with Server(write_app(tmp_path), tmp_path / "data").ready() as server, server.client() as client:
         rows = [{"n": n, "x": n / 2} for n in range(500)]

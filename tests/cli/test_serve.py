@@ -1,4 +1,4 @@
-"""`penstock check`: the plan for programs, and what the environment lacks."""
+"""`penstock check`: the plan for programs, and what the environment lacks. `penstock run`: what it refuses at once."""
 
 from __future__ import annotations
 
@@ -61,3 +61,30 @@ def test_a_digest_from_the_environment_is_not_shown(tmp_path: Path, monkeypatch:
     printed, told, code = checked(str(file))
     assert code == 1 and "trust=ps.secret('ASKING_KEY') is not a digest" in told
     assert "hunter2" not in printed + told
+
+
+def refused(tmp_path: Path, *arguments: str, command: str = "run") -> str:
+    done = CliRunner().invoke(app, [command, "app.py", "--data", str(tmp_path / "data"), *arguments])
+    assert done.exit_code == 2 and not (tmp_path / "data").exists(), "it was begun"
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("log", [(), ("--log", "sqlite:there")])
+@pytest.mark.parametrize("half", ["gateway", "workers"])
+def test_a_half_needs_a_log_that_the_other_reaches(tmp_path: Path, half: str, log: tuple[str, ...]) -> None:
+    told = refused(tmp_path, "--only", half, *log)
+    assert f"--only {half} needs a log that both halves reach" in told
+    assert "give both the same --log kafka://HOST:PORT, or leave --only out" in told
+
+
+def test_there_are_two_halves(tmp_path: Path) -> None:
+    told = refused(tmp_path, "--only", "doors", "--log", "kafka://127.0.0.1:9")
+    assert "--only doors: there are gateway, the doors alone, workers, the stages alone, and courier" in told
+
+
+def test_dev_has_no_half(tmp_path: Path) -> None:
+    assert "No such option: --only" in refused(tmp_path, "--only", "workers", command="dev")
+
+
+def test_where_probes_are_is_looked_at_first(tmp_path: Path) -> None:
+    assert "--probes here is no HOST:PORT" in refused(tmp_path, "--probes", "here")

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE = 60.0  # seconds for one command
+PATIENCE = 180.0  # seconds for one command: making an environment takes 7, and has taken a minute on a busy machine
 LASTING = ("penstock run", "penstock dev", "python -u -m http.server")
 END = "--- the command ended with"
 FENCE = re.compile(r"^```(\w*)[ ]*([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

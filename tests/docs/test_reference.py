@@ -171,7 +171,8 @@ def test_the_page_of_metrics_is_what_is_declared() -> None:
 
 def test_every_public_name_is_on_the_page() -> None:
     titles = {entry.title for entry in ENTRIES}
-    assert {f"ps.{name}" for name in ps.__all__} - titles == {"ps.errors"}
+    assert {f"ps.{name}" for name in ps.__all__} - titles == {"ps.errors", "ps.eventgrid"}
+    assert {f"ps.eventgrid.{name}" for name in ps.eventgrid.__all__} <= titles
     assert {f"testing.{name}" for name in testing.__all__} <= titles
     kinds = {n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, errors.PenstockError)}
     assert kinds <= {title.removeprefix("ps.") for title in titles}

@@ -16,6 +16,7 @@ from tests.docs.pages import blocks
 import penstock as ps
 from penstock import testing
 from penstock.declare.checking.drawing import FORMS
+from penstock.declare.checking.graph import as_text, graph_of
 from penstock.declare.planning.build import resolve
 from penstock.declare.planning.kinds import PLANNERS
 from penstock.errors import DeclarationError, PlanRefused
@@ -81,7 +82,8 @@ def test_its_plan_travels_and_is_drawn(recipe: SimpleNamespace) -> None:
     assert edges(plan) == [Edge("every-3", "read", "readings"), Edge("every-3", "append", "some")]
     assert way(plan, "readings", "some") == [Hop("every-3", "readings", "some")]
     for form in FORMS.values():
-        assert "every-3" in form(plan)
+        assert "every-3" in form(graph_of(plan))
+    assert "every-3" in as_text(plan)
 
 
 def test_what_could_not_run_is_told(recipe: SimpleNamespace) -> None:

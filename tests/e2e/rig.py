@@ -99,13 +99,15 @@ def running(
     log: str | None = None,
     files: int | tuple[int, int] | None = None,
     whole: bool = True,
+    command: str = "run",
+    options: Sequence[str] = (),
 ) -> Iterator[Rig]:
     """``log``: a URL, where it is not ``log_url`` of the directory. ``files``: that may be open, or soft and hard.
     ``whole``: all workers are at work, of which at ``ready`` one is."""
-    command = [sys.executable, "-m", "penstock", "run", str(app), "--data", str(directory)]
-    command += ["--log", url] if (url := log or log_url(directory)) else []
+    line = [sys.executable, "-m", "penstock", command, str(app), "--data", str(directory)]
+    line += ["--log", url] if (url := log or log_url(directory)) else []
     process = subprocess.Popen(
-        [*command, "--port", str(port), "--workers", str(workers)],
+        [*line, "--port", str(port), "--workers", str(workers), *options],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PENSTOCK_LOG": "json", **(env or {})},
@@ -113,9 +115,9 @@ def running(
     )
     assert process.stdout is not None
     try:
-        line = next((text for text in process.stdout if text.startswith("ready ")), None)
-        assert line is not None, f"penstock run ended with {process.wait()} before it was ready"
-        rig = Rig(line.split()[1], directory, process)
+        ready = next((text for text in process.stdout if text.startswith("ready ")), None)
+        assert ready is not None, f"penstock {command} ended with {process.wait()} before it was ready"
+        rig = Rig(ready.split()[1], directory, process)
         assert not whole or eventually(lambda: all(map(rig.is_at_work, range(1, workers + 1)))), "a worker is missing"
         yield rig
     finally:

@@ -18,7 +18,7 @@ app = ps.App("zoo")
 RAISE, HANG, CRASH, EAT, REJECT = {107, 611}, {313, 1_201}, {517, 1_409}, {929}, {201, 1_003, 1_999}
 EVERY = RAISE | HANG | CRASH | EAT | REJECT
 SOME = RAISE | REJECT | {313, 517}  # of a whole batch each death costs several children
-LIMIT = "1s"
+LIMIT = "2s"
 
 
 @dataclass

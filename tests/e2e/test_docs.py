@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shlex
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from penstock.stages.failures.dead import DEAD_TOPIC
 from tests.e2e import rig
 
 APP = Path(__file__).parents[2] / "examples" / "quickstart" / "app.py"
+SUBSCRIBED = """
+app.subscribe(payments, "https://127.0.0.1:9/hook", name="large", where="amount > 100", allow_private=True)
+"""
 
 
 def request(url: str, line: str) -> httpx.Response:
@@ -47,7 +51,8 @@ def request(url: str, line: str) -> httpx.Response:
 def shape(value: Any) -> Any:
     """The names in a JSON value, without what may be empty or shortened in an example."""
     if isinstance(value, dict):
-        return {k: shape(v) for k, v in value.items() if k not in ("data", "schema", "inputs", "outputs", "aliases")}
+        empty = ("data", "schema", "inputs", "outputs", "aliases", "endpoint")
+        return {k: shape(v) for k, v in value.items() if k not in empty}
     return [shape(value[0])] if isinstance(value, list) and value else type(value) in (list, dict)
 
 
@@ -84,7 +89,11 @@ def add_dead_letters(directory: Path) -> None:
 
 
 def test_every_example_works_as_it_is_written(tmp_path: Path) -> None:
-    with rig.running(APP, tmp_path, workers=1) as running:
+    """Of an app that has something of everything."""
+    shutil.copytree(APP.parent, tmp_path / "app")
+    app = tmp_path / "app" / APP.name
+    app.write_text(app.read_text() + SUBSCRIBED)
+    with rig.running(app, tmp_path, workers=1) as running:
         assert rig.eventually(lambda: httpx.get(f"{running.url}/models/risk").json().get("scorers")), "nobody scores"
         add_dead_letters(tmp_path)
         doors = httpx.get(f"{running.url}/openapi.json", timeout=rig.PATIENCE).json()["paths"]

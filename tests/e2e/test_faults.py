@@ -187,8 +187,10 @@ def test_one_that_stands_still_is_replaced(tmp_path: Path, role: str) -> None:
 
 
 BORNE = """
+from penstock.log.processes.write_lock import HolderWatch
 from penstock.run.supervisor.standstill import Standstill
 Standstill.too_long = lambda self, pid: False
+HolderWatch.stuck = lambda self: None  # it may have been stopped with the lock in its hand
 """
 
 

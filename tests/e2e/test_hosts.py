@@ -121,20 +121,18 @@ def test_many_hosts_that_come_and_go(tmp_path: Path) -> None:
     come_and_go(tmp_path, 20)
 
 
-POSITIONS_LONG_BEFORE = """
-import time
+OUTPUTS_ONE_COMMIT_LATE = """
 from penstock.log.{reader}
-plain = Reader.commit
+plain, late = Reader.commit, {}
 def commit(self, done, outputs):
-    plain(self, done, [])
-    time.sleep(0.5)
-    plain(self, [], outputs)
+    plain(self, done, late.get(id(self), []))
+    late[id(self)] = outputs
 Reader.commit = commit
 """
 
 
 @pytest.mark.usefixtures("share")
 def test_mutant_a_host_that_commits_positions_before_outputs_is_caught(tmp_path: Path) -> None:
-    env = rig.planted(tmp_path / "plant", POSITIONS_LONG_BEFORE, "penstock.run.worker")
+    env = rig.planted(tmp_path / "plant", OUTPUTS_ONE_COMMIT_LATE, "penstock.run.worker")
     with pytest.raises(AssertionError, match="never handled"):
         come_and_go(tmp_path, 1, env)

@@ -78,7 +78,7 @@ def reason_of(n: int) -> tuple[str, str]:
         return "ValueError", f"{n} is bad"
     if n in REJECT:
         return "Reject", "refused"
-    return "RunnerDied", "over its 1 s" if n in HANG else "memory" if n in EAT else "SIGSEGV"
+    return "RunnerDied", "over its 2 s" if n in HANG else "memory" if n in EAT else "SIGSEGV"
 
 
 def all_made(url: str, expected: dict[str, int]) -> bool:
@@ -226,7 +226,7 @@ BAD_MODELS = {
 REASONS = {
     "raises": ("ValueError", "thirteen"),
     "exits": ("RunnerDied", "3"),
-    "loops": ("RunnerDied", "over its 1 s"),
+    "loops": ("RunnerDied", "over its 3 s"),
     "counts": ("PredictionInvalid", "0 rows for 1"),
     "nan": ("PredictionInvalid", "null, NaN or infinite"),
 }
@@ -262,7 +262,7 @@ rows = app.topic("rows", Row, key="n", partitions=2)
 """
 ONE_MODEL = """
 model_{name} = app.model("{name}", "{name}.txt", outputs=["y"], trust="sha256:{digest}")
-app.score(rows, model_{name}, to=app.topic("{name}-out", Answer, partitions=2), keep=["n"], timeout="1s", name="{name}")
+app.score(rows, model_{name}, to=app.topic("{name}-out", Answer, partitions=2), keep=["n"], timeout="3s", name="{name}")
 """
 
 

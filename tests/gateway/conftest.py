@@ -16,6 +16,7 @@ from penstock.batch import SYSTEM, AppendResult, Batch, TopicSpec, Write
 from penstock.clock import SystemClock
 from penstock.errors import Busy
 from penstock.gateway.app import Gateway
+from penstock.gateway.catching.catcher import Catcher
 from penstock.gateway.services import GatewayServices
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
@@ -66,7 +67,15 @@ async def nobody(model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]
 class House:
     """The rooms, and how to look into them."""
 
-    def __init__(self, folder: Path, settings: Settings, ask: Any = nobody) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        ask: Any = nobody,
+        *,
+        elsewhere: bool = False,
+        catcher: Catcher | None = None,
+    ) -> None:
         self.log = MemoryLog()
         for spec in (*TOPICS, *INTERNAL):
             self.log.create(spec)
@@ -84,6 +93,8 @@ class House:
             token=folder / "token",
             settings=settings,
             clock=clock,
+            elsewhere=elsewhere,
+            catcher=catcher,
         )
         self.secret = tokens.make(self.services.token)
         self.gateway = Gateway(self.services)
@@ -113,8 +124,10 @@ OpenHouse = Callable[..., Any]
 @pytest.fixture
 def house(tmp_path: Path) -> OpenHouse:
     @asynccontextmanager
-    async def opened(settings: Settings | None = None, ask: Any = nobody) -> AsyncIterator[House]:
-        made = House(tmp_path, settings or Settings(), ask)
+    async def opened(
+        settings: Settings | None = None, ask: Any = nobody, *, elsewhere: bool = False
+    ) -> AsyncIterator[House]:
+        made = House(tmp_path, settings or Settings(), ask, elsewhere=elsewhere)
         try:
             yield made
         finally:

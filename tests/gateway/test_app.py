@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -85,6 +86,22 @@ def test_readiness_says_why(house: Any) -> None:
         assert (await h.http.get("/healthz")).status_code == 200
 
     run(house, work)
+
+
+def test_stages_that_run_elsewhere_are_no_reason_and_what_the_gateway_says_of_them_is_a_warning(house: Any) -> None:
+    async def work(h: Any) -> None:
+        answer = await h.http.get("/readyz")
+        assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": [], "warnings": []})
+        told = {"reason": "no worker has it", "stage": "score"}
+        status: dict[str, Any] = {"role": "gateway", "stages": {}, "warnings": [told]}
+        (h.services.status / "gateway.json").write_text(json.dumps(status))
+        answer = await h.http.get("/readyz")
+        assert (answer.status_code, answer.json()["warnings"]) == (200, [{"process": "gateway"} | told])
+        status["stages"] = {"penstock.log": {"ready": False, "reason": "the brokers do not answer"}}
+        (h.services.status / "gateway.json").write_text(json.dumps(status))
+        assert (await h.http.get("/readyz")).status_code == 503, "nothing can be stored"
+
+    run(partial(house, elsewhere=True), work)
 
 
 def test_metrics_count_what_came_in(house: Any) -> None:

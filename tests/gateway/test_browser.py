@@ -19,8 +19,10 @@ from tests.gateway.test_server import Running, running
 
 from penstock.errors import PenstockError
 from penstock.gateway import pages, principal
+from penstock.gateway.catching.catcher import Catcher
 from penstock.gateway.principal import Principal
-from penstock.gateway.routes import ROUTES, Route
+from penstock.gateway.routes import CATCHER_ROUTES, ROUTES, Route
+from penstock.plan.plan import Plan, SubscriptionSpec
 from penstock.settings import Settings
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -30,7 +32,13 @@ OPTIONS = (
 ).split()
 PATIENCE = 90.0  # seconds for the page to have tried everything
 NAMES = {"topic": "flights", "model": "delay", "alias": "champion", "version": "1"}
-BODIES = {"/topics/{topic}/events": '{"flight": 1, "tail": "a"}', "/models/{model}/versions": "import os"}
+DOORS = (*ROUTES, *CATCHER_ROUTES)
+CAUGHT = Plan("shop", "", "", (), subscriptions=(SubscriptionSpec("subscription", "s", "https://h.example"),))
+BODIES = {
+    "/topics/{topic}/events": '{"flight": 1, "tail": "a"}',
+    "/models/{model}/versions": "import os",
+    "/caught/{subscription}/answer": '{"answer": "500"}',
+}
 QUERIES = {"/models/{model}/versions": "?trust=sha256:0"}
 
 PAGE = """<!doctype html><body><script>
@@ -160,7 +168,7 @@ def admitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
 
 
 def attack(server: Running, page_host: str, our_host: str, folder: Path) -> None:
-    doors = json.dumps([door(route) for route in ROUTES])
+    doors = json.dumps([door(route) for route in DOORS])
     page = PAGE.replace("DOORS", doors).replace("BASE", json.dumps(f"http://{our_host}:{server.port}"))
     with foreign(page) as (port, done):
         visit(f"http://{page_host}:{port}/", done, folder / "profile")
@@ -177,12 +185,14 @@ def test_a_foreign_page_changes_nothing(
     async def ask(model: str, rows: Any) -> Any:
         asked.append(model)
 
-    with running(tmp_path, Settings(), ask=ask) as server:
+    catcher = Catcher(CAUGHT, {})
+    with running(tmp_path, Settings(), ask=ask, catcher=catcher) as server:
         attack(server, page_host, our_host, tmp_path)
         house: Any = server.house
         assert house.count() == 0, "a foreign page changed something"
+        assert (catcher.count, catcher.answer_of("subscription")) == (0, "200"), "a foreign page changed what is caught"
         assert asked == [] and list(house.services.artifacts.digests()) == []
-    for route in ROUTES:
+    for route in DOORS:
         path = door(route)["path"].partition("?")[0]
         ways = {(method, passed) for method, tried, passed in admitted if tried == path}
         assert ways, f"no page tried {route.method} {route.path}: this test says nothing of it"

@@ -16,7 +16,15 @@ from penstock.gateway.routes import ROUTES
 from penstock.gateway.wire.asgi import Receive, Scope, Send
 
 EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}
-NAMES = {"topic": "flights", "model": "delay", "alias": "champion", "version": "1", "partition": "0", "offset": "0"}
+NAMES = {
+    "topic": "flights",
+    "model": "delay",
+    "alias": "champion",
+    "version": "1",
+    "partition": "0",
+    "offset": "0",
+    "subscription": "s",
+}
 
 
 def refuse(scope: Scope) -> Principal:

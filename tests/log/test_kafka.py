@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
+from tests.brokers.fixtures import GROUP
 from tests.log.elsewhere import LogElsewhere
 
 from penstock.batch import TopicSpec
@@ -73,10 +74,13 @@ class Kafka(LogContract):
         return log.catalog.numbering(topic).position(offsets[0])
 
 
+@pytest.mark.xdist_group(f"{GROUP}log, arrow")
 class TestKafkaArrow(Kafka):
     encoding = "arrow"
 
 
+# A group of its own, on brokers of its own: no other takes as long as these two.
+@pytest.mark.xdist_group(f"{GROUP}log, json")
 class TestKafkaJson(Kafka):
     encoding = "json"
     anonymous = False

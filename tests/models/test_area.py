@@ -12,7 +12,7 @@ from tests.system.area_contract import AreaContract
 from penstock.models import decide as deciding
 from penstock.models.decide import RegistryState
 from penstock.models.interface import Signature
-from penstock.models.messages import Activated, MoveAlias, Register
+from penstock.models.messages import Activated, DeployedVersion, MoveAlias, Register
 from penstock.system.answer_cache import AnswerCache
 from penstock.system.messages import Command, Message, Refused
 
@@ -38,6 +38,7 @@ class TestModels(AreaContract):
             say(MoveAlias(id=f"m{n}", model="delay", alias="champion", version=1, expected=9 if n == 1 else None))
         say(Register(id="bad", name="a b", digest="ab" * 32))
         say(Activated(stage="s", topic="t", partition=1, from_offset=9, model="delay", version=1, epoch=1))
+        say(DeployedVersion(stage="s", topic="t", model="delay", version=1, alias="champion", epoch=1))
         life.append(Register(id="waits", name="tea", digest="ef" * 32, inputs=("a",)))
         return life
 
@@ -74,7 +75,7 @@ def without(field: str) -> Callable[[RegistryState], bytes]:
     return planted
 
 
-@pytest.mark.parametrize("field", ["versions", "aliases", "activations", "answers", "asked", "refused"])
+@pytest.mark.parametrize("field", ["versions", "aliases", "activations", "answers", "asked", "refused", "deployed"])
 def test_what_a_snapshot_leaves_out_is_found(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     suite = TestModels()
     lived = suite.new()

@@ -6,6 +6,7 @@ from threading import Thread
 
 import pytest
 from obstore.store import MemoryStore
+from tests.brokers.identity import CLIENT_ID, HEADER, given, identity_endpoint
 from tests.buckets.fixtures import free_port
 
 from penstock.errors import StoreUnreachable, StoreUnusable
@@ -27,6 +28,49 @@ class TestMoto(ObjectsContract):
 
     def again(self, objects: Objects, tmp_path: Path) -> Objects:
         return Cloud.at(objects.place)
+
+
+def test_a_managed_identity_of_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a container of Azure's has in its environment is enough: a token is fetched, and shown to the store.
+
+    The store is a stand-in that takes everything.
+    """
+    shown: list[str | None] = []
+
+    class Blobs(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            shown.append(self.headers.get("Authorization"))
+            self.send_response(201)
+            for name, value in (("ETag", '"1"'), ("Last-Modified", "Sun, 29 Nov 2026 06:00:00 GMT")):
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    (tmp_path / "file").write_bytes(b"x")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Blobs)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with identity_endpoint(lambda: given("a.b.c", 3_600)) as endpoint:
+            for name, value in {
+                **endpoint.environ,
+                "AZURE_STORAGE_ACCOUNT_NAME": "flights",
+                "AZURE_CLIENT_ID": CLIENT_ID,
+                "AZURE_STORAGE_ENDPOINT": f"http://127.0.0.1:{server.server_port}/flights",
+                "AZURE_ALLOW_HTTP": "true",
+            }.items():
+                monkeypatch.setenv(name, value)
+            assert Cloud.at("az://models").create("a/b", tmp_path / "file")
+        (asked,) = endpoint.asked
+        assert (asked["client_id"], asked["secret"]) == (CLIENT_ID, HEADER)
+        assert asked["resource"] == "https://storage.azure.com"
+        assert shown == ["Bearer a.b.c"]
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def every_act(objects: Objects, tmp_path: Path) -> list[tuple[str, str]]:

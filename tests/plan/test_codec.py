@@ -15,10 +15,21 @@ from penstock.batch import JSON_SCHEMA, TopicSpec
 from penstock.declare.load import load
 from penstock.declare.planning.build import resolve
 from penstock.errors import PlanRefused
+from penstock.filters.eventgrid import AdvancedFilter, Filter
 from penstock.plan import codec
 from penstock.plan.codec import VERSION, as_json, plan_from_bytes, plan_to_bytes
+from penstock.plan.destination import DestinationSpec
 from penstock.plan.edges import edges
-from penstock.plan.plan import FunctionSpec, HandleSpec, ModelSpec, Plan, ResourceSpec, ScoreSpec, StageSpec
+from penstock.plan.plan import (
+    FunctionSpec,
+    HandleSpec,
+    ModelSpec,
+    Plan,
+    ResourceSpec,
+    ScoreSpec,
+    StageSpec,
+    SubscriptionSpec,
+)
 from penstock.plan.references import ReferenceSpec
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/app.py"))
@@ -51,9 +62,34 @@ MODELS = st.builds(
     ModelSpec, NAMES, few(TEXTS), artifact=st.none() | TEXTS | REFERENCES, trust=st.none() | TEXTS | REFERENCES,
     inputs=st.none() | few(TEXTS), on_change=st.sampled_from([None, "keep", "promote"]),
 )  # fmt: skip
+FILTERS = st.builds(
+    Filter, st.none() | st.lists(NAMES, min_size=1), TEXTS, TEXTS, st.booleans(), arrays=st.booleans(),
+    advanced=st.lists(
+        st.builds(AdvancedFilter, st.just("NumberInRange"), st.just("data.a"), st.just([[1, 2], [3.5, 4]]))
+        | st.builds(AdvancedFilter, st.just("StringNotIn"), st.just("Subject"), st.lists(TEXTS, min_size=1, max_size=3))
+        | st.builds(AdvancedFilter, st.just("NumberIn"), st.just("data.b"), st.lists(st.integers(-9, 9), min_size=1))
+        | st.builds(AdvancedFilter, st.just("BoolEquals"), st.just("data.c"), value=st.booleans())
+        | st.builds(AdvancedFilter, st.just("NumberLessThan"), st.just("data.d"), value=st.floats(-9, 9))
+        | st.builds(AdvancedFilter, st.just("IsNotNull"), st.just("data.e")),
+        max_size=2,
+    ),
+)  # fmt: skip
+FORMATS = st.sampled_from(["cloudevents", "cloudevents-structured", "cloudevents-batch", "eventgrid"])
+SUBSCRIPTIONS = st.builds(
+    SubscriptionSpec, NAMES, NAMES, st.just("https://example.com/a") | REFERENCES, event=st.none() | TEXTS,
+    where=st.none() | TEXTS, filter=st.none() | FILTERS, attempts=st.integers(1, 30), ttl=st.floats(60, 86_400),
+    max_events=st.integers(1, 5_000), format=FORMATS, secrets=few(REFERENCES), rate=st.none() | st.floats(0, 1e9),
+    headers=few(st.tuples(TEXTS, TEXTS | REFERENCES)), start=st.sampled_from(["earliest", "latest"]),
+    allow_http=st.booleans(), allow_private=st.booleans(), place=TEXTS,
+) | st.builds(SubscriptionSpec, NAMES, NAMES, topic=NAMES) | st.builds(
+    SubscriptionSpec, NAMES, NAMES, destination=st.builds(
+        DestinationSpec, NAMES, TEXTS | REFERENCES, NAMES, few(st.tuples(NAMES, TEXTS | REFERENCES))
+    ),
+)  # fmt: skip
 PLANS = st.builds(
     Plan, TEXTS, TEXTS, TEXTS, few(TOPICS), few(STAGES), few(MODELS),
     few(st.builds(ResourceSpec, TEXTS, few(TEXTS), few(REFERENCES), TEXTS)), few(NAMES),
+    subscriptions=few(SUBSCRIPTIONS),
 )  # fmt: skip
 
 
@@ -144,6 +180,34 @@ def test_a_plan_of_version_1_is_read() -> None:
         ScoreSpec("s", "u", "v", "m", ("id",)),
     )
     assert plan_from_bytes(plan_to_bytes(read)) == read
+
+
+def test_a_plan_of_version_2_is_read() -> None:
+    assert plan_from_bytes(written(version=2)) == PLAN
+    before = json.loads(written(version=2))
+    del before["subscriptions"]
+    assert plan_from_bytes(json.dumps(before).encode()) == PLAN
+
+
+def test_a_plan_with_subscriptions_is_of_a_version_that_no_reader_of_before_takes() -> None:
+    """It would run the app and deliver nothing."""
+    plan = replace(PLAN, subscriptions=(SubscriptionSpec("s", "t", "https://example.com/"),))
+    assert json.loads(plan_to_bytes(plan))["version"] == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"url": "https://example.com/", "topic": "t"},
+        {"url": "ftp://example.com/"},
+        {"url": 3},
+        {"topic": "t", "filter": {"advanced": [{"operator_type": "NumberNear", "key": "data.a"}]}},
+    ],
+)
+def test_a_subscription_that_could_not_be_declared_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(PlanRefused, match=r"this is no plan: .*--plan makes one"):
+        plan_from_bytes(written(subscriptions=[{"name": "s", "source": "t", **wrong}]))
 
 
 def test_the_edges_of_a_document_are_not_believed() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.plan.graph import Hop, hops, way
-from penstock.plan.plan import FunctionSpec, Plan, ScoreSpec
+from penstock.plan.plan import FunctionSpec, Plan, ScoreSpec, SubscriptionSpec
 
 
 def plan(*hops: tuple[str, str]) -> Plan:
@@ -14,6 +14,12 @@ def plan(*hops: tuple[str, str]) -> Plan:
 def test_hops_are_the_stages_that_feed_a_topic() -> None:
     stages = (FunctionSpec("sink", "a", None, "event"), ScoreSpec("score", "a", "b", "m"))
     assert hops(Plan("p", "", "", (), stages)) == [Hop("score", "a", "b")]
+
+
+def test_a_subscription_is_no_hop() -> None:
+    """A publisher that waits is not told when what it feeds has come."""
+    copied = Plan("p", "", "", (), subscriptions=(SubscriptionSpec("s", "a", topic="b"),))
+    assert hops(copied) == [] and way(copied, "a", "b") == []
 
 
 def test_a_way_has_parents_before_children_and_nothing_beside_it() -> None:

@@ -29,6 +29,7 @@ def risks(key: str = ps.secret("KEY")) -> Iterator[A]:
 @app.on(first)
 def f(x: A, risks: A) -> None: ...
 model = app.model("m", "m.onnx", outputs=["y"])
+app.subscribe(first, "https://example.com/")
 """
 
 
@@ -53,7 +54,11 @@ def test_a_plan_does_not_say_where_it_was_made(made: Callable[[], tuple[Plan, Pa
     plan, folder = made()
     assert plan.target == "travelling.py:app" and plan.stages[0].place == "travelling.py:13"
     assert plan.resources == (ResourceSpec("A", (), (ReferenceSpec("secret", "KEY"),), "travelling.py:10"),)
-    assert plan.models[0].artifact == "m.onnx"
+    lines = APP.splitlines()
+    for place, text in ((plan.place, "ps.App("), (plan.topics[0].place, "app.topic(")):
+        file, _, line = place.partition(":")
+        assert file == "travelling.py" and text in lines[int(line) - 1]
+    assert plan.models[0].artifact == "m.onnx" and plan.subscriptions[0].place == "travelling.py:16"
     assert not names_the_machine(plan, folder)
 
 
@@ -69,6 +74,8 @@ def test_where_it_starts_its_files_have_places_again(made: Callable[[], tuple[Pl
     here = located(plan, folder)
     assert here.target == f"{folder}/travelling.py:app" and here.stages[0].place == f"{folder}/travelling.py:13"
     assert here.models[0].artifact == f"{folder}/m.onnx" and here.resources[0].place == f"{folder}/travelling.py:10"
+    assert here.subscriptions[0].place == f"{folder}/travelling.py:16"
+    assert here.place == f"{folder}/{plan.place}" and here.topics[0].place == f"{folder}/{plan.topics[0].place}"
     assert located(here, folder) == here
     assert load(here.target).app.name == "tried"
 

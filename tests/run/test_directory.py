@@ -130,3 +130,14 @@ def test_what_cannot_be_a_directory_is_said_with_what_to_do(tmp_path: Path, mode
         target.mkdir(mode=0o500)
     with pytest.raises(LogUnusable, match=r"cannot be used: .*--data DIR"):
         DataDirectory(target).claim()
+
+
+def test_the_last_plan_is_the_newest_that_there_is(tmp_path: Path) -> None:
+    assert DataDirectory(tmp_path).last_plan is None
+    directory = DataDirectory(tmp_path)
+    directory.claim()
+    for name, at in (("plan-9-1", 1), ("plan-9-2", 3), ("plan-10-1", 2), ("plan-10-1.notices", 4)):
+        (directory.run / name).write_bytes(b"")
+        os.utime(directory.run / name, (at, at))
+    assert directory.last_plan == directory.run / "plan-9-2"
+    directory.release()

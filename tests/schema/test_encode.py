@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.schema.flights import GOOD, Flight
 
-from penstock.batch import JSON_SCHEMA, Batch, Lineage, TopicSpec
+from penstock.batch import ENVELOPE, JSON_SCHEMA, Batch, Lineage, TopicSpec
 from penstock.schema.decode import Decoder
-from penstock.schema.encode import keys, to_dicts, to_json, to_ndjson
+from penstock.schema.encode import keys, times, to_dicts, to_json, to_ndjson
 from penstock.schema.types import schema_of
 
 DECODER = Decoder(schema_of(Flight))
@@ -87,3 +91,10 @@ def test_json_topics_and_lines() -> None:
 def test_keys_without_a_key_column_are_null() -> None:
     rows = DECODER.columns(DECODER.convert([GOOD]))
     assert keys(rows, TopicSpec("flights", DECODER.schema)).to_pylist() == [None]
+
+
+@given(st.lists(st.datetimes(timezones=st.just(UTC)) | st.none(), min_size=1))
+def test_times_are_spelled_as_the_encoder_spells_them(moments: list[datetime | None]) -> None:
+    rows = pa.RecordBatch.from_pydict({"json": ["1"] * len(moments), "_time": pa.array(moments, ENVELOPE["_time"])})
+    appended = datetime.fromtimestamp(1_700_000_000, UTC)
+    assert times(batch(rows)).to_pylist() == json.loads(msgspec.json.encode([m or appended for m in moments]))

@@ -51,7 +51,7 @@ class Stack:
             return InlineRunner(load(self.plan.target).app, self.plan)
 
         runner = inlined if inline else partial(child_runner, self.plan, self.settings)
-        self.composition = Composition(self.plan, self.log, artifacts, clock, self.settings, "a", runner)
+        self.composition = Composition(self.plan, self.log, clock, self.settings, "a", artifacts, runner)
         self._stop = Event()
         self._threads = [Thread(target=line.pump.run, args=(self._stop,)) for line in self.composition.lines]
 

@@ -117,7 +117,9 @@ class OfAnApp(StageContract):
         def make_runner(stage: str, with_app: bool) -> InlineRunner:
             return InlineRunner(self.app, self.plan, models=self.models)
 
-        composition = Composition(self.plan, log, self.artifacts, clock, Settings(), "a", make_runner, at_once)
+        composition = Composition(
+            self.plan, log, clock, Settings(), "a", self.artifacts, make_runner, background=at_once
+        )
         return next(line.pump._stage for line in composition.lines if line.name == self.name)
 
     def away(self) -> AbstractContextManager[None] | None:

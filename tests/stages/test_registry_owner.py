@@ -14,11 +14,12 @@ from penstock.clock import ManualClock
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
 from penstock.models.interface import Signature
-from penstock.models.messages import MESSAGES, MoveAlias, Register
+from penstock.models.messages import MESSAGES, Activated, DeployedVersion, MoveAlias, Register
 from penstock.models.registry import Registry
 from penstock.notices import notices
 from penstock.plan.plan import Plan
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
+from penstock.stages import registry_owner
 from penstock.stages.emit import Emitter
 from penstock.stages.inspection import Inspections
 from penstock.stages.pump import Pump
@@ -26,7 +27,7 @@ from penstock.stages.registry_owner import Registrar
 from penstock.stages.scoring.loading import at_once
 from penstock.stages.scoring.slots import of_its_own
 from penstock.system import view as viewing
-from penstock.system.messages import Message, SnapshotTaken, by_type, from_rows, to_rows
+from penstock.system.messages import Message, SnapshotDue, SnapshotTaken, by_type, from_rows, to_rows
 from penstock.system.owner import Reminder
 from penstock.system.snapshots import SNAPSHOT_TOPIC
 
@@ -82,11 +83,13 @@ class House:
             while self.pump.step(0.0):
                 pass
 
-    def taken(self) -> list[SnapshotTaken]:
+    def told(self) -> list[Message]:
         reader = self.log.reader(None, [SYSTEM], "look")
         rows = [batch.rows for batches in iter(lambda: reader.read(10_000, 0.0), []) for batch in batches]
-        found = [m for each in rows for _, m in from_rows(each, by_type([SnapshotTaken, *MESSAGES]))]
-        return [message for message in found if isinstance(message, SnapshotTaken)]
+        return [m for each in rows for _, m in from_rows(each, by_type([SnapshotTaken, *MESSAGES]))]
+
+    def taken(self) -> list[SnapshotTaken]:
+        return [message for message in self.told() if isinstance(message, SnapshotTaken)]
 
     def assert_known(self) -> None:
         registry = self.view("new")
@@ -106,7 +109,7 @@ def test_one_is_taken_after_so_many_events(tmp_path: Any, monkeypatch: pytest.Mo
     assert 3 <= len(taken) <= 4, "each command has an answer"
     assert np.diff([event.through for event in taken]).min() >= 30
     (state,) = house.log.partitions(SNAPSHOTS)
-    assert state.events == len(taken), "in the same transactions"
+    assert state.events == sum(len(event.areas) for event in taken), "in the same transactions"
     house.log.reset(SYSTEM_TOPIC)
     house.assert_known()
 
@@ -155,6 +158,64 @@ def test_nothing_is_written_while_nothing_is_known(tmp_path: Any) -> None:
     house = House(tmp_path)
     house.days(3)
     assert house.log.partitions(SYSTEM)[0].events == 0 == house.log.partitions(SNAPSHOTS)[0].events
+
+
+# -- what is deployed ---------------------------------------------------------
+
+
+def activated(partition: int, version: int, epoch: int, **more: Any) -> Activated:
+    given = {"stage": "scores", "topic": "t", "from_offset": 0, "model": "delay", **more}
+    return Activated(partition=partition, version=version, epoch=epoch, **given)
+
+
+def deployments(house: House) -> list[tuple[str, str, int, int]]:
+    """What was told, of which stage, model, version and epoch."""
+    found = [message for message in house.told() if isinstance(message, DeployedVersion)]
+    return [(each.stage, each.model, each.version, each.epoch) for each in found]
+
+
+def test_a_version_is_deployed_once_in_a_stage_by_its_first_partition(tmp_path: Any) -> None:
+    house = House(tmp_path)
+    house.ask(activated(0, 1, 1), activated(2, 1, 1))
+    house.ask(activated(1, 1, 1))
+    assert deployments(house) == [("scores", "delay", 1, 1)], "once in each stage"
+    house.ask(activated(0, 1, 1, stage="others"))
+    house.ask(activated(1, 2, 2), activated(3, 1, 1), activated(0, 2, 2))  # the third was slow: that is no way back
+    assert deployments(house)[1:] == [("others", "delay", 1, 1), ("scores", "delay", 2, 2)]
+    house.ask(activated(0, 1, 3))
+    assert deployments(house)[3:] == [("scores", "delay", 1, 3)], "rolled back"
+    house.ask(activated(0, 5, 1, alias="challenger"), activated(0, 1, 1, model="risk"))
+    assert deployments(house)[4:] == [("scores", "delay", 5, 1), ("scores", "risk", 1, 1)], "epochs are an alias's own"
+
+
+def test_it_is_told_with_its_cause_and_known_from_a_snapshot(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewing, "SNAPSHOT_EVENTS", 1)
+    house = House(tmp_path)
+    house.ask(activated(0, 1, 1))
+    (told,) = (message for message in house.told() if isinstance(message, DeployedVersion))
+    assert told == DeployedVersion(stage="scores", topic="t", model="delay", version=1, alias="champion", epoch=1)
+    house.ask(SnapshotDue())  # a snapshot covers what was read before
+    house.log.reset(SYSTEM_TOPIC)
+    house.pump = house.owner("b")
+    house.ask(activated(1, 1, 1))
+    assert deployments(house) == [], "once in each stage"
+
+
+def test_one_that_dies_between_has_told_it_once(tmp_path: Any) -> None:
+    """The positions and what was told are one commit: what is read again was not told."""
+    house = House(tmp_path)
+    house.log.append([Write(SYSTEM, 0, to_rows([activated(0, 1, 1)]))])
+    fenced = house.pump
+    house.pump = house.owner("b")
+    for pump in (house.pump, fenced, house.pump):
+        pump.step(0.0)
+    assert deployments(house) == [("scores", "delay", 1, 1)], "once in each stage"
+
+
+def test_mutant_a_deployment_a_partition_is_caught(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_owner, "_is_later", lambda message, before: True)
+    with pytest.raises(AssertionError, match="once in each stage"):
+        test_a_version_is_deployed_once_in_a_stage_by_its_first_partition(tmp_path)
 
 
 def test_topics_are_as_prepared() -> None:

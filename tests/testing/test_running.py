@@ -137,6 +137,45 @@ def test_system_events_reach_their_function() -> None:
         assert seen == [1]
 
 
+def test_a_deployment_is_told_once_for_all_partitions() -> None:
+    app, orders, _ = declared()
+    seen: list[ps.ModelDeployed] = []
+
+    @app.on(ps.ModelDeployed, where="stage = 'risks'")
+    def deployed(new: ps.ModelDeployed) -> None:
+        seen.append(new)
+
+    with testing.run(app, models={"risk": by_rate}, resources={Rate: Rate(1.0)}) as t:
+        t.publish(orders, *(Order(str(n), 1.0) for n in range(40)))
+        t.settle()
+        assert seen == [ps.ModelDeployed("risks", "priced", "risk", 1, "champion", 1)]
+
+
+def test_dead_letters_reach_their_function_and_its_own_do_not() -> None:
+    app, orders, _ = declared()
+    seen: list[ps.EventDeadLettered] = []
+    calls: list[ps.EventDeadLettered] = []
+
+    @app.on(ps.EventDeadLettered)
+    def mourn(letter: ps.EventDeadLettered) -> None:
+        seen.append(letter)
+
+    @app.on(ps.EventDeadLettered, where="error = 'Reject'")
+    def fail(letter: ps.EventDeadLettered) -> None:
+        calls.append(letter)
+        raise ps.Reject("not this one either")
+
+    with testing.run(app, models={"risk": by_rate}, resources={Rate: Rate(1.0)}) as t:
+        t.publish(orders, Order("a", 1.0), Order("b", -1.0))
+        t.settle()
+        (letter,) = seen
+        (dead,) = t.dead(orders)
+        assert (letter.stage, letter.reason, letter.attempts) == ("price", "an order costs something", dead.attempts)
+        assert (letter.partition, letter.offset, letter.id) == (dead.partition, dead.offset, dead.id)
+        assert (letter.topic, letter.key, letter.subject) == ("orders", "b", None)
+        assert calls == [letter], "it fails at its own failures"
+
+
 def test_an_event_of_another_shape_is_refused_as_at_the_door() -> None:
     app, orders, _ = declared()
     with testing.run(app, models={"risk": by_rate}, resources={Rate: Rate(1.0)}) as t:

@@ -70,7 +70,7 @@ def test_exactly_the_planted_mistakes_are_errors(checker: Checker, tmp_path: Pat
     for name in ("flights", "fraud"):
         shutil.copy(EXAMPLES / name / "app.py", folder / f"{name}.py")
     expected = {place for file in folder.glob("*.py") for place in marked(file)}
-    assert len(expected) == 3
+    assert len(expected) == 8
     assert checker(folder, cache) == expected
 
 
@@ -85,4 +85,4 @@ def test_shapes_that_take_anything_would_be_seen(tmp_path: Path, cache: Path) ->
     shutil.copy(CASES / "must_not_type_check.py", tmp_path)
     found = mypy(tmp_path, cache)
     planted = marked(CASES / "must_not_type_check.py")
-    assert len(planted & found) == 1  # the misspelt field; the two functions that do not fit are let through
+    assert len(planted - found) == 2  # the two functions that do not fit are let through

@@ -129,7 +129,7 @@ class Bench:
         with self.stack() as running:
             running.client.get("/readyz")
             time.sleep(3.0)  # let the runners load
-            return starts, undisturbed(self.runs, lambda: _idle(running, seconds))
+            return starts, undisturbed(self.runs, lambda: idle_share(running, seconds))
 
 
 def stolen() -> float:
@@ -150,7 +150,8 @@ def undisturbed(runs: int, measure: Callable[[], T], stolen: Callable[[], float]
     return [value for _, value in found[:runs]]
 
 
-def _idle(running: Stack, seconds: float) -> float:
+def idle_share(running: Stack, seconds: float) -> float:
+    """Of a core."""
     before = running.cpu()
     time.sleep(seconds)
     return (running.cpu() - before) / seconds
@@ -165,12 +166,13 @@ def _appended(client: httpx.Client, topic: str, newest: int) -> dict[int, float]
             query = {"partition": state["partition"], "offset": offset, "limit": 10_000}
             rows = client.get(f"/topics/{topic}/events", params=query).json()
             for row in rows:
-                found[row["data"]["flight"]] = _microseconds(row["time"])
+                found[row["data"]["flight"]] = microseconds(row["time"])
             offset = rows[-1]["offset"] + 1 if rows else state["end"]
     return found
 
 
-def _microseconds(text: str) -> float:
+def microseconds(text: str) -> float:
+    """Since 1970, of a time in ISO 8601."""
     from datetime import datetime
 
     return datetime.fromisoformat(text).timestamp() * 1e6

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from . import events, scale
+from .deliveries import DeliveryBench
 from .figures import Bench, Flow, median
 
 MIB = 1 << 20
-PARTS = ("flow", "singles", "latency", "start", "growth")
+PARTS = ("flow", "singles", "latency", "start", "deliveries", "growth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,18 @@ def start_and_idle(bench: Bench) -> list[Figure]:
     ]
 
 
+def deliveries(bench: DeliveryBench, events: int) -> list[Figure]:
+    singles, hundreds = bench.throughput(events, 1), bench.throughput(10 * events, 100)
+    delays, idle = bench.latency(), bench.idle(10_000)
+    return [
+        at_least("deliveries of one event, durable, signed", [run.rate for run in singles], 4_000, 10_000, "/s", 0),
+        at_most("CPU of the courier for one", [run.cpu * 1e6 for run in singles], 100, 50, " µs", 0),
+        at_least("events/s in deliveries of 100", [run.rate for run in hundreds], 100_000, 200_000, "/s", 0),
+        at_most("append → received at 1,000/s, p99", [_quantile(run, 0.99) for run in delays], 50, 15, " ms"),
+        at_most("idle with 10,000 subscriptions", [share * 100 for share in idle], 2, 1, " % of a core"),
+    ]
+
+
 def _quantile(values: list[float], q: float) -> float:
     return float(np.quantile(values, q, method="higher"))  # nothing between a time and the infinite one of a refusal
 
@@ -164,6 +177,7 @@ def run(*, quick: bool, only: str, out: Path | None) -> list[Figure]:
             "singles": lambda: singles(bench),
             "latency": lambda: latency(bench),
             "start": lambda: start_and_idle(bench),
+            "deliveries": lambda: deliveries(DeliveryBench(bench.events, bench.runs), 5_000 if quick else 20_000),
             "growth": lambda: growth(1_000_000 if quick else 100_000_000, 100 if quick else 10_000, bench.runs),
         }
         for name, part in parts.items():

@@ -28,9 +28,9 @@ class Stack:
         top = psutil.Process(self.process.pid)
         return [top, *top.children(recursive=True)]
 
-    def cpu(self) -> float:
-        """User and system seconds of the living processes; a run in which one dies is void."""
-        return sum(sum(p.cpu_times()[:2]) for p in self.tree())
+    def cpu(self, role: str = "") -> float:
+        """User and system seconds of the living processes, or of those of a role; a run in which one dies is void."""
+        return sum(sum(p.cpu_times()[:2]) for p in self.tree() if not role or role_of(p.cmdline()) == role)
 
     def memory(self) -> dict[str, int]:
         """Proportional set size in bytes by role: shared pages are counted once, split among those who share them."""
@@ -61,7 +61,7 @@ def role_of(command: list[str]) -> str:
     return next(
         (
             role
-            for role in ("runner", "worker", "gateway")
+            for role in ("runner", "worker", "gateway", "courier")
             if f"penstock.run.{role}" in line or f"penstock.{role}" in line
         ),
         "supervisor",

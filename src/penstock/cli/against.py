@@ -11,6 +11,7 @@ from ..clock import SystemClock
 from ..declare.checking.compare import Deployed, compare
 from ..declare.planning.findings import Finding
 from ..errors import CannotStart
+from ..plan.codec import plan_from_bytes
 from ..plan.plan import Plan
 from ..run.compose.backends import open_log
 from ..run.directory import DataDirectory
@@ -18,7 +19,8 @@ from ..settings import Settings
 
 
 def findings(plan: Plan, against: str) -> list[Finding]:
-    """``against``: a server's address, or a data directory, in use or not."""
+    """``against``: a server's address, or a data directory, in use or not. The latter knows of subscriptions all that
+    the file said; a server shows nothing that may be secret."""
     return compare(plan, _of_server(against) if "://" in against else _of_directory(Path(against)))
 
 
@@ -28,15 +30,19 @@ def _of_server(url: str) -> Deployed:
             TopicSpec(t["name"], server.schema(t["name"]), t["partitions"], t["key"], encoding=t["encoding"])
             for t in server.topics()
         ]
-        return Deployed(specs, _by_group((g["group"], g["topic"]) for g in server.groups()))
+        groups = _by_group((g["group"], g["topic"]) for g in server.groups())
+        return Deployed(specs, groups, shown=server.subscriptions())
 
 
 def _of_directory(path: Path) -> Deployed:
     if not (path / "log.db").is_file():
         raise CannotStart(f"--against {path}: there is no log.db in it; give a data directory or http://HOST:PORT")
-    log = open_log(DataDirectory(path), SystemClock(), Settings.from_env())
+    directory = DataDirectory(path)
+    plan = directory.last_plan
+    subscriptions = plan_from_bytes(plan.read_bytes()).subscriptions if plan else ()
+    log = open_log(directory, SystemClock(), Settings.from_env())
     try:
-        return Deployed(log.topics(), _by_group((g.group, g.topic) for g in log.groups()))
+        return Deployed(log.topics(), _by_group((g.group, g.topic) for g in log.groups()), subscriptions)
     finally:
         log.close()
 

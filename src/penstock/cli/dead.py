@@ -31,6 +31,13 @@ Rounds = Annotated[int, typer.Option("--limit", help="Leave events that were put
 Dry = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until their stages have dealt with them, or failed again.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        metavar="eventgrid|cloudevents",
+        help="As Event Grid's dead-letter store has it: the event, and why it is there.",
+    ),
+]
 Place = Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFSET", help="As `penstock dead list` names it.")]
 Places = Annotated[
     list[str] | None, typer.Argument(metavar="[TOPIC/PARTITION/OFFSET]…", help="These alone; else all that fit.")
@@ -62,15 +69,18 @@ def list_dead(
 
 
 @app.command()
-def show(place: Place, url: Url = URL, as_json: Json = False) -> None:
-    """One event with its reason, traceback and data, as each stage that failed said it."""
+def show(place: Place, url: Url = URL, format: Format = None, as_json: Json = False) -> None:
+    """One event with its reason, traceback and data, as each stage that failed said it.
+
+    With --format a line for each subscription whose endpoint did not take it.
+    """
     from ..client.connection import connect
     from .show import lines
 
     _check(place)
     with connect(url) as server:
-        found = server.dead_letter(place)
-    if as_json:
+        found = server.dead_letter(place, format=format)
+    if as_json or format is not None:
         lines(found)
         return
     for letter in found:

@@ -27,7 +27,7 @@ def demo(
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Two short runs each, and smaller scales.")] = False,
-    only: Annotated[str, typer.Option(help="One part: flow, singles, latency, start or growth.")] = "",
+    only: Annotated[str, typer.Option(help="One part: flow, singles, latency, start, deliveries or growth.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the figures to this file, as JSON.")] = None,
 ) -> None:
     """Measure this machine: every figure as a ratio to a hand-written batched loop, in one run."""

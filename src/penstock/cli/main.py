@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import CannotStart, DeclarationError, LogUnusable, PenstockError
-from . import backup, dead, demo, events, migrate, models, repair, scale, serve, topics
+from . import backup, dead, demo, deploy, events, migrate, models, repair, scale, serve, subscriptions, topics
 
 COULD_NOT_START = (CannotStart, DeclarationError, LogUnusable)
 
@@ -56,6 +56,7 @@ def common(debug: Annotated[bool, typer.Option(help="Show where in the code an e
 app.command(epilog="Such as: penstock run app.py --data shop --workers 2")(serve.run)
 app.command(epilog="Such as: penstock dev app.py")(serve.dev)
 app.command(epilog="Such as: penstock check app.py --against http://127.0.0.1:8000 --out app.svg")(serve.check)
+app.command(epilog="Such as: penstock deploy app.py --target azure --dry-run --draw app.svg")(deploy.deploy)
 app.command(epilog="Such as: penstock repair .penstock")(repair.repair)
 app.command(epilog="Such as: penstock backup /backups/monday --data .penstock")(backup.backup)
 app.command(epilog="Such as: penstock migrate --from sqlite:.penstock --to kafka://broker:9092/shop")(migrate.migrate)
@@ -68,3 +69,4 @@ app.command(epilog="Such as: penstock scale-hint --url http://host-1:8000 --url 
 app.add_typer(topics.app, name="topics", epilog="Such as: penstock topics --json")
 app.add_typer(models.app, name="models")
 app.add_typer(dead.app, name="dead")
+app.add_typer(subscriptions.app, name="subscriptions")

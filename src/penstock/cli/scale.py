@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 Urls = Annotated[
     list[str] | None,
-    typer.Option("--url", help="A running Penstock; once for each host that shares the log.", envvar="PENSTOCK_URL"),
+    typer.Option(
+        "--url",
+        help="A running Penstock, or where it answers probes; once for each run that shares the log.",
+        envvar="PENSTOCK_URL",
+    ),
 ]
 WANTED, LOAD = "penstock_wanted_workers", "penstock_scale_load"
 
@@ -37,7 +41,7 @@ def scale_hint(url: Urls = None, as_json: Json = False) -> None:
 
 
 def hints(texts: Iterable[str]) -> list[dict[str, object]]:
-    """``texts``: each host's metrics."""
+    """``texts``: each run's metrics."""
     from dataclasses import asdict
 
     from ..stages.scaling import needed, why
@@ -71,12 +75,13 @@ def _read(texts: Iterable[str]) -> tuple[dict[str, float], dict[str, list[StageL
             elif sample.name == LOAD:
                 said.setdefault(sample.labels["stage"], {})[sample.labels["what"]] = sample.value
         for stage, values in said.items():
-            loads.setdefault(stage, []).append(load_of(values))
+            if (load := load_of(values)) is not None:
+                loads.setdefault(stage, []).append(load)
     return wanted, loads
 
 
 def _together(loads: list[StageLoad]) -> StageLoad:
-    """Of several hosts. What a worker can do is that of the mean."""
+    """Of several runs. What a worker can do is that of the mean."""
     from ..stages.scaling import StageLoad
 
     able = [load.capacity for load in loads if load.capacity]

@@ -21,7 +21,12 @@ Out = Annotated[
 ]
 AsPlan = Annotated[
     bool,
-    typer.Option("--plan", help="Print the plan as JSON, for programs: topics, stages, models, and who does what."),
+    typer.Option(
+        "--plan", help="Print the plan as JSON, for programs: topics, stages, subscriptions, models, and who does what."
+    ),
+]
+Held = Annotated[
+    str | None, typer.Option(help="Say what this one could not hold: azure or kubernetes; see penstock deploy.")
 ]
 Log = Annotated[
     str | None,
@@ -41,6 +46,28 @@ Artifacts = Annotated[
     ),
 ]
 
+Deliver = Annotated[bool, typer.Option("--deliver", help="Send webhooks for real, to whom the app's file names.")]
+Only = Annotated[
+    str,
+    typer.Option(
+        metavar="gateway|workers|courier",
+        show_default="all",
+        help="Run the doors alone, the stages alone, or what delivers to subscriptions alone; the others run elsewhere,"
+        " with the same --log kafka://… and --artifacts, and each scales apart.",
+    ),
+]
+ProbesAt = Annotated[
+    str,
+    typer.Option(
+        "--probes",
+        metavar="HOST:PORT",
+        envvar="PENSTOCK_PROBES",
+        show_default="nowhere",
+        help="Also answer GET /healthz, /readyz and /metrics of this run here, and nothing else; any address, such as "
+        "0.0.0.0:8081 for a kubelet's probes.",
+    ),
+]
+
 
 def run(
     app: Target,
@@ -50,9 +77,11 @@ def run(
     workers: Workers = 0,
     log: Log = None,
     artifacts: Artifacts = "",
+    only: Only = "",
+    probes: ProbesAt = "",
 ) -> None:
     """Serve an app: take events over HTTP, run its stages, keep what they make."""
-    _supervise(app, data, host, port, workers, log, artifacts, reload=False)
+    _supervise(app, data, host, port, workers, log, artifacts, only, probes)
 
 
 def dev(
@@ -63,47 +92,65 @@ def dev(
     workers: Workers = 1,
     log: Log = None,
     artifacts: Artifacts = "",
+    deliver: Deliver = False,
 ) -> None:
-    """Like run, and again whenever the app's files change; what was published stays."""
+    """Like run, and again whenever the app's files change; what was published stays.
+
+    Webhooks go to nobody: a page of the run shows them, and lets you choose what they are answered.
+    """
     from ..settings import DEV
 
     os.environ[DEV] = "1"
-    _supervise(app, data, host, port, workers, log, artifacts, reload=True)
+    _supervise(app, data, host, port, workers, log, artifacts, reload=True, catch=not deliver)
 
 
-def check(app: Target, against: Against = None, out: Out = None, plan: AsPlan = False) -> None:
+def check(app: Target, against: Against = None, out: Out = None, plan: AsPlan = False, target: Held = None) -> None:
     """Import an app, draw its graph, and say what could not run: file, line, and what to write instead.
 
     Exit code 1 with findings that would keep it from running.
     """
-    from ..declare.checking.drawing import drawn
-    from ..declare.checking.graph import as_text
-    from ..errors import CannotStart
+    from ..declare.checking.drawing import draw
+    from ..declare.checking.graph import as_text, graph_of
+    from ..deploy.targets import not_held
+    from ..deploy.targets import target as named
     from ..plan.codec import as_json
     from ..run.check import check as look
     from .against import findings
 
+    if target is not None:
+        named(target)  # before the app's code runs
     checked = look(app, os.environ, try_out=True)
     resolved = checked.resolved
     print(as_json(resolved.plan) if plan else as_text(resolved.plan))
     found = [*resolved.findings, *(findings(checked.here, against) if against else ())]
+    if target is not None and not any(finding.severity == "error" for finding in resolved.findings):
+        found += not_held(checked.here, target)
     for finding in found:
         print(f"{finding.severity}: {finding}", file=sys.stderr)
     if out is not None:
-        try:
-            out.write_text(drawn(resolved.plan, out.name), encoding="utf-8")
-        except OSError as error:
-            raise CannotStart(f"--out {out} cannot be written: {error.strerror or error}") from None
+        draw(graph_of(resolved.plan), out, "--out", as_text(resolved.plan))
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(1)
 
 
 def _supervise(
-    target: str, data: Path, host: str, port: int, workers: int, log: str | None, artifacts: str, *, reload: bool
+    target: str,
+    data: Path,
+    host: str,
+    port: int,
+    workers: int,
+    log: str | None,
+    artifacts: str,
+    only: str = "",
+    probes: str = "",
+    *,
+    reload: bool = False,
+    catch: bool = False,
 ) -> None:
     from ..errors import CannotStart
     from ..run.streams import open_standard_streams
     from ..run.supervisor.loop import Options, Supervisor
+    from ..run.supervisor.sockets import parsed
     from ..telemetry import log_to_stderr, logger
 
     open_standard_streams()
@@ -114,13 +161,43 @@ def _supervise(
         raise CannotStart(
             f"--log {log}: no such log; there are sqlite:DIR, the same as --data DIR, and kafka://HOST:PORT"
         )
+    _check_half(only, log)
     log_to_stderr("supervisor")
-    if log and not artifacts:
+    if log and not artifacts and only != "courier":  # which has no use for models
         logger(__name__).warning(
             "models stay on the host that they are registered on; for several hosts start each with the same "
             "--artifacts, such as s3://BUCKET/models"
         )
-    Supervisor(Options(target, data, workers or _cores(), host, port, reload, log or "", artifacts), _say).run()
+    options = Options(
+        target,
+        data,
+        workers or _cores(),
+        host,
+        port,
+        reload,
+        log or "",
+        artifacts,
+        only,
+        parsed(probes, "--probes") if probes else None,
+        catch,
+    )
+    Supervisor(options, _say).run()
+
+
+def _check_half(only: str, log: str | None) -> None:
+    """Raises ``CannotStart`` for another word, and where the two halves would have no log in common."""
+    from ..errors import CannotStart
+
+    if only not in ("", "gateway", "workers", "courier"):
+        raise CannotStart(
+            f"--only {only}: there are gateway, the doors alone, workers, the stages alone, and courier, what delivers "
+            "to subscriptions"
+        )
+    if only and not log:
+        raise CannotStart(
+            f"--only {only} needs a log that both halves reach, and a data directory is one run's alone: give both the "
+            "same --log kafka://HOST:PORT, or leave --only out"
+        )
 
 
 def _cores() -> int:

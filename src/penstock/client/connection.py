@@ -1,4 +1,4 @@
-"""The Python client: publish rows, read topics, score, and look after models, over HTTP."""
+"""The Python client: publish rows, read topics, score, and look after subscriptions and models, over HTTP."""
 
 from __future__ import annotations
 
@@ -219,14 +219,17 @@ class Client:
         """The latest letters of events that no attempt could deal with, the oldest first.
 
         ``which``: topic, stage, error, reason (a part of it), since, until (a time, or so long ago: ``2h``). ``state``:
-        dead, redriven, done, dropped, open (the first two) or all.
+        dead, redriven, done, dropped, open (the first two) or all. With ``format`` those of subscriptions alone, as
+        Azure Event Grid keeps them: ``"eventgrid"`` or ``"cloudevents"``.
         """
         params = {"state": state, "limit": str(limit), **which}
         return list(self._sender.send("GET", "/dead", params=params).json())
 
-    def dead_letter(self, place: str) -> list[dict[str, Any]]:
-        """The letters of one event, ``TOPIC/PARTITION/OFFSET``, of every stage. Raises ``NotFound``."""
-        return self._sender.get_list(f"/dead/{place}")
+    def dead_letter(self, place: str, *, format: str | None = None) -> list[dict[str, Any]]:
+        """The letters of one event, ``TOPIC/PARTITION/OFFSET``, of every stage; ``format`` as for ``dead``. Raises
+        ``NotFound``."""
+        params = {} if format is None else {"format": format}
+        return list(self._sender.send("GET", f"/dead/{place}", params=params).json())
 
     def redrive(self, *, dry: bool = False, most: int = 1_000, limit: int = 3, **which: Any) -> dict[str, Any]:
         """Put events back to the stages that failed, up to ``most`` in this request.
@@ -242,6 +245,36 @@ class Client:
     def drop(self, *, dry: bool = False, most: int = 1_000, **which: Any) -> dict[str, Any]:
         """Say of letters that nothing is to be done about them: how many were ``dropped``, and are ``left``."""
         return self._sender.post("/dead/drop", {**which, "dry": dry, "most": most})
+
+    # -- subscriptions --------------------------------------------------------
+
+    def subscriptions(self) -> list[dict[str, Any]]:
+        """Every subscription: where it goes, its ``state`` (live, behind, paused, disabled), ``backlog`` and
+        ``endpoint``, see `GET /subscriptions` in docs/http.md. Raises what every method does.
+
+        >>> server.subscriptions()
+        []
+        """
+        return self._sender.get_list("/subscriptions")
+
+    def subscription(self, name: str) -> dict[str, Any]:
+        """The same of one. Raises ``NotFound``."""
+        return self._sender.get(door("subscriptions", name))
+
+    def pause_subscription(self, name: str) -> dict[str, Any]:
+        """Deliver nothing to a webhook for now: its events wait, for as long as the topic keeps them.
+
+        Answers what ``subscription`` does. One that is disabled stays so. Raises ``NotFound``, ``BadRequest`` for one
+        that goes to a topic, and ``Unavailable`` where it was asked for and is not seen to be in force.
+        """
+        return self._sender.post(door("subscriptions", name, "pause"), {})
+
+    def resume_subscription(self, name: str) -> dict[str, Any]:
+        """Deliver again, from where it was, to one that was paused or that is disabled.
+
+        Answers what ``subscription`` does. Raises what ``pause_subscription`` does.
+        """
+        return self._sender.post(door("subscriptions", name, "resume"), {})
 
     # -- models ---------------------------------------------------------------
 

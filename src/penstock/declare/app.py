@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
 
+from . import subscriptions
 from .events import SystemEvent
 from .parts import (
     Encoding,
@@ -17,14 +18,19 @@ from .parts import (
     ScorePart,
     Source,
     Start,
+    SubscriptionPart,
     Topic,
 )
 from .signatures import Sink, To
 from .source_location import declaring_frame, declaring_place
-from .values import Duration, Retry, at_least, checked_name, microseconds, refused, seconds
+from .targets import SubscriptionTarget
+from .values import Duration, Ref, Retry, at_least, checked_name, microseconds, refused, seconds
 
 if TYPE_CHECKING:
-    from ..plan.plan import OnChange
+    import polars as pl
+
+    from ..filters.eventgrid import Filter
+    from ..plan.plan import BodyFormat, OnChange
 
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741  # the output event
@@ -37,6 +43,7 @@ JSON: TypeAlias = dict[str, Any]
 WEEK: Duration = "7d"
 CALL: Duration = "5s"
 RETRY = Retry()
+DELIVERY = Retry(subscriptions.ATTEMPTS, subscriptions.TTL)
 MAX_PARTITIONS = 4_096
 
 
@@ -235,8 +242,9 @@ class App:
 
         The first parameter's annotation chooses: the event's class, ``ps.Event[...]``, ``list[...]``, a polars
         DataFrame or a RecordBatch. Other parameters are injected by type. ``name`` (default: the function's) is the
-        stage and the consumer group; ``start`` serves a group without a position; ``where`` is SQL over the fields of
-        a system event; ``timeout`` bounds one call; ``concurrency`` is for ``async`` functions.
+        stage and the consumer group; ``start`` serves a group without a position; ``where`` is a condition over the
+        fields of a system event (docs/where.md); ``timeout`` bounds one call; ``concurrency`` is for ``async``
+        functions.
 
         A function of a batch is given the column ``_row``; a result with other rows must carry it on, so that each row
         keeps its parent. Raises ``DeclarationError``.
@@ -245,9 +253,7 @@ class App:
         ... def double(rows: pl.DataFrame) -> pl.DataFrame:
         ...     return rows.with_columns(amount=pl.col("amount") * 2)
         """
-        system = isinstance(source, type) and issubclass(source, SystemEvent) and source is not SystemEvent
-        if not system and not isinstance(source, Topic):
-            raise refused(f"app.on takes a topic or a class of system event, not {source!r}{_instead(source)}")
+        system = not isinstance(_source(source, "app.on"), Topic)
         if system and to is not None:
             raise refused("a function on system events has no to=; read the topic penstock.system to follow them")
         if where is not None and not (system and isinstance(where, str)):
@@ -297,6 +303,89 @@ class App:
         columns = _columns(keep, "keep")
         limits = (_start(start), _retry(retry), seconds(timeout, "timeout"))
         self.parts.stages.append(ScorePart(stage, source, model, target, columns, *limits, declaring_place()))
+
+    def subscribe(
+        self,
+        source: Source[Any] | type[SystemEvent],
+        to: str | Topic[Any] | SubscriptionTarget,
+        *,
+        name: str | None = None,
+        where: str | pl.Expr | None = None,
+        filter: Filter | None = None,
+        retry: Retry = DELIVERY,
+        batch: tuple[int, int] | None = None,
+        format: BodyFormat = "cloudevents",
+        secret: Ref | Sequence[Ref] | None = None,
+        headers: Mapping[str, str] | None = None,
+        start: Literal["earliest", "latest"] = "latest",
+        concurrency: int = subscriptions.CONCURRENCY,
+        rate: str | None = None,
+        disable_after: Duration | None = subscriptions.DISABLE_AFTER,
+        allow_http: bool = False,
+        allow_private: bool = False,
+    ) -> None:
+        """Deliver the events of a topic, or of a class of system event, to a webhook, to a topic of a Kafka cluster, or
+        into another topic of this app.
+
+        ``to``: a URL, a reference to one, a ``ps.KafkaTopic``, or a topic of the app. ``name`` (default:
+        ``SOURCE-to-TARGET``, where the target is the URL's host, the reference's variable in small letters, or the
+        topic) is what its place is kept under. ``where``
+        passes the events for which it is true; null counts as no. ``filter`` passes them as Azure Event Grid does; it
+        and ``where`` cannot be given both. ``retry`` has 1 to 30 attempts and a ttl of 1 minute to 24 hours (default:
+        30 and 24 hours); whichever ends first.
+
+        ``format`` is that of a request; "cloudevents-batch" and "eventgrid" may have several events, as many as
+        ``batch=(events, KB)`` says: never more than ``events`` (1 to 5,000), and no more than ``KB`` (1 to 1,024, of
+        1,024 bytes) unless one alone is larger; nothing waits for a batch to fill. ``secret``, a ``ps.secret`` or two
+        of them during a rotation, signs each request; ``headers`` are up to 10 more, whose values may be references.
+        ``start`` serves a subscription without a place. ``concurrency`` requests are under way at once (1 to 64),
+        and no more begin than ``rate`` allows, such as "100/s". ``disable_after`` so long without any success, one hour
+        at least, it is disabled until somebody resumes it; None: never. ``allow_http`` is for a URL without TLS,
+        ``allow_private`` for one that is not on the public internet. Raises ``DeclarationError``.
+
+        >>> app.subscribe(orders, ps.env("ORDERS_URL"), where="amount > 100", secret=ps.secret("ORDERS_KEY"))
+        """
+        read, target = _source(source, "app.subscribe"), subscriptions.read_target(to)
+        attempts, ttl = subscriptions.read_retry(retry)
+        max_events, preferred_kb = subscriptions.read_batch(batch)
+        if isinstance(target, Topic):
+            subscriptions.check_webhook_options(target, batch=batch, format=format != "cloudevents")
+        elif isinstance(target, SubscriptionTarget):
+            subscriptions.check_format(target, subscriptions.read_format(format), batch)
+        if isinstance(target, Topic | SubscriptionTarget):
+            subscriptions.check_webhook_options(
+                target, secret=secret, headers=headers, allow_http=allow_http, allow_private=allow_private
+            )
+        part = SubscriptionPart(
+            subscriptions.read_name(name, read, target),
+            read,
+            target,
+            subscriptions.read_where(where),
+            subscriptions.read_filter(filter, where),
+            attempts,
+            ttl,
+            max_events,
+            preferred_kb,
+            subscriptions.read_format(format),
+            subscriptions.read_secrets(secret),
+            subscriptions.read_headers(headers),
+            _start(start),
+            at_least(concurrency, 1, "concurrency", most=subscriptions.MAX_CONCURRENCY),
+            subscriptions.read_rate(rate),
+            subscriptions.read_flag(allow_http, "allow_http"),
+            subscriptions.read_flag(allow_private, "allow_private"),
+            declaring_place(),
+            subscriptions.read_disable_after(disable_after),
+        )
+        self.parts.subscriptions.append(part)
+
+
+def _source(source: object, method: str) -> Topic[Any] | type[SystemEvent]:
+    if isinstance(source, Topic):
+        return source
+    if isinstance(source, type) and issubclass(source, SystemEvent) and source is not SystemEvent:
+        return source
+    raise refused(f"{method} takes a topic or a class of system event, not {source!r}{_instead(source)}")
 
 
 def _target(to: object) -> Topic[Any] | None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from .events import SystemEvent
-from .values import Retry
+from .targets import SubscriptionTarget
+from .values import Ref, Retry
 
 if TYPE_CHECKING:
-    from ..plan.plan import OnChange
+    from ..filters.eventgrid import Filter
+    from ..plan.plan import BodyFormat, OnChange
 
 E = TypeVar("E")
 
@@ -95,6 +97,31 @@ class ResourcePart:
     place: str
 
 
+@dataclass(frozen=True, eq=False)
+class SubscriptionPart:
+    """A subscription declared by ``app.subscribe``; its options are checked one by one, not yet beside its topic."""
+
+    name: str
+    source: Topic[Any] | type[SystemEvent]
+    to: Topic[Any] | SubscriptionTarget | str  # a text is a URL, or a ``Ref`` that stands for one
+    where: Any  # None, a text or a polars expression
+    filter: Filter | None
+    attempts: int
+    ttl: float  # seconds
+    max_events: int
+    preferred_kb: int
+    format: BodyFormat
+    secrets: tuple[Ref, ...]
+    headers: tuple[tuple[str, str], ...]  # a value may be a ``Ref``
+    start: Start
+    concurrency: int
+    rate: float | None  # requests a second
+    allow_http: bool
+    allow_private: bool
+    place: str
+    disable_after: float | None  # seconds; None: never
+
+
 class StagePart(Protocol):
     """What every kind of stage is declared with."""
 
@@ -119,10 +146,16 @@ class Parts:
     stages: list[StagePart] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
     resources: list[ResourcePart] = field(default_factory=list)
+    subscriptions: list[SubscriptionPart] = field(default_factory=list)
 
     def of_kind(self, kind: type[P]) -> list[P]:
         """The stages of one kind, in order."""
         return [part for part in self.stages if isinstance(part, kind)]
+
+    @property
+    def readers(self) -> list[StagePart | SubscriptionPart]:
+        """All that read a topic: the stages, then the subscriptions."""
+        return [*self.stages, *self.subscriptions]
 
     @property
     def functions(self) -> list[FunctionPart]:

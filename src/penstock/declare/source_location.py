@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-_OURS = (f"{Path(__file__).parent}{os.sep}", "<string>")  # the latter: the __init__ that dataclass writes
+_ROOM = Path(__file__).parent
+# What is declared of a destination is written beside it. The last is the __init__ that dataclass writes.
+_OURS = (f"{_ROOM}{os.sep}", f"{_ROOM.with_name('destinations')}{os.sep}", "<string>")
 
 
 def declaring_frame() -> FrameType:
-    """The nearest frame outside this room: the line of the user's file that declares something."""
+    """The nearest frame outside of us: the line of the user's file that declares something."""
     frame = sys._getframe(1)
     while frame.f_code.co_filename.startswith(_OURS) and frame.f_back is not None:
         frame = frame.f_back

@@ -66,7 +66,8 @@ def refused(message: str) -> DeclarationError:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a row that fails alone is tried, and for how long at most (default: ``PENSTOCK_POISON_AFTER``).
+    """How often a row that fails alone is tried, and for how long at most (default: ``PENSTOCK_POISON_AFTER``); and how
+    often a delivery is, of which a subscription allows 30 attempts and 24 hours (default of its ttl).
 
     Raises ``DeclarationError`` for fewer than one attempt and for what is no duration.
 

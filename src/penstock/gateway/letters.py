@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -21,6 +22,7 @@ from ..errors import SchemaChanged
 from ..log.interface import ObservedLog
 from ..log.topic_schema import concat_evolved
 from ..plan.plan import Plan
+from ..stages.deliver.dead_events import DeadLetterFormat, dead_event
 from ..stages.failures.dead import LEFT_OUT, as_json, event_of, marks
 from ..stages.failures.ledger import Became, Ledger, LetterKey, LetterState, column_of, history
 
@@ -34,7 +36,8 @@ Place = tuple[int, int]  # partition and position in penstock.dead
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
     """Which letters. ``reason``: a part of it. ``since``, ``until``: when the event died, in microseconds since the
-    epoch; ``places``: ``TOPIC/PARTITION/OFFSET`` of the events, none: any."""
+    epoch; ``places``: ``TOPIC/PARTITION/OFFSET`` of the events, none: any; ``deliveries``: of subscriptions alone,
+    with the event."""
 
     topic: str | None = None
     stage: str | None = None
@@ -43,6 +46,7 @@ class LetterFilter:
     since: int | None = None
     until: int | None = None
     places: frozenset[str] = frozenset()
+    deliveries: bool = False
 
     def among(self, batch: Batch) -> Mask:
         rows, found = batch.rows, np.ones(len(batch), np.bool_)
@@ -59,6 +63,8 @@ class LetterFilter:
             numbers = (rows.column(name).cast(pa.string()) for name in ("partition", "offset"))
             there = pc.binary_join_element_wise(rows.column("topic"), *numbers, "/")
             found &= _mask(pc.is_in(there, pa.array(sorted(self.places))))
+        if self.deliveries:
+            found &= _mask(pc.is_valid(column_of(rows, "outcome"))) & _mask(pc.is_valid(column_of(rows, "event")))
         return found
 
 
@@ -86,6 +92,10 @@ class Letter:
             "died": _moment(self.died),
             **said,
         }
+
+    def as_event(self, plan: Plan, format: DeadLetterFormat) -> msgspec.Raw:
+        """As Event Grid tells of it (``dead_events``). It has to be of a delivery."""
+        return msgspec.Raw(dead_event(self.row, plan, format))
 
 
 @dataclass(slots=True)
@@ -168,12 +178,13 @@ class Letters:
 
     def _never(self, failed: LetterKey) -> str:
         stages = {stage.name: stage.source for stage in self._plan.stages}
+        stages |= {subscription.name: subscription.source for subscription in self._plan.subscriptions}
         if failed.topic not in {spec.name for spec in self._log.topics()}:
             return f"topic '{failed.topic}' is gone"
         if failed.stage not in stages:
-            return f"this app has no stage '{failed.stage}'"
+            return f"this app has no stage and no subscription '{failed.stage}'"
         if stages[failed.stage] != failed.topic:
-            return f"stage '{failed.stage}' reads topic '{stages[failed.stage]}' now, not '{failed.topic}'"
+            return f"'{failed.stage}' reads topic '{stages[failed.stage]}' now, not '{failed.topic}'"
         return ""
 
     def _check(self, done: RedriveResult, letter: Letter) -> bool:

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ..errors import UnsupportedMediaType
 from . import pages
+from .catching.paths import takes_any_type
 from .hosts import check_host
 from .wire.asgi import Scope
 
 PRINCIPAL = "penstock.principal"  # in a scope
 
-Verb: TypeAlias = Literal["append", "read", "score", "register", "alias", "redrive", "look"]
+Verb: TypeAlias = Literal["append", "read", "score", "register", "alias", "redrive", "steer", "catch", "look"]
 """What a door lets its caller do: with a topic (append, read), with a model (score, register, alias), with dead letters
-(redrive), or nothing but look at whether the system works."""
+(redrive), with a subscription (steer, catch), or nothing but look at whether the system works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +35,9 @@ def admit_local(scope: Scope) -> Principal:
     """Nobody is asked for a name, so only what calls this machine by its own names is let in (DNS rebinding), and
     nothing that a page of another origin has sent."""
     check_host(scope["http_version"], scope["headers"], loopback_only=True)
-    pages.check(scope["method"], scope["headers"])
+    try:
+        pages.check(scope["method"], scope["headers"])
+    except UnsupportedMediaType:
+        if not takes_any_type(scope["method"], scope["path"]):
+            raise
     return LOCAL_USER

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .doors import dead, health, infer, models, publish, read, topics
+from .catching.catcher import ANSWERS
+from .catching.paths import PATH
+from .doors import caught, dead, health, infer, models, publish, read, subscriptions, topics
 from .principal import Verb
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send
@@ -35,7 +37,7 @@ class Route:
 
 
 EVENTS, MODELS, INFER, HEALTH = "Events", "Models", "Open Inference Protocol v2", "Health"
-LETTERS = "Dead letters"
+LETTERS, SUBSCRIPTIONS, CAUGHT = "Dead letters", "Subscriptions", "Caught webhooks"
 PUBLISH = Route(
     EVENTS,
     "append",
@@ -64,6 +66,9 @@ READ = (
     ("limit", f"events at most, {read.LIMIT} when absent, up to {read.MOST}"),
     ("wait", "how long to wait when there is nothing: 200ms, 2s"),
 )
+AS_EVENTS = (
+    ("format", "of subscriptions' letters alone, as Event Grid's dead-letter store has them: eventgrid or cloudevents"),
+)
 WHICH = (
     ("topic", "of events of this topic"),
     ("stage", "of this stage"),
@@ -73,6 +78,7 @@ WHICH = (
     ("until", "that died before"),
     ("state", "open (dead or redriven; when absent), dead, redriven, done, dropped or all"),
     ("limit", f"the latest so many, {dead.LIMIT} when absent, up to {dead.MOST}"),
+    *AS_EVENTS,
 )
 SELECTION = (
     (
@@ -108,6 +114,7 @@ TAKEN_UP = (
     ("wait", "how long to wait for this host's scorers to take the version, such as 5s; complete says if they did"),
 )
 BACK = (("application/json", "nothing, or alias: which one; champion when absent"),)
+SUBSCRIPTION = "/subscriptions/{subscription}"
 ALIAS, VERSION = "/models/{model}/aliases/{alias}", "/v2/models/{model}/versions/{version}"
 
 ROUTES: tuple[Route, ...] = (
@@ -142,6 +149,7 @@ ROUTES: tuple[Route, ...] = (
         "/dead/{topic}/{partition}/{offset}",
         "One event's letters, of every stage.",
         dead.letter,
+        AS_EVENTS,
     ),
     Route(
         LETTERS,
@@ -160,6 +168,31 @@ ROUTES: tuple[Route, ...] = (
         "Say that nothing is to be done about them.",
         dead.drop,
         body=SELECTION,
+    ),
+    Route(
+        SUBSCRIPTIONS,
+        "read",
+        "GET",
+        "/subscriptions",
+        "Every subscription: where it goes, its state, what waits for it, and its endpoint's last answer.",
+        subscriptions.subscriptions,
+    ),
+    Route(SUBSCRIPTIONS, "read", "GET", SUBSCRIPTION, "The same of one.", subscriptions.subscription),
+    Route(
+        SUBSCRIPTIONS,
+        "steer",
+        "POST",
+        f"{SUBSCRIPTION}/pause",
+        "Deliver nothing to it for now: its events wait, for as long as the topic keeps them.",
+        subscriptions.pause,
+    ),
+    Route(
+        SUBSCRIPTIONS,
+        "steer",
+        "POST",
+        f"{SUBSCRIPTION}/resume",
+        "Deliver again, from where it was: one that was paused, or that is disabled.",
+        subscriptions.resume,
     ),
     Route(MODELS, "read", "GET", "/models", "Every model.", models.models),
     Route(
@@ -234,3 +267,35 @@ ROUTES: tuple[Route, ...] = (
     Route(HEALTH, "look", "GET", "/readyz", "Is everything at work? 503 with reasons when not.", health.readyz),
     Route(HEALTH, "look", "GET", "/metrics", "Counters and gauges of all processes, for Prometheus.", health.metrics),
 )
+
+CATCHER_ROUTES: tuple[Route, ...] = (
+    Route(CAUGHT, "read", "GET", PATH, "A page of what `penstock dev` has caught, by subscription.", caught.look),
+    Route(
+        CAUGHT,
+        "read",
+        "GET",
+        f"{PATH}/requests",
+        "The same as JSON: each request as it would have been sent, and what it was answered.",
+        caught.requests,
+        query=(("since", "only those with a higher number; count of the answer before"),),
+    ),
+    Route(
+        CAUGHT,
+        "catch",
+        "POST",
+        f"{PATH}/{{subscription}}",
+        "Where the courier sends a subscription's webhooks, whatever they are.",
+        caught.catch,
+        body=(("any", "an event, as its receiver would get it"),),
+    ),
+    Route(
+        CAUGHT,
+        "steer",
+        "PUT",
+        f"{PATH}/{{subscription}}/answer",
+        "Choose what they are answered, to see what a receiver that fails does.",
+        caught.choose,
+        body=(("application/json", f"answer: one of {', '.join(ANSWERS)}"),),
+    ),
+)
+"""Where webhooks are caught."""

@@ -16,6 +16,7 @@ import uvloop
 from ..settings import Settings
 from .app import Gateway
 from .hosts import check_bind
+from .routes import CATCHER_ROUTES, ROUTES
 from .services import GatewayServices
 from .wire.protocol import config
 
@@ -55,7 +56,8 @@ class _Server(uvicorn.Server):
 async def _serve(
     services: GatewayServices, listening: socket.socket, stop: threading.Event, ready: Callable[[], None]
 ) -> None:
-    gateway, stopped = Gateway(services), asyncio.Event()
+    routes = ROUTES if services.catcher is None else (*ROUTES, *CATCHER_ROUTES)
+    gateway, stopped = Gateway(services, routes), asyncio.Event()
     threading.Thread(target=_tell, args=(stop, asyncio.get_running_loop(), stopped), name="stop", daemon=True).start()
     server = _Server(services.settings, gateway, stopped)
     serving = asyncio.create_task(server._serve([listening]))  # serve() would take the process's signals
@@ -66,6 +68,8 @@ async def _serve(
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait((stopping, serving), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    if services.catcher is not None:
+        services.catcher.released.set()
     hurry = asyncio.get_running_loop().call_later(services.settings.drain_timeout * PATIENCE, gateway.hurry)
     await serving
     hurry.cancel()

@@ -17,6 +17,7 @@ from ..models.registry import Registry
 from ..plan.plan import Plan
 from ..settings import Settings
 from ..stages.ingest.group_commit import Ingest
+from .catching.catcher import Catcher
 from .wait.arrivals import Arrivals
 from .wait.followers import Followers
 from .wire.pages import Shelf
@@ -40,6 +41,8 @@ class GatewayServices:
     token: Path  # the file of the secret that has code taken, see ``tokens``
     settings: Settings
     clock: Clock
+    elsewhere: bool = False  # stages are run by other hosts alone
+    catcher: Catcher | None = None  # None: webhooks are sent for real
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "door"))
     decoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "large-bodies"))
     """Of large bodies one is read at a time: what one may take in memory is then taken once."""

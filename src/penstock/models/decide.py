@@ -18,7 +18,7 @@ from ..system.messages import MODELS, Command, Message, Refused, by_type
 from . import signature as signatures
 from .images import read_image, written_image
 from .interface import Alias, ModelVersion, Signature
-from .messages import MESSAGES, Activated, Answer, MoveAlias, Promoted, Register, Registered
+from .messages import MESSAGES, Activated, Answer, DeployedVersion, MoveAlias, Promoted, Register, Registered
 
 ANSWERS = by_type((Registered, Promoted, Refused))
 
@@ -32,7 +32,8 @@ fails the whole pass, for another try."""
 @dataclass(slots=True)
 class RegistryState:
     """The models' area. ``versions[model][n - 1]`` is version n; ``asked`` are registrations without an answer, by id;
-    ``refused`` is why the last one was refused, by model. Applying an event twice changes nothing."""
+    ``refused`` is why the last one was refused, by model; ``deployed`` is what each stage was last said to score with.
+    Applying an event twice changes nothing."""
 
     name: ClassVar[str] = MODELS
     form: ClassVar[int] = 1
@@ -44,6 +45,7 @@ class RegistryState:
     answers: AnswerCache = field(default_factory=lambda: AnswerCache(ANSWERS, most=REMEMBERED))
     asked: dict[str, Register] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    deployed: dict[str, DeployedVersion] = field(default_factory=dict)
     inspect: Inspect | None = field(default=None, compare=False)  # of the process that owns the registry
 
     def apply(self, message: Message) -> None:
@@ -56,6 +58,8 @@ class RegistryState:
                 self._promote(message)
             case Activated():
                 self.activations[message.stage, message.topic, message.partition] = message
+            case DeployedVersion():
+                self.deployed[message.stage] = message
         if isinstance(message, (Registered, Promoted, Refused)):
             self._note(message)
             self._remember(message)
@@ -75,7 +79,15 @@ class RegistryState:
 
     def save(self) -> bytes:
         aliases, activations = self.aliases.values(), self.activations.values()
-        return written_image(self.versions, aliases, activations, self.answers.saved(), self.asked, self.refused)
+        return written_image(
+            self.versions,
+            aliases,
+            activations,
+            self.answers.saved(),
+            self.asked,
+            self.refused,
+            self.deployed.values(),
+        )
 
     def restore(self, saved: bytes) -> None:
         found = read_image(saved)
@@ -83,6 +95,7 @@ class RegistryState:
         self.aliases = {(alias.model, alias.alias): alias for alias in found.aliases}
         self.activations = {(a.stage, a.topic, a.partition): a for a in found.activations}
         self.answers = AnswerCache(ANSWERS, found.answers, REMEMBERED)
+        self.deployed = {each.stage: each for each in found.deployed}
 
     def _register(self, event: Registered) -> None:
         have = self.versions.get(event.model, ())

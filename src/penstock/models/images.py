@@ -11,7 +11,7 @@ import msgspec
 from ..errors import ModelRefused
 from . import signature as signatures
 from .interface import Alias, ModelVersion, Signature
-from .messages import Activated, Register
+from .messages import Activated, DeployedVersion, Register
 
 Given = Mapping[str, tuple[bytes, ...]]
 """Answers by the command's id, as ``AnswerCache`` keeps them, in the order in which they are forgotten."""
@@ -37,6 +37,7 @@ class SavedModels(msgspec.Struct):
     answers: dict[str, tuple[bytes, ...]]
     asked: list[Register]
     refused: dict[str, str]
+    deployed: list[DeployedVersion] = []  # images of before there were any have none
 
 
 class ReadModels(msgspec.Struct):
@@ -48,6 +49,7 @@ class ReadModels(msgspec.Struct):
     answers: dict[str, tuple[bytes, ...]]
     asked: dict[str, Register]
     refused: dict[str, str]
+    deployed: Sequence[DeployedVersion]
 
 
 _UNFOLD = msgspec.msgpack.Decoder(list[SavedVersion]).decode
@@ -60,6 +62,7 @@ def written_image(
     answers: Given,
     asked: Mapping[str, Register],
     refused: dict[str, str],
+    deployed: Iterable[DeployedVersion],
 ) -> bytes:
     known: dict[int, int] = {}  # by identity: ``signature.shared`` makes one object of equal ones
     told: list[dict[str, Any]] = []
@@ -75,7 +78,16 @@ def written_image(
         for name, each in versions.items()
     }
     return msgspec.msgpack.encode(
-        SavedModels(told, saved, list(aliases), list(activations), dict(answers), list(asked.values()), refused)
+        SavedModels(
+            told,
+            saved,
+            list(aliases),
+            list(activations),
+            dict(answers),
+            list(asked.values()),
+            refused,
+            list(deployed),
+        )
     )
 
 
@@ -91,7 +103,7 @@ def read_image(saved: bytes) -> ReadModels:
     except (ModelRefused, IndexError) as error:
         raise ValueError(f"no image of the models: {error}") from error
     asked = {command.id: command for command in found.asked}
-    return ReadModels(versions, found.aliases, found.activations, found.answers, asked, found.refused)
+    return ReadModels(versions, found.aliases, found.activations, found.answers, asked, found.refused, found.deployed)
 
 
 def _read(name: str, number: int, saved: SavedVersion, told: Sequence[Signature]) -> ModelVersion:

@@ -135,8 +135,26 @@ class Activated(Message, frozen=True, kw_only=True):
         return f"models/{self.model}:{self.version}"
 
 
+class DeployedVersion(Message, frozen=True, kw_only=True):
+    """A stage has begun to score a topic with a version: written after the first ``Activated`` of it, by the
+    registry's owner, of which there is one."""
+
+    TYPE: ClassVar[str] = "penstock.model.deployed"
+
+    stage: str
+    topic: str
+    model: str
+    version: int
+    alias: str
+    epoch: int
+
+    @property
+    def subject(self) -> str | None:
+        return f"endpoints/{self.stage}"
+
+
 Answer = Registered | Promoted | Refused
-MESSAGES: tuple[type[Message], ...] = (Register, MoveAlias, Registered, Promoted, Activated)
+MESSAGES: tuple[type[Message], ...] = (Register, MoveAlias, Registered, Promoted, Activated, DeployedVersion)
 
 
 def valid_alias(alias: str) -> bool:

@@ -12,7 +12,7 @@ from ..system.messages import Message, Refused
 from ..system.view import View
 from .decide import RegistryState
 from .interface import Alias, ModelVersion
-from .messages import CHAMPION, Activated, Promoted, Register, Registered
+from .messages import CHAMPION, Activated, DeployedVersion, Promoted, Register, Registered
 
 POLL_S = 0.005  # seconds between two looks for an answer
 
@@ -78,6 +78,10 @@ class Registry:
     def activation(self, stage: str, topic: str, partition: int) -> Activated | None:
         """What this stage last said it scores that partition with."""
         return self.state.activations.get((stage, topic, partition))
+
+    def deployed(self, stage: str) -> DeployedVersion | None:
+        """What this stage was last said to have begun to score with."""
+        return self.state.deployed.get(stage)
 
     def wait_for(self, command: str, timeout: float) -> Registered | Promoted:
         """Wait for the answer to the command of this id.

@@ -14,7 +14,7 @@ from ..errors import PlanRefused
 from .edges import edges
 from .plan import KINDS, Plan, StageSpec
 
-VERSION = 2
+VERSION = 3
 """Raised when a reader of before would take the document for something else; members that it may pass over, and those
 with a default, need none."""
 
@@ -73,7 +73,12 @@ def _asked(function: Document) -> Document:
     return {"handles": models, "resources": [name for name in injects if name != "Models"]}
 
 
-_UPGRADES: Mapping[int, Callable[[Document], Document]] = {1: _one_list_of_stages}
+def _without_subscriptions(document: Document) -> Document:
+    """Version 2 had none. A reader of it would run an app that has some, and deliver nothing."""
+    return document
+
+
+_UPGRADES: Mapping[int, Callable[[Document], Document]] = {1: _one_list_of_stages, 2: _without_subscriptions}
 """From each version to the next."""
 
 

@@ -11,8 +11,10 @@ START = "penstock.start"
 
 
 def edges(plan: Plan) -> list[Edge]:
-    """In the order of the stages, each once. A resource's secrets are those of every stage that it is opened for."""
+    """In the order of the stages, then of the subscriptions, each once. A resource's secrets are those of every stage
+    that it is opened for."""
     found = [edge for stage in plan.stages for edge in stage.edges()]
+    found += [edge for subscription in plan.subscriptions for edge in subscription.edges()]
     found += [Edge(START, "register", model.name) for model in plan.models if model.artifact is not None]
     found += [Edge(who, "secret", ref.variable) for who, ref, _ in references(plan) if ref.kind == "secret"]
     return list(dict.fromkeys(found))
@@ -28,6 +30,8 @@ def references(plan: Plan) -> list[tuple[str, ReferenceSpec, str]]:
         for resource in plan.resources:
             if resource.provides in opened:
                 found += [(stage.name, ref, resource.place) for ref in resource.references]
+    for subscription in plan.subscriptions:
+        found += [(subscription.name, ref, subscription.place) for ref in subscription.references]
     for model in plan.models:
         given = (model.artifact, model.trust)
         found += [(START, ref, model.place) for ref in given if isinstance(ref, ReferenceSpec)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .edges import edges
 from .plan import Plan
 from .reachability import reached
 
@@ -20,8 +19,9 @@ class Hop:
 
 
 def hops(plan: Plan) -> list[Hop]:
-    """In the order of the stages; those that feed nothing have none."""
-    found = edges(plan)
+    """In the order of the stages; those that feed nothing have none. A subscription is no stage: what it feeds, it
+    feeds later than its place in the source says."""
+    found = [edge for stage in plan.stages for edge in stage.edges()]
     fed = [(edge.who, edge.what) for edge in found if edge.verb == "append"]
     return [Hop(e.who, e.what, to) for e in found if e.verb == "read" for who, to in fed if who == e.who]
 

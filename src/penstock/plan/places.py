@@ -39,7 +39,10 @@ def located(plan: Plan, folder: Path) -> Plan:
     return replace(
         plan,
         target=_here(plan.target, folder),
+        place=_here(plan.place, folder),
+        topics=tuple(replace(topic, place=_here(topic.place, folder)) for topic in plan.topics),
         stages=tuple(replace(stage, place=_here(stage.place, folder)) for stage in plan.stages),
+        subscriptions=tuple(replace(each, place=_here(each.place, folder)) for each in plan.subscriptions),
         models=tuple(_model(model, folder) for model in plan.models),
         resources=tuple(replace(resource, place=_here(resource.place, folder)) for resource in plan.resources),
     )

@@ -9,26 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-from ..batch import TopicSpec
+import msgspec
+
+from ..batch import DEAD, RETRY, TopicSpec
+from ..filters.eventgrid import Filter
+from .destination import DestinationSpec
 from .references import ReferenceSpec
+from .webhook_url import host_of
 
 Takes = Literal["event", "list", "envelope", "frame", "arrow"]
+BodyFormat = Literal["cloudevents", "cloudevents-structured", "cloudevents-batch", "eventgrid"]
+"""Of what is delivered: CloudEvents in binary, structured or batched mode, or an array of Event Grid's events."""
+
 OnChange = Literal["register", "promote", "keep"]
 """What is done at start with a model's file that is not the version in service."""
 
-Verb = Literal["read", "append", "score", "load", "register", "alias", "put", "get", "call", "secret", "fire"]
+Verb = Literal[
+    "read", "append", "score", "load", "register", "alias", "put", "get", "call", "secret", "fire", "deliver"
+]
 """Of topics: read, append. Of models: score, load, register, alias. Of stores: put, get. Of services outside: call. Of
-the environment: secret. Of schedules: fire."""
+the environment: secret. Of schedules: fire. Of hosts outside: deliver."""
 
 ANY = "*"
-"""What an edge leads to where only the function knows which one it will be."""
+"""What an edge leads to where only the function knows which one it will be, or the environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """``who``, a stage, does ``verb`` to ``what``, a name of the kind that the verb says."""
+    """``who``, a stage or a subscription, does ``verb`` to ``what``, a name of the kind that the verb says."""
 
     who: str
     verb: Verb
@@ -111,6 +121,128 @@ KINDS: dict[str, type[StageSpec]] = {spec.kind: spec for spec in (FunctionSpec, 
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionSpec:
+    """A subscription declared by ``app.subscribe``: to a webhook, by its URL, to another topic of the app, or to a
+    destination of another kind. Exactly one of ``url``, ``topic`` and ``destination`` is there. Raises ``ValueError``
+    otherwise, and for a URL that is none.
+
+    No consumer group is its own: one stage for each source (``router_of``) serves all subscriptions to it.
+    """
+
+    name: str
+    source: str  # a topic's name; penstock.system for system events
+    url: str | ReferenceSpec | None = None
+    topic: str | None = None
+    event: str | None = None  # the system event's type, when the source is a class
+    where: str | None = None  # SQL, see ``filters.where``
+    filter: Filter | None = None  # with it there is no ``where``
+    attempts: int = 30
+    ttl: float = 86_400.0  # seconds from the event's append until it is given up
+    max_events: int = 1  # of one request
+    preferred_kb: int = 64  # KiB of one request, unless one event alone has more
+    format: BodyFormat = "cloudevents"
+    secrets: tuple[ReferenceSpec, ...] = ()  # each signs every request: two while one follows the other
+    headers: tuple[tuple[str, str | ReferenceSpec], ...] = ()
+    start: Literal["earliest", "latest"] = "latest"
+    concurrency: int = 32  # requests under way at once
+    rate: float | None = None  # requests a second, at most
+    allow_http: bool = False  # without TLS
+    allow_private: bool = False  # to addresses that are not of the public internet
+    place: str = ""  # file:line, for messages
+    destination: DestinationSpec | None = None
+    disable_after: float | None = 432_000.0  # seconds without any success until it is disabled; None: never
+
+    def __post_init__(self) -> None:
+        if [self.url, self.topic, self.destination].count(None) != 2:
+            raise ValueError(f"subscription '{self.name}' goes to a URL, a topic or a destination, and to one of them")
+        if isinstance(self.url, str):
+            host_of(self.url)
+
+    @property
+    def is_delivered(self) -> bool:
+        """Outside, by a courier; else it goes to a topic of the app, in the log."""
+        return self.topic is None
+
+    @property
+    def kind(self) -> str:
+        """Of what it goes to."""
+        if self.destination is not None:
+            return self.destination.kind
+        return "topic" if self.url is None else "webhook"
+
+    @property
+    def host(self) -> str | None:
+        """Where its requests go; None for what is no webhook, and where only the environment knows."""
+        return host_of(self.url) if isinstance(self.url, str) else None
+
+    @property
+    def receiver(self) -> str:
+        """Who gets its events, to be shown: a topic, a host, or the reference. The rest of a URL may be secret."""
+        if self.destination is not None:
+            return self.destination.receiver
+        if isinstance(self.url, ReferenceSpec):
+            return str(self.url)
+        return self.topic or self.host or ""
+
+    @property
+    def condition(self) -> str:
+        """Which events it passes, to be shown."""
+        where = f"where {self.where}" if self.where else ""
+        filtered = "by a filter of Event Grid" if self.filter else ""
+        return " ".join(filter(None, (self.event, where, filtered))) or "every event"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How it is declared, by what ``app.subscribe`` calls it, without what may be secret: of a URL the host, of a
+        header its name and the reference, if its value is one. As JSON has it, so that two can be compared."""
+        return {
+            "source": self.event or self.source,
+            "to": self.receiver,
+            "where": self.where,
+            "filter": msgspec.json.decode(msgspec.json.encode(self.filter)),
+            "retry": [self.attempts, self.ttl],
+            "batch": [self.max_events, self.preferred_kb],
+            "format": self.format,
+            "secret": [str(secret) for secret in self.secrets],
+            "headers": {name: str(value) if isinstance(value, ReferenceSpec) else None for name, value in self.headers},
+            "start": self.start,
+            "concurrency": self.concurrency,
+            "rate": self.rate,
+            "disable_after": self.disable_after,
+            "allow_http": self.allow_http,
+            "allow_private": self.allow_private,
+        }
+
+    @property
+    def references(self) -> tuple[ReferenceSpec, ...]:
+        """What it looks up of the environment."""
+        given = (self.url, *self.secrets, *(value for _, value in self.headers))
+        own = () if self.destination is None else self.destination.references
+        return (*(value for value in given if isinstance(value, ReferenceSpec)), *own)
+
+    def edges(self) -> Iterator[Edge]:
+        """What it does to what is outside of it; its secrets are told with all references, see ``edges.edges``."""
+        yield Edge(self.name, "read", self.source)
+        yield Edge(self.name, "append", RETRY)
+        yield Edge(self.name, "append", DEAD)
+        if self.topic is not None:
+            yield Edge(self.name, "append", self.topic)
+        elif self.destination is None or isinstance(self.destination.hosts, ReferenceSpec):
+            yield Edge(self.name, "deliver", self.host or ANY)
+        else:
+            yield from (Edge(self.name, "deliver", host) for host in self.destination.host_names)
+
+
+LADDER = "penstock.ladder"
+"""The stage, and its consumer group, that reads what is to be tried again."""
+
+
+def router_of(source: str) -> str:
+    """The stage, and its consumer group, that reads a topic for all subscriptions to it."""
+    return f"penstock.deliver.{source}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model declared by ``app.model``. ``artifact``: the file that seeds version 1, relative to the app's file."""
 
@@ -147,6 +279,8 @@ class Plan:
     models: tuple[ModelSpec, ...] = ()
     resources: tuple[ResourceSpec, ...] = ()
     untyped: tuple[str, ...] = ()  # topics whose columns come from what feeds them
+    place: str = ""  # file:line of the app
+    subscriptions: tuple[SubscriptionSpec, ...] = ()
 
     def topic(self, name: str) -> TopicSpec:
         return next(t for t in self.topics if t.name == name)

@@ -1,7 +1,8 @@
 """Import the user's file and see whether it could run.
 
-As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS``, this is the supervisor's child that
-does so: it also makes topics and seeds models, and writes the plan. What is wrong goes to stderr, with exit code 2. But
+As a program, ``python -m penstock.run.check TARGET DATA PLAN LOG ARTIFACTS ONLY``, this is the supervisor's child that
+does so: it also makes topics and seeds models, and writes the plan. Where there are no workers no model is seeded: the
+file, and the secret that it may need, are theirs. What is wrong goes to stderr, with exit code 2. But
 for the runners no other process executes the user's code.
 """
 
@@ -37,7 +38,7 @@ from ..plan.plan import Plan
 from ..settings import Settings, in_dev
 from ..telemetry import log_to_stderr, logger
 from .compose.backends import open_artifacts, open_log
-from .compose.bootstrap import prepare
+from .compose.bootstrap import make_topics, seed
 from .compose.bundled import is_own_code
 from .compose.remarks import remarks_on
 from .directory import DataDirectory
@@ -103,7 +104,7 @@ def _artifacts(directory: DataDirectory, url: str, limit: int) -> Artifacts:
     return artifacts
 
 
-def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "") -> None:
+def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = "", only: str = "") -> None:
     with explained(PenstockError):
         checked = check(target, os.environ, try_out=in_dev())
         FindingCollector(list(checked.resolved.findings)).raise_errors()
@@ -115,17 +116,23 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
                 notices().tell(
                     f"start/{found.place}/{found.message}", found.message, place=found.place, mend=found.mend
                 )
-            prepare(
-                checked.here,
-                events,
-                _artifacts(directory, artifacts, settings.artifact_limit),
-                clock,
-                on_change="promote" if in_dev() else "keep",
-                remake=events if in_dev() else None,
-                site=Site(checked.folder, os.environ),
-            )
+            make_topics(checked.here, events, remake=events if in_dev() else None)
+            if only not in ("gateway", "courier"):
+                seed(
+                    checked.here,
+                    events,
+                    _artifacts(directory, artifacts, settings.artifact_limit),
+                    clock,
+                    on_change="promote" if in_dev() else "keep",
+                    site=Site(checked.folder, os.environ),
+                )
     write_notices(plan, notices().by_key())
     write_folder(plan, checked.folder)
+    subscriptions = checked.resolved.plan.subscriptions
+    if subscriptions:
+        plan.with_suffix(".subscriptions").touch()
+    if any(spec.is_delivered for spec in subscriptions):
+        plan.with_suffix(".webhooks").touch()
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
     plan.write_bytes(plan_to_bytes(checked.resolved.plan))
 

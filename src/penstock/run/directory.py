@@ -7,6 +7,8 @@ DIR/run/token                               the secret that has code taken over 
 DIR/run/supervisor.lock                     held for as long as a supervisor lives
 DIR/run/plan-PID-N                          the plan in force, of the supervisor with that process id
 DIR/run/status/NAME.json                    how each process is; see ``process``
+DIR/run/status/NAME.deliveries              what the endpoints of a courier answer; see ``compose.delivery_watch``
+DIR/run/caught                              the webhooks that a gateway of `penstock dev` has caught, for the next one
 DIR/run/metrics/                            prometheus_client's files
 """
 
@@ -32,6 +34,7 @@ class DataDirectory:
         self.run = self.root / "run"
         self.status = self.run / "status"
         self.metrics = self.run / "metrics"
+        self.caught = self.run / "caught"
         self.token = tokens.path_in(self.root)
         self.artifacts = self.root / "artifacts"
         self.cache = self.root / "cache"
@@ -77,6 +80,12 @@ class DataDirectory:
         log = [self.root / name for name in ("write.lock", "log.db", "log.db-wal", "log.db-shm")]
         return [self.run / "supervisor.lock", *log]
 
+    @property
+    def last_plan(self) -> Path | None:
+        """Of the supervisor that is here, or was the last; None: none has run here."""
+        plans = [path for path in self.run.glob("plan-*") if not path.suffix]
+        return max(plans, key=lambda path: path.stat().st_mtime_ns, default=None)
+
     def release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
@@ -100,7 +109,7 @@ class DataDirectory:
 
     def _sweep(self) -> None:
         """What a run before this one left behind says nothing of the processes to come."""
-        for left in (*self.status.iterdir(), *self.run.glob("plan-*"), *self.sockets.glob("*.sock")):
+        for left in (*self.status.iterdir(), *self.run.glob("plan-*"), self.caught, *self.sockets.glob("*.sock")):
             left.unlink(missing_ok=True)
 
 

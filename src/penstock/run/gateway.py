@@ -1,10 +1,14 @@
-"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS SLOT``: the doors, on the supervisor's socket."""
+"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS SLOT ONLY CATCH``: the doors, on the supervisor's socket.
+
+With CATCH webhooks are caught here, and those that the gateway before has caught are kept.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -13,23 +17,31 @@ from typing import TYPE_CHECKING
 from ..notices import notices
 from .descriptors import make_room
 from .directory import DataDirectory
-from .process import HEARTBEAT_S, ChildProcess, StageStatus, do_without_pandas, explained, make_before_the_first_event
+from .process import (
+    HEARTBEAT_S,
+    ChildProcess,
+    StageStatus,
+    do_without_pandas,
+    explained,
+    make_before_the_first_event,
+    mark_of,
+)
 
 if TYPE_CHECKING:
-    from ..gateway.services import GatewayServices
     from ..settings import Settings
-    from .compose.gauges import Gauges
+    from .compose.lookout import Lookout
 
 LOG = "penstock.log"  # what a gateway calls its log where processes say how their stages are
-GAUGES_S = 5.0  # seconds between two looks at what is not counted but looked up
-SHARE = 0.01  # of a core that those looks may cost
 
 
-def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = "") -> None:
+def main(
+    data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = "", only: str = "", catch: str = ""
+) -> None:
     process = ChildProcess("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
     from ..clock import SystemClock
     from ..errors import LogRefused
+    from ..gateway.catching.catcher import Catcher
     from ..gateway.server import serve
     from ..gateway.services import GatewayServices
     from ..gateway.workers import Workers
@@ -38,9 +50,10 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log
     from .compose.bootstrap import open_registry
-    from .compose.gauges import Gauges
+    from .compose.lookout import Lookout
 
     plan = plan_from_bytes(process.plan())
+    elsewhere = bool(only)
     settings, clock, directory = fitted(Settings.from_env()), SystemClock(), process.directory
     with explained(LogRefused):
         log = open_log(directory, clock, settings, url, slot)
@@ -50,17 +63,23 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
         Ingest(log, plan.topics, settings, clock, fatal=lambda: os._exit(1)),
         open_registry(log, clock, "gateway"),
         open_artifacts(directory, artifacts, several_hosts=bool(url), limit=settings.artifact_limit),
-        Workers(directory.sockets).ask,
+        Workers(directory.sockets, elsewhere=elsewhere).ask,
         directory.status,
         directory.token,
         settings,
         clock,
+        elsewhere,
+        Catcher(plan, os.environ) if catch else None,
     )
+    if services.catcher is not None:
+        with suppress(OSError, ValueError):  # there is none, or what could not be written whole
+            services.catcher.restore(directory.caught.read_bytes())
     process.take_over_notices()
-    gauges = Gauges(log, services.registry, clock)
-    # Two threads: brokers may take long to answer, and a process that says nothing is taken for a sick one.
+    lookout = Lookout(log, services.registry, plan, clock, mark_of(slot), elsewhere=elsewhere)
+    # Two threads: a process that says nothing while the brokers take long to answer is taken for a sick one.
     threads = [
-        Thread(target=target, args=(process, gauges, services), name=target.__name__) for target in (report, gauge)
+        Thread(target=report, args=(process, lookout), name="report"),
+        Thread(target=lookout.run, args=(process.stop,), name="lookout"),
     ]
 
     make_before_the_first_event()
@@ -72,6 +91,9 @@ def main(data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = ""
     serve(services, socket.socket(fileno=fd), process.stop, ready=ready)
     for thread in threads:
         thread.join()
+    if services.catcher is not None:
+        with suppress(OSError):  # no space is left: the next one begins without
+            directory.caught.write_bytes(services.catcher.save())
     services.registry.close()
     log.close()
 
@@ -88,29 +110,12 @@ def fitted(settings: Settings) -> Settings:
     return replace(settings, connection_limit=fits)
 
 
-def report(process: ChildProcess, gauges: Gauges, services: GatewayServices) -> None:
+def report(process: ChildProcess, lookout: Lookout) -> None:
     """Until told to stop: that this process lives, and whether its log answers."""
     wait = 0.0
     while not process.stop.wait(wait):
-        process.report({LOG: StageStatus(False, gauges.why)} if gauges.why else {})
+        process.report({LOG: StageStatus(False, lookout.why)} if lookout.why else {})
         wait = HEARTBEAT_S
-
-
-def gauge(process: ChildProcess, gauges: Gauges, services: GatewayServices) -> None:
-    """Until told to stop: what only a look at the log can tell."""
-    from ..notices import notices
-    from ..system.owner import Reminder
-    from .compose.bundled import settle
-
-    wait, reminder = 0.0, Reminder(services.log, services.registry.view, services.clock)
-    while not process.stop.wait(wait):
-        began = services.clock.monotonic()
-        gauges.look()
-        if not gauges.why:
-            reminder.look()
-        settle(services.plan.models, services.registry, notices())
-        # With very many groups a look is dear; then it is taken less often.
-        wait = GAUGES_S if gauges.why else max(GAUGES_S, (services.clock.monotonic() - began) / SHARE)
 
 
 if __name__ == "__main__":

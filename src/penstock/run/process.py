@@ -29,6 +29,7 @@ from .directory import DataDirectory
 MEND = 2  # the exit code for "said on stderr what to mend"
 PR_SET_PDEATHSIG = 1
 LIFELINE = 0  # read by number: a thread inside sys.stdin's lock would make the interpreter abort at its end
+MARK_CHARS = 6  # characters of a run's mark, hexadecimal
 HEARTBEAT_S = 1.0  # seconds between two reports: silence means something
 
 log = logger(__name__)
@@ -104,6 +105,11 @@ class ChildProcess:
             self._silent = True
         else:
             self._silent = False
+
+
+def mark_of(slot: str) -> str:
+    """What tells a run's processes from those of other runs on one cluster, also where brokers see one address."""
+    return slot.rpartition("-")[2][:MARK_CHARS]
 
 
 @contextmanager

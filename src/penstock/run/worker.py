@@ -1,23 +1,39 @@
-"""``python -m penstock.run.worker DATA NAME LOG ARTIFACTS SLOT OUTLIVING``: one thread a stage."""
+"""``python -m penstock.run.worker DATA NAME LOG ARTIFACTS SLOT OUTLIVING ONLY``: one thread a stage.
+
+With ONLY it is the first worker of a run without doors, and looks at the log as a gateway does.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .directory import DataDirectory
-from .process import HEARTBEAT_S, ChildProcess, StageStatus, do_without_pandas, explained, make_before_the_first_event
+from .process import (
+    HEARTBEAT_S,
+    ChildProcess,
+    StageStatus,
+    do_without_pandas,
+    explained,
+    make_before_the_first_event,
+    mark_of,
+)
 
 if TYPE_CHECKING:
-    from .compose.stages import Composition, RunningStage
+    from .compose.lookout import Lookout
+    from .compose.stages import RunningStage
+    from .compose.warming import WarmVersion
 
 
-def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = "", outliving: str = "") -> None:
+def main(
+    data: Path, name: str, url: str = "", artifacts: str = "", slot: str = "", outliving: str = "", only: str = ""
+) -> None:
     process = ChildProcess(
         name, DataDirectory(data)
     )  # before the heavy imports: it must not outlive its parent meanwhile
@@ -30,6 +46,7 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     from ..settings import Settings
     from ..stages.scoring.call_server import Answers
     from .compose.backends import child_runner, open_artifacts, open_log
+    from .compose.lookout import Lookout
     from .compose.stages import Composition
 
     adopt_strays()
@@ -40,9 +57,14 @@ def main(data: Path, name: str, url: str = "", artifacts: str = "", slot: str = 
     runner = partial(child_runner, plan, settings)
     models = open_artifacts(directory, artifacts, several_hosts=bool(url), limit=settings.artifact_limit)
     held = int(outliving) if outliving else None
-    composition = Composition(plan, log, models, clock, settings, name, runner, outliving=held)
+    member = f"{name}.{mark_of(slot)}" if url else name  # other runs have workers of the same name
+    composition = Composition(plan, log, clock, settings, member, models, runner, outliving=held)
     answers = Answers(directory.sockets / f"{name}.sock", composition.scorers)
-    work(process, composition)
+    lookout = None
+    if only:
+        process.take_over_notices()
+        lookout = Lookout(log, composition.registry, plan, clock, mark_of(slot))
+    work(process, composition, lookout)
     answers.close()
     composition.close()
     log.close()
@@ -52,8 +74,19 @@ SOON_S = 0.02  # seconds between two reports while a stage is being made ready
 YOUNG = 20_000  # objects made before the collector looks: a pass makes several an event, and no circles of them
 
 
-def work(process: ChildProcess, composition: Composition) -> None:
-    """Until told to stop; then every stage finishes and commits what it has in hand.
+class Stages(Protocol):
+    """What a worker or a courier runs: a thread a stage. ``models``: those that are kept ready."""
+
+    @property
+    def lines(self) -> Sequence[RunningStage]: ...
+
+    @property
+    def models(self) -> Sequence[WarmVersion]: ...
+
+
+def work(process: ChildProcess, composition: Stages, lookout: Lookout | None, beside: Sequence[Thread] = ()) -> None:
+    """Until told to stop; then every stage finishes and commits what it has in hand. ``beside``: threads of others,
+    without which the stages come to nothing.
 
     A stage that ends by itself has met what must end the process, such as a failed fsync: nothing is cleaned up then,
     for nothing may be written any more, and the supervisor starts another.
@@ -64,13 +97,15 @@ def work(process: ChildProcess, composition: Composition) -> None:
     gc.set_threshold(YOUNG, 10, 10)
     threads = [Thread(target=line.run, args=(process.stop,), name=line.name) for line in composition.lines]
     threads.append(Thread(target=keep_warm, args=(composition.models, process.stop), name="warm"))
+    if lookout is not None:
+        threads.append(Thread(target=lookout.run, args=(process.stop,), name="lookout"))
     for thread in threads:
         thread.start()
     make_before_the_first_event()
     saying = {line.name: _status(line) for line in composition.lines}
     process.report(saying)
     while not process.stop.wait(SOON_S if any(said.starting for said in saying.values()) else HEARTBEAT_S):
-        if not all(thread.is_alive() for thread in threads):
+        if not all(thread.is_alive() for thread in (*threads, *beside)) and not process.stop.is_set():
             os._exit(1)
         saying = {line.name: _status(line) for line in composition.lines}
         process.report(saying)

@@ -27,18 +27,18 @@ from .rows import is_json
 Attributes: TypeAlias = dict[str, str | int | bool]
 
 ATTRIBUTES_LIMIT_BYTES = 64 << 10  # bytes of one event's attributes, as many as of a request's headers
+JSON_TYPE = "application/json"  # of data that says nothing else
 MEMBERS_LIMIT = 256  # attributes of one event, its data included
 
 _REQUIRED = ("id", "source", "specversion", "type")
 _COLUMNS = {"id": "_id", "source": "_source", "type": "_type", "subject": "_subject", "partitionkey": "_key"}
 _NAME = re.compile(r"[a-z0-9]+")
-_JSON_TYPE = re.compile(r"(application|text)/json|[^/]+/[^/]+\+json")
-# Control characters, surrogates and noncharacters, which an attribute of type String may not hold (spec, Type System).
-_FORBIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
-    + "".join(f"{chr(p + 0xFFFE)}{chr(p + 0xFFFF)}" for p in range(0, 0x110000, 0x10000))
-    + "]"
+_JSON_TYPES = re.compile(r"(application|text)/json|[^/]+/[^/]+\+json")
+# Control characters and noncharacters, which an attribute of type String may not hold (spec, Type System).
+FORBIDDEN = "\x00-\x1f\x7f-\x9f\ufdd0-\ufdef" + "".join(
+    f"{chr(p + 0xFFFE)}{chr(p + 0xFFFF)}" for p in range(0, 0x110000, 0x10000)
 )
+_FORBIDDEN = re.compile(f"[{FORBIDDEN}\ud800-\udfff]")  # and surrogates, which no text of Arrow's has
 _URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")  # RFC 3986, appendix A: its characters
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PARAMETER = rf'{_TOKEN}=(?:{_TOKEN}|"(?:[^"\\]|\\.)*")'
@@ -161,8 +161,12 @@ def _present(data: bytes, row: int, decoder: Decoder) -> bytes:
 
 
 def _says_json(attributes: Attributes) -> bool:
-    kind = str(attributes.get("datacontenttype", "application/json"))
-    return _JSON_TYPE.fullmatch(kind.partition(";")[0].strip().lower()) is not None
+    return is_json_type(str(attributes.get("datacontenttype", JSON_TYPE)))
+
+
+def is_json_type(media_type: str) -> bool:
+    """Is data of this ``datacontenttype`` JSON (JSON event format §3.1)?"""
+    return _JSON_TYPES.fullmatch(media_type.partition(";")[0].strip().lower()) is not None
 
 
 def check(attributes: Attributes, row: int) -> None:
@@ -223,6 +227,6 @@ def _others(attributes: Attributes) -> str | None:
     """The attributes that have no column, as a JSON object. The key stays among them: it must not change the event."""
     hidden = {*_REQUIRED, "subject", "time"}
     found = {name: value for name, value in attributes.items() if name not in hidden}
-    if found.get("datacontenttype") == "application/json":
+    if found.get("datacontenttype") == JSON_TYPE:
         del found["datacontenttype"]
     return msgspec.json.encode(found).decode() if found else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..batch import Batch, TopicSpec, column, data_columns, event_ids
 from ..partition import key_text
@@ -44,6 +45,14 @@ def data_objects(rows: pa.RecordBatch) -> list[Any]:
     return list(map(_row_type(tuple(rows.schema.names)), *(c.to_pylist() for c in rows.columns)))
 
 
+def data_texts(rows: pa.RecordBatch) -> list[bytes]:
+    """Each row's own columns as JSON; of a topic without a type the very text that is stored."""
+    if is_json(rows.schema):
+        stored: list[bytes] = data_columns(rows).column(0).cast(pa.binary()).to_pylist()
+        return stored
+    return list(map(_ENCODER.encode, data_objects(rows)))
+
+
 @lru_cache(maxsize=64)
 def _row_type(names: tuple[str, ...]) -> type[msgspec.Struct]:
     """A struct is made and encoded in half of a dict's time. A column may have any name, a field may not."""
@@ -65,13 +74,23 @@ def source_of(topic: TopicSpec, app: str) -> str:
     return topic.source or f"/{app}/{topic.name}"
 
 
+def times(batch: Batch) -> pa.StringArray:
+    """Each event's time in RFC 3339 and UTC: the publisher's, else when it was appended. Its microseconds are left out
+    where there are none."""
+    appended = pa.array(batch.appended).cast(pa.timestamp("us", tz="UTC"))
+    given = column(batch.rows, "_time").fill_null(appended)
+    # Without the zone it takes a twentieth of the time.
+    texts = pc.utf8_replace_slice(given.cast(pa.timestamp("us")).cast(pa.string()), 10, 11, "T")
+    return pc.binary_join_element_wise(pc.replace_substring(texts, ".000000", ""), "Z", "")
+
+
 def _objects(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
     envelope = {
         "topic": [batch.topic] * len(batch),
         "partition": [batch.partition] * len(batch),
         "offset": batch.positions.tolist(),
         "id": event_ids(batch).to_pylist(),
-        "time": _times(batch),
+        "time": times(batch).to_pylist(),
         "key": keys(batch.rows, topic).to_pylist(),
         "source": column(batch.rows, "_source").fill_null(source_of(topic, app)).to_pylist(),
         "type": column(batch.rows, "_type").fill_null(batch.topic).to_pylist(),
@@ -88,12 +107,6 @@ def _objects(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
 def _texts(batch: Batch, name: str) -> list[str | None]:
     texts: list[str | None] = column(batch.rows, name).to_pylist()
     return texts
-
-
-def _times(batch: Batch) -> list[Any]:
-    appended = pa.array(batch.appended).cast(pa.timestamp("us", tz="UTC"))
-    times: list[Any] = column(batch.rows, "_time").fill_null(appended).to_pylist()
-    return times
 
 
 def _add(rows: list[dict[str, Any]], name: str, values: list[Any]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from ..batch import Batch, column, event_ids
+from ..batch import Positions, column, event_ids
 from .emit import with_columns
 from .interface import Work
 
@@ -17,17 +17,19 @@ def ids(work: Work) -> list[str]:
     found = [""] * len(work)
     for partition in np.unique(work.partitions).tolist():
         rows = np.flatnonzero(work.partitions == partition)
-        mine = work.take(rows)
-        batch = Batch(work.topic, partition, mine.positions, mine.appended, mine.rows, work.origins.get(partition))
-        for row, id in zip(rows.tolist(), event_ids(batch).to_pylist(), strict=True):
+        for row, id in zip(rows.tolist(), event_ids(work.batch(partition)).to_pylist(), strict=True):
             found[row] = id
     return found
 
 
 def times(work: Work) -> pa.Array:
     """Each row's event time; else when it was appended."""
-    appended = pa.array(work.appended).cast(pa.timestamp("us", tz="UTC"))
-    return column(work.rows, "_time").fill_null(appended)
+    return times_of(work.rows, work.appended)
+
+
+def times_of(rows: pa.RecordBatch, appended: Positions) -> pa.Array:
+    """The same of rows that were appended then, in microseconds since the epoch."""
+    return column(rows, "_time").fill_null(pa.array(appended).cast(pa.timestamp("us", tz="UTC")))
 
 
 def placed(work: Work) -> Work:

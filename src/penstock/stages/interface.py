@@ -45,6 +45,13 @@ class Work:
             {b.partition: b.origin for b in batches if b.origin is not None},
         )
 
+    def batch(self, partition: int) -> Batch:
+        """The rows of one partition, as they were read."""
+        mine = self
+        if not (self.partitions == partition).all():
+            mine = self.take(np.flatnonzero(self.partitions == partition))
+        return Batch(self.topic, partition, mine.positions, mine.appended, mine.rows, self.origins.get(partition))
+
     @classmethod
     def none(cls, topic: TopicSpec) -> Work:
         """Nothing came."""

@@ -8,7 +8,7 @@ outputs, what became of the letter and the position move in one transaction. See
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -66,8 +66,8 @@ class RedriveBatch:
 class Redrive:
     """Used by the pump of the stage, in its thread, between two passes over the source.
 
-    ``reader``: of ``penstock.dead``, in the group of ``group_of``. ``busy``: the last look found something, and there
-    may be more.
+    ``reader``: of ``penstock.dead``, in the group of ``group_of``. ``stages``: whose letters these are, if the stage
+    answers for others. ``busy``: the last look found something, and there may be more.
     """
 
     def __init__(
@@ -79,11 +79,13 @@ class Redrive:
         clock: Clock,
         *,
         measure: Callable[[str, float], None] = lambda _name, _value: None,
+        stages: Collection[str] = (),
     ) -> None:
         self._stage, self._reader, self._emitter, self._events, self._clock = stage, reader, emitter, events, clock
         self._measure = measure
         self._key = f"redrive/{stage.name}"  # of the notice while events put back wait
-        self._ledger = Ledger(stage.name)
+        self._stages = stages or (stage.name,)
+        self._ledger = Ledger(self._stages)
         self._folded: dict[int, int] = {}  # by partition of penstock.dead: through which position
         self._passed: dict[int, int] = {}  # rows that ask nothing of this stage, read and not committed
         self._committed_at = clock.monotonic()
@@ -149,7 +151,7 @@ class Redrive:
     # -- one batch ------------------------------------------------------------
 
     def _take(self, batch: Batch) -> int:
-        rows = asked_of(batch, self._stage.name)
+        rows = asked_of(batch, self._stages)
         if len(rows):
             rows = self._that_count(batch, rows)
         if not len(rows):

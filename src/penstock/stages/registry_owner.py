@@ -12,7 +12,7 @@ from ..clock import Clock
 from ..errors import ModelRefused, SchemaChanged
 from ..models.artifacts import Artifacts
 from ..models.interface import Signature
-from ..models.messages import Register, Registered
+from ..models.messages import Activated, DeployedVersion, Register, Registered
 from ..models.registry import Registry
 from ..models.signature import fits, offer
 from ..notices import notices
@@ -61,10 +61,28 @@ class Registrar:
         if events:
             self._tell(work.rows.take(pa.array(parents)), events)
             outputs.append(Output(SYSTEM, to_rows(events), np.array(parents, np.int64)))
+        if deployed := self._deployments(work.rows):
+            outputs.append(Output(SYSTEM, to_rows(list(deployed.values())), np.array(list(deployed), np.int64)))
         if view.is_snapshot_due():  # without what is answered just now: that lies behind the position it covers
             parts, told = snapshot(view)
             outputs += [Output(SNAPSHOTS, parts, None), Output(SYSTEM, told, None)]
         return Outcome(outputs)
+
+    def _deployments(self, rows: pa.RecordBatch) -> dict[int, DeployedVersion]:
+        """Which of these rows is the first to activate a version in a stage, and what is told of it.
+
+        Every partition of a stage is activated for itself, by whichever worker has it. What was told before is known
+        from the log, so a row that is read twice is told of once.
+        """
+        found: dict[int, DeployedVersion] = {}
+        last: dict[str, DeployedVersion | None] = {}
+        for row, message in from_rows(rows, {Activated.TYPE: Activated}):
+            assert isinstance(message, Activated)
+            before = last.get(message.stage) or self._registry.deployed(message.stage)
+            if before is None or _is_later(message, before):
+                told = {name: getattr(message, name) for name in DeployedVersion.__struct_fields__}
+                found[row] = last[message.stage] = DeployedVersion(**told)
+        return found
 
     def _tell(self, asked: pa.RecordBatch, given: Sequence[Message]) -> None:
         """Whom a start asked for and who was refused: nobody waits for that answer, so it is told here."""
@@ -132,6 +150,12 @@ class Registrar:
                 conform(_no_rows(made), target)
             except SchemaChanged as error:
                 raise ModelRefused(f"scorer '{scorer.name}' writes to topic '{scorer.to}': {error}") from error
+
+
+def _is_later(message: Activated, before: DeployedVersion) -> bool:
+    """Epochs are those of one alias; a stage that has come to follow another begins anew."""
+    follows = (message.topic, message.model, message.alias)
+    return follows != (before.topic, before.model, before.alias) or message.epoch > before.epoch
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

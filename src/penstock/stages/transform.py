@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..batch import SYSTEM, Indices, TopicSpec, concat_same, data_columns
 from ..clock import Clock
+from ..declare.planning.where import holds
 from ..errors import NotOffered, ResultMisshapen, RunnerDied, SchemaChanged, TaskFailed
 from ..plan.plan import FunctionSpec
 from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias
@@ -24,6 +24,7 @@ from .failures.in_hand import InHand
 from .failures.poison_policy import PoisonPolicy, Sick
 from .interface import Failure, Outcome, Output, Work
 from .model_service import EventServices, Place
+from .system_events import as_messages, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Transform:
         if not len(chosen):
             return Outcome()
         part = work if len(chosen) == len(work) else work.take(chosen)
+        if self._spec.event is not None:
+            part = replace(part, rows=as_messages(self._spec.event, part.rows))
         if self._spec.takes == "envelope":
             part = enveloped(part)
         elif self._spec.takes == "event":
@@ -94,14 +97,11 @@ class Transform:
         """The rows that this function is for: all of a topic, or the system events of its type and condition."""
         if self._spec.event is None:
             return np.arange(len(work), dtype=np.int64)
-        if "_type" not in work.rows.schema.names:
-            return np.zeros(0, np.int64)
-        rows = np.flatnonzero(pc.equal(work.rows.column("_type"), self._spec.event).fill_null(False))
+        rows = rows_of(self._spec.event, work.rows)
         if self._spec.where is None or not len(rows):
             return rows
-        from ..declare.planning.where import holds  # here: polars, which a worker without conditions does without
-
-        return rows[holds(self._spec.where, self._spec.event, work.rows.column("json").take(pa.array(rows)))]
+        told = as_messages(self._spec.event, work.rows.take(pa.array(rows)))
+        return rows[holds(self._spec.where, self._spec.event, told.column("json"))]
 
     # -- one call -------------------------------------------------------------
 

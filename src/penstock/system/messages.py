@@ -64,6 +64,27 @@ class SnapshotDue(Message, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "penstock.command.snapshot"
 
 
+class Disabled(Message, frozen=True, kw_only=True):
+    """A subscription delivers no more until it is resumed; written with the positions from where it will go on.
+
+    ``endpoint``: the scheme, host and port of where it delivers to, for paths and queries may hold secrets; ``outcome``
+    as in ``lastDeliveryOutcome`` of Event Grid. ``at``: microseconds since the epoch.
+    """
+
+    TYPE: ClassVar[str] = "penstock.subscription.disabled"
+
+    subscription: str
+    source: str
+    endpoint: str
+    outcome: str
+    reason: str
+    at: int
+
+    @property
+    def subject(self) -> str | None:
+        return f"subscriptions/{self.subscription}"
+
+
 class Malformed(Command, frozen=True, kw_only=True):
     """A command that could not be read; it is answered too, or its sender would wait."""
 

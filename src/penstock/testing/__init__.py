@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .destination_contract import DestinationContract
     from .door_contract import DoorContract
     from .log_contract import LogContract
     from .objects_contract import ObjectsContract
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "DeadLetter": "running",
+    "DestinationContract": "destination_contract",
     "DoorContract": "door_contract",
     "LogContract": "log_contract",
     "ObjectsContract": "objects_contract",
@@ -29,6 +31,7 @@ _PLACES = {
 
 __all__ = [
     "DeadLetter",
+    "DestinationContract",
     "DoorContract",
     "LogContract",
     "ObjectsContract",

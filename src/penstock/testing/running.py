@@ -173,7 +173,9 @@ def run(
         def make_runner(stage: str, with_app: bool) -> InlineRunner:
             return InlineRunner(app, plan, models=models, resources=resources, env=env)
 
-        composition = Composition(plan, log, artifacts, clock, settings, "test", make_runner, at_once, environ=environ)
+        composition = Composition(
+            plan, log, clock, settings, "test", artifacts, make_runner, environ=environ, background=at_once
+        )
         stack.callback(composition.close)
         registrar = next(line for line in composition.lines if line.name == GROUP)
         clock.meanwhile = lambda: registrar.pump.step(0.0)

@@ -6,7 +6,8 @@ import pyarrow as pa
 
 from penstock.batch import TopicSpec
 from penstock.declare.checking.compare import Deployed, compare
-from penstock.plan.plan import FunctionSpec, Plan
+from penstock.plan.plan import FunctionSpec, Plan, SubscriptionSpec
+from penstock.plan.references import ReferenceSpec
 
 SCHEMA = pa.schema([pa.field("a", pa.int64(), nullable=False)])
 TOPIC = TopicSpec("t", SCHEMA, partitions=4, key="a")
@@ -73,3 +74,40 @@ def test_a_renamed_stage_names_its_likely_heir() -> None:
     (finding,) = compare(PLAN, Deployed((TOPIC,), {"f": ["t"], "old": ["t"]}))
     assert finding.place == "app.py:app"
     assert "the app has none of that name" in finding.message
+
+
+HOOK = SubscriptionSpec("hook", "t", "https://example.com/a?key=hush", place="app.py:9")
+SUBSCRIBED = replace(PLAN, subscriptions=(HOOK,))
+
+
+def test_a_subscription_that_stays_or_is_new_is_no_finding() -> None:
+    assert not compare(SUBSCRIBED, Deployed((TOPIC,), {}, (replace(HOOK, place="app.py:3"),)))
+    assert not compare(SUBSCRIBED, Deployed((TOPIC,)))
+
+
+def test_a_changed_subscription_says_what_has_changed() -> None:
+    before = replace(
+        HOOK, url=ReferenceSpec("env", "URL"), attempts=3, max_events=5, format="eventgrid", where="a > 1",
+        secrets=(ReferenceSpec("secret", "K"),),
+    )  # fmt: skip
+    (told,) = compare(SUBSCRIBED, Deployed((TOPIC,), {}, (before,)))
+    assert (told.severity, told.place) == ("warning", "app.py:9")
+    assert told.message == "subscription 'hook' is deployed with another batch, format, retry, secret, to, where"
+    assert told.mend.startswith("it goes on from where it is") and "hush" not in str(told)
+
+
+def test_a_subscription_to_another_source_starts_anew() -> None:
+    (told,) = compare(SUBSCRIBED, Deployed((TOPIC,), {}, (replace(HOOK, source="u"),)))
+    assert "with another source" in told.message and told.mend.startswith("it starts at the latest of t")
+
+
+def test_a_removed_subscription_names_its_likely_heir() -> None:
+    gone = replace(HOOK, name="gone")
+    (told,) = compare(PLAN, Deployed((TOPIC,), {}, (gone,)))
+    assert (told.severity, told.place) == ("warning", "app.py:app")
+    assert told.message == "subscription 'gone' is deployed, on t, and the app has none of that name"
+    assert told.mend == "nothing more goes to example.com; declare it again if it should"
+    (told,) = compare(SUBSCRIBED, Deployed((TOPIC,), {}, (gone,)))
+    assert told.place == "app.py:9" and "if hook is it under a new name, write name='gone'" in told.mend
+    (told,) = compare(SUBSCRIBED, Deployed((TOPIC,), {}, (gone, HOOK)))
+    assert told.place == "app.py:app", "hook was there before"

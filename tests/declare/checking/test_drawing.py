@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.batch import SYSTEM, TopicSpec
+from penstock.batch import DEAD, SYSTEM, TopicSpec
 from penstock.declare.checking import svg
-from penstock.declare.checking.graph import Graph, Node, as_text, graph_of, topic_note
+from penstock.declare.checking.drawing import FORMS
+from penstock.declare.checking.graph import Graph, Node, as_text, graph_of, subscription_note, topic_note
 from penstock.declare.checking.layout import layered
-from penstock.plan.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec
+from penstock.filters.eventgrid import Filter
+from penstock.plan.plan import FunctionSpec, ModelSpec, Plan, ScoreSpec, SubscriptionSpec
+from penstock.plan.references import ReferenceSpec
 
 PLAN = Plan(
     "flights",
@@ -49,6 +53,67 @@ def test_text() -> None:
     ]
 
 
+SUBSCRIBED = replace(
+    PLAN,
+    subscriptions=(
+        SubscriptionSpec("late", "delays", ReferenceSpec("env", "OPS_URL"), where="arr_delay > 60"),
+        SubscriptionSpec("all", "delays", "https://Hooks.example.com/path?token=hush"),
+        SubscriptionSpec("copies", "departures", topic="features"),
+        SubscriptionSpec(
+            "models", SYSTEM, "https://example.com/", event="penstock.model.registered", where="version > 1"
+        ),
+    ),
+)
+
+
+def test_text_of_subscriptions() -> None:
+    assert as_text(SUBSCRIBED).splitlines()[5:9] == [
+        "           delays ──▶ [late]     ──▶ ps.env('OPS_URL')  where arr_delay > 60",
+        "           delays ──▶ [all]      ──▶ hooks.example.com  every event",
+        "       departures ──▶ [copies]   ──▶ features           every event",
+        "  penstock.system ──▶ [models]   ──▶ example.com        penstock.model.registered where version > 1",
+    ]
+    assert "hush" not in as_text(SUBSCRIBED)
+
+
+def test_a_filter_is_told() -> None:
+    filtered = SubscriptionSpec("s", "t", "https://example.com/", filter=Filter(["x"]))
+    assert subscription_note(filtered) == "to example.com · by a filter of Event Grid"
+
+
+def test_a_subscription_is_an_arrow_out_of_the_system() -> None:
+    graph = graph_of(SUBSCRIBED)
+    notes = {node.title: node.note for node in graph.nodes if node.kind == "subscription"}
+    assert notes == {
+        "late": "to ps.env('OPS_URL') · where arr_delay > 60",
+        "all": "to hooks.example.com · every event",
+        "copies": "every event",
+        "models": "to example.com · penstock.model.registered where version > 1",
+    }
+    ways = {way for way in graph.edges if set(way) & {f"stage {name}" for name in notes}}
+    assert ways == {
+        ("topic delays", "stage late"),
+        ("topic delays", "stage all"),
+        ("topic departures", "stage copies"),
+        ("stage copies", "topic features"),
+        (f"topic {SYSTEM}", "stage models"),
+    }
+    picture = svg.as_svg(graph)
+    root = ElementTree.fromstring(picture)
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}polygon[@class='shape subscription']")) == 4
+    assert all("hush" not in form(graph) for form in FORMS.values())
+    assert '[/"late<br>' in FORMS[".mmd"](graph) and "shape=cds" in FORMS[".dot"](graph)
+
+
+def test_what_is_ours_is_shown_where_something_listens_to_it() -> None:
+    shown = [(node.title, node.note) for node in graph_of(PLAN).nodes if node.kind == "system"]
+    assert shown == [(SYSTEM, "what Penstock does")]
+    mourn = FunctionSpec("mourn", DEAD, None, "event", event="penstock.event.deadlettered")
+    graph = graph_of(replace(PLAN, stages=(*PLAN.stages, mourn)))
+    assert [node.title for node in graph.nodes if node.kind == "system"] == [SYSTEM, DEAD]
+    assert (f"topic {DEAD}", "stage mourn") in graph.edges
+
+
 def test_layers_follow_the_events() -> None:
     layers = layered(graph_of(PLAN))
     depth = {node: i for i, layer in enumerate(layers) for node in layer}
@@ -57,16 +122,16 @@ def test_layers_follow_the_events() -> None:
 
 
 def test_the_picture_holds_every_name_once_and_escapes() -> None:
-    root = ElementTree.fromstring(svg.as_svg(PLAN))
+    root = ElementTree.fromstring(svg.as_svg(graph_of(PLAN)))
     texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
     assert texts.count("delays") == 2  # the stage and the topic
     assert "penstock.model.registered where model < 'x' & 1" in texts
-    assert "prefers-color-scheme: dark" in svg.as_svg(PLAN)
+    assert "prefers-color-scheme: dark" in svg.as_svg(graph_of(PLAN))
 
 
 def test_names_stay_clear_of_the_open_end_of_their_pipe() -> None:
     wide = 9.6  # pixels a character of DejaVu Sans, the widest of the fonts that viewers take
-    for group in ElementTree.fromstring(svg.as_svg(PLAN)).iter("{http://www.w3.org/2000/svg}g"):
+    for group in ElementTree.fromstring(svg.as_svg(graph_of(PLAN))).iter("{http://www.w3.org/2000/svg}g"):
         mouth = group.find("{http://www.w3.org/2000/svg}ellipse")
         title = group.find("{http://www.w3.org/2000/svg}text")
         assert title is not None and title.text is not None
@@ -77,7 +142,7 @@ def test_names_stay_clear_of_the_open_end_of_their_pipe() -> None:
 
 def test_an_app_of_nothing_can_be_drawn() -> None:
     empty = Plan('a"<&', "", "", ())
-    assert ElementTree.fromstring(svg.as_svg(empty)).get("aria-label") == 'a"<&'
+    assert ElementTree.fromstring(svg.as_svg(graph_of(empty))).get("aria-label") == 'a"<&'
     assert as_text(empty) == 'a"<&\n'
 
 
@@ -99,3 +164,9 @@ def test_circles_and_long_chains_end(size: int) -> None:
     ring = tuple((f"n{i}", f"n{(i + 1) % size}") for i in range(size))
     graph = Graph("g", tuple(Node(f"n{i}", "topic", "t", "") for i in range(size)), ring)
     assert len(layered(graph)) == size
+
+
+def test_mutant_a_url_that_is_drawn_whole_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SubscriptionSpec, "receiver", property(lambda spec: spec.topic or str(spec.url)))
+    with pytest.raises(AssertionError, match="token=hush"):
+        test_a_subscription_is_an_arrow_out_of_the_system()

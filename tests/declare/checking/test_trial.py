@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
+from polars.exceptions import PanicException
 
 from penstock.declare.app import App
 from penstock.declare.checking import trial
@@ -101,7 +102,9 @@ def raises(error: BaseException) -> Function:
     return function
 
 
-@pytest.mark.parametrize("error", [ValueError("no such customer"), SystemExit(1), Reject("all")])
+@pytest.mark.parametrize(
+    "error", [ValueError("no such customer"), SystemExit(1), Reject("all"), PanicException("time was up in a callback")]
+)
 def test_what_it_raises_on_made_up_events_is_no_finding(error: BaseException) -> None:
     assert found(raises(error)) == []
 

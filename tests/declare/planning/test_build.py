@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from penstock.batch import JSON_SCHEMA, SYSTEM
+from penstock.batch import DEAD, JSON_SCHEMA, SYSTEM
 from penstock.declare.app import App
 from penstock.declare.load import load
 from penstock.declare.planning.build import ResolvedApp, plan_of, resolve
@@ -59,7 +59,7 @@ REFUSED = {
         app.score(first, m, to=other, keep=["a"])
         app.score(other, m, to=first, keep=["a"])
         """,
-        "through scorers alone",
+        "through scorers and subscriptions that pass every event, for ever",
     ),
     "key": ('app.topic("t", A, key="c")', "the key 'c' is not a column of topic 't'"),
     "key of JSON": ('app.topic("t", key="c")', "holds JSON and has no column 'c'"),
@@ -160,15 +160,19 @@ REFUSED = {
     "trust": ('app.model("m", outputs=["b"], trust="yes")', "is not a digest"),
     "where field": (
         "@app.on(ps.ModelRegistered, where='modle = 1')\ndef f(x: ps.ModelRegistered) -> None: ...",
-        "where names 'modle', which ModelRegistered lacks",
+        "no column modle: did you mean model?",
     ),
     "where syntax": (
         "@app.on(ps.ModelRegistered, where='model = = 1')\ndef f(x: ps.ModelRegistered) -> None: ...",
-        "cannot be read",
+        "where of ModelRegistered: '=' in place of a value",
     ),
     "where no condition": (
         "@app.on(ps.ModelRegistered, where='version + 1')\ndef f(x: ps.ModelRegistered) -> None: ...",
-        "is not a condition",
+        "1 is a number, not a condition: compare it",
+    ),
+    "where of the envelope": (
+        "@app.on(ps.ModelRegistered, where=\"_subject LIKE 'a%'\")\ndef f(x: ps.ModelRegistered) -> None: ...",
+        "where names '_subject', which is no field of ModelRegistered",
     ),
     "system event": (
         "@app.on(ps.ModelRegistered)\ndef f(x: ps.ModelPromoted) -> None: ...",
@@ -299,13 +303,16 @@ def test_the_annotation_chooses(looked_at: Look) -> None:
         def arrow(x: pa.RecordBatch) -> None: ...
         @app.on(ps.ModelPromoted, where="alias = 'champion' AND version > 1", timeout="1h", retry=ps.Retry(5, "1m"))
         def system(x: ps.ModelPromoted) -> None: ...
+        @app.on(ps.EventDeadLettered)
+        def dead(x: ps.EventDeadLettered) -> None: ...
         """
     ).plan
     functions = plan.of_kind(FunctionSpec)
-    assert [f.takes for f in functions] == ["event", "list", "envelope", "frame", "arrow", "event"]
+    assert [f.takes for f in functions] == ["event", "list", "envelope", "frame", "arrow", "event", "event"]
     assert functions[1].handles == (HandleSpec("Models", ("load", "register", "alias")),)
     assert functions[2].is_async
-    last = functions[-1]
+    assert (functions[-1].source, functions[-1].event) == (DEAD, "penstock.event.deadlettered")
+    last = functions[-2]
     assert (last.source, last.event, last.timeout) == (SYSTEM, "penstock.model.promoted", 3600.0)
     assert (last.attempts, last.ttl) == (5, 60.0)
 

@@ -24,6 +24,8 @@ PROMOTED = [
         ("previous IS NULL", [True, False, True]),
         ("previous = 1", [False, True, False]),
         ("model IN ('other') OR version < 2", [True, False, True]),
+        ("NOT previous BETWEEN 1 AND 5", [False, False, False]),
+        ("model LIKE 'del%' AND epoch + 1 > version", [True, True, False]),
         ("1 = 1", [True, True, True]),
     ],
 )
@@ -36,7 +38,9 @@ def test_a_condition_that_passes_the_check_can_be_asked(where: str, expected: li
     assert holds(where, ps.ModelPromoted.event_type, texts.slice(0, 0)).tolist() == []
 
 
-@pytest.mark.parametrize("where", ["to = 1", "version", "model = ", "", "metrics = 1", "(SELECT 1)", "version = 'x' +"])
+@pytest.mark.parametrize(
+    "where", ["to = 1", "version", "model = ", "", "metrics = 1", "(SELECT 1)", "version = 'x' +", "_id = 'x'"]
+)
 def test_any_other_is_refused(where: str) -> None:
     report = FindingCollector()
     check_where(where, ps.ModelPromoted, "app.py:1", report)

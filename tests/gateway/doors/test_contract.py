@@ -19,7 +19,7 @@ from penstock.gateway.services import GatewayServices
 from penstock.models.interface import Signature
 from penstock.models.messages import Promoted, Registered
 from penstock.models.signature import to_json
-from penstock.plan.plan import ModelSpec, Plan, ScoreSpec
+from penstock.plan.plan import ModelSpec, Plan, ScoreSpec, SubscriptionSpec
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
 from penstock.stages.emit import Emitter
 from penstock.stages.failures.dead import dead_letter_rows
@@ -42,6 +42,7 @@ PLAN = Plan(
     (TopicSpec("notes", partitions=2), SCORED),
     stages=(ScoreSpec("scorer", "notes", "scores", "m"),),
     models=(ModelSpec("m", ("y",)),),
+    subscriptions=(SubscriptionSpec("cases", "scores", "https://hooks.example.com/cases"),),
 )
 ASKED = {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
 
@@ -55,6 +56,10 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/dead/{topic}/{partition}/{offset}"): {"url": "/dead/notes/0/0"},
     ("POST", "/dead/redrive"): {"url": "/dead/redrive", "json": {}},
     ("POST", "/dead/drop"): {"url": "/dead/drop", "json": {}},
+    ("GET", "/subscriptions"): {"url": "/subscriptions"},
+    ("GET", "/subscriptions/{subscription}"): {"url": "/subscriptions/cases"},
+    ("POST", "/subscriptions/{subscription}/pause"): {"url": "/subscriptions/cases/pause"},
+    ("POST", "/subscriptions/{subscription}/resume"): {"url": "/subscriptions/cases/resume"},
     ("GET", "/models"): {"url": "/models"},
     ("GET", "/models/{model}"): {"url": "/models/m"},
     ("POST", "/models/{model}/versions"): {"url": "/models/m/versions", "content": b"a model"},

@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penstock.batch import DEAD, TopicSpec, Write
+from penstock.batch import DEAD, Batch, TopicSpec, Write
+from penstock.destinations.interface import Answer
+from penstock.stages.deliver.letters import letters
+from penstock.stages.deliver.retry import waiting_of
 from penstock.stages.failures.dead import DEAD_TOPIC, dead_letter_rows
 from penstock.stages.failures.ledger import Ledger
 from penstock.stages.interface import Failure, Work
@@ -79,6 +82,41 @@ def test_they_are_listed_by_what_one_asks(house: Any) -> None:
     run(house, work)
 
 
+def give_up(h: Any) -> None:
+    """A delivery of ``flights/0/7`` by a subscription."""
+    rows = pa.RecordBatch.from_pydict({"flight": [7], "tail": ["N7"], "delay": [1.5]}, schema=FLIGHT)
+    batch = Batch("flights", 0, np.array([7], np.int64), np.array([1_700_000_000_000_000], np.int64), rows)
+    answer = Answer(False, "Busy", 503, "HTTP 503", began=1_700_000_010_000_000)
+    (waiting,) = waiting_of("case", batch, [0], answer, 3, None)
+    h.log.append([Write(DEAD, 0, letters([(waiting, "MaxDeliveryAttemptsExceeded")], [0]).rows)])
+
+
+def test_those_of_subscriptions_are_told_as_event_grid_tells_them(house: Any) -> None:
+    async def work(h: Any) -> None:
+        die(h)
+        give_up(h)
+        assert len((await h.http.get("/dead")).json()) == 4
+        answer = await h.http.get("/dead?format=eventgrid&limit=1")
+        (found,) = answer.json()
+        assert answer.headers["content-type"] == "application/json"
+        assert (found["id"], found["deadLetterReason"], found["deliveryAttempts"]) == (
+            "flights/0/7",
+            "MaxDeliveryAttemptsExceeded",
+            3,
+        )
+        answer = await h.http.get("/dead/flights/0/7?format=cloudevents")
+        (found,) = answer.json()
+        assert answer.headers["content-type"] == "application/cloudevents-batch+json"
+        assert (found["data"], found["lastdeliveryoutcome"]) == ({"flight": 7, "tail": "N7", "delay": 1.5}, "Busy")
+        answer = await h.http.get("/dead/flights/0/1?format=cloudevents")
+        assert answer.status_code == 404 and "no dead letter of a subscription for flights/0/1" in answer.text
+        for path in ("/dead", "/dead/flights/0/7"):
+            answer = await h.http.get(f"{path}?format=xml")
+            assert answer.status_code == 400 and "eventgrid, cloudevents" in answer.text
+
+    run(house, work)
+
+
 def test_a_dry_run_does_nothing_and_says_what_would_be_done(house: Any) -> None:
     async def work(h: Any) -> None:
         die(h)
@@ -128,9 +166,9 @@ def test_only_the_places_named(house: Any) -> None:
 @pytest.mark.parametrize(
     ("stage", "topic", "says"),
     [
-        ("gone", "flights", "this app has no stage 'gone'"),
+        ("gone", "flights", "this app has no stage and no subscription 'gone'"),
         ("prepare", "vanished", "topic 'vanished' is gone"),
-        ("prepare", "once", "stage 'prepare' reads topic 'flights' now, not 'once'"),
+        ("prepare", "once", "'prepare' reads topic 'flights' now, not 'once'"),
         ("prepare", "flights", "its bytes could not be decoded"),
     ],
 )

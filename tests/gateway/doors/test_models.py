@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -257,6 +258,17 @@ def test_who_has_not_swapped_in_time_is_named(house: Any) -> None:
         assert (await h.http.post("/models/delay/promote?wait=1h", json={"version": 1})).status_code == 400
 
     run(house, work)
+
+
+def test_of_scorers_elsewhere_nobody_is_waited_for(house: Any) -> None:
+    async def work(h: Any) -> None:
+        await two_versions(h)
+        said = (await h.http.post("/models/delay/promote?wait=20s", json={"version": 1})).json()
+        assert (said["version"], said["complete"]) == (1, False)
+        reason = "workers elsewhere run it, and say so at their own /readyz"
+        assert said["waiting"] == [{"process": "", "stage": "score", "reason": reason}]
+
+    run(partial(house, elsewhere=True), work)
 
 
 def kept(h: Any) -> set[str]:

@@ -26,9 +26,9 @@ def stage() -> str:
 class Watched:
     """A gateway's view, with a clock moved by hand."""
 
-    def __init__(self, stage: str, capacity: float = 1_000.0) -> None:
+    def __init__(self, stage: str, capacity: float = 1_000.0, mark: str = "") -> None:
         self.stage, self.clock, self.models = stage, ManualClock(), RegistryState()
-        self.scaling = Scaling(self.clock)
+        self.scaling = Scaling(self.clock, mark)
         CAPACITY.labels(stage).set(capacity)
 
     def window(self, done: float, *states: GroupState) -> float:
@@ -44,7 +44,10 @@ class Watched:
 
     def load(self) -> StageLoad:
         found = LOAD.make().collect()
-        return load_of({s.labels["what"]: s.value for m in found for s in m.samples if s.labels["stage"] == self.stage})
+        values = {s.labels["what"]: s.value for m in found for s in m.samples if s.labels["stage"] == self.stage}
+        load = load_of(values)
+        assert load is not None
+        return load
 
 
 def test_rate_and_lag_become_workers(stage: str) -> None:
@@ -78,6 +81,33 @@ def test_each_of_two_hosts_answers_for_a_half(stage: str) -> None:
     watched.window(0, *states)
     assert watched.load() == StageLoad(0.0, 1_000.0, 60_000, 6.0, 2)
     assert by_stage(WANTED)[stage] == pytest.approx(1.0)
+
+
+def test_runs_that_brokers_see_at_one_address_are_told_apart_by_their_marks(stage: str) -> None:
+    watched = Watched(stage, mark="aaaaaa")
+    owners = ["worker-1.aaaaaa@10.0.0.1", "worker-2.aaaaaa@10.0.0.1", "worker-1.bbbbbb@10.0.0.1"]
+    states = [watched.state(p, 1, 30_000, 6.0, owners[p % 3]) for p in range(6)]
+    watched.window(0, *states)
+    watched.window(0, *states)
+    assert watched.load() == StageLoad(0.0, 1_000.0, 90_000, 6.0, 3)
+
+
+def test_a_run_without_a_partition_leaves_the_need_to_those_that_have_them(stage: str) -> None:
+    watched = Watched(stage, mark="cccccc")
+    states = [watched.state(p, 1, 30_000, 6.0, f"worker-{p}.bbbbbb@10.0.0.1") for p in range(4)]
+    watched.window(0, *states)
+    assert watched.window(0, *states) == 0.0
+
+
+def test_while_partitions_change_hands_the_share_stays(stage: str) -> None:
+    watched = Watched(stage, mark="aaaaaa")
+    owners = ["worker-1.aaaaaa@10.0.0.1", "worker-1.bbbbbb@10.0.0.2"]
+    states = [watched.state(p, 1, 30_000, 6.0, owners[p % 2]) for p in range(4)]
+    watched.window(0, *states)
+    watched.window(0, *states)
+    nobodys = [watched.state(p, 1, 30_000, 6.0, None) for p in range(4)]
+    watched.window(0, *nobodys)
+    assert watched.load().lag == 60_000
 
 
 def test_a_partition_that_a_worker_holds_without_a_move_asks_for_nothing(stage: str) -> None:

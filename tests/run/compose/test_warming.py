@@ -111,7 +111,9 @@ class House:
             return made
 
         self.clock = clock
-        self.composition = Composition(plan, self.log, self.artifacts, clock, settings, "test", runner, at_once)
+        self.composition = Composition(
+            plan, self.log, clock, settings, "test", self.artifacts, runner, background=at_once
+        )
         self.folder = folder
 
     def line(self, name: str) -> RunningStage:

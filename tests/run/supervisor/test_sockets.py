@@ -4,7 +4,7 @@ import pytest
 
 from penstock.errors import CannotStart, DeclarationError
 from penstock.run.supervisor import sockets
-from penstock.run.supervisor.sockets import address, listen
+from penstock.run.supervisor.sockets import address, listen, listen_anywhere, parsed
 
 
 def test_port_0_takes_a_free_one() -> None:
@@ -57,3 +57,27 @@ def test_an_address_that_is_not_looked_at_is_found(monkeypatch: pytest.MonkeyPat
 def test_what_is_no_address_is_refused(host: str, port: int) -> None:
     with pytest.raises(CannotStart):
         listen(host, port)
+
+
+@pytest.mark.parametrize(
+    ("place", "parts"),
+    [("127.0.0.1:8081", ("127.0.0.1", 8081)), ("[::]:0", ("::", 0)), ("localhost:1", ("localhost", 1))],
+)
+def test_a_place_is_a_host_and_a_port(place: str, parts: tuple[str, int]) -> None:
+    assert parsed(place, "--probes") == parts
+
+
+@pytest.mark.parametrize("place", ["8081", ":8081", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:-1"])
+def test_what_is_no_place_is_refused_with_one_that_is(place: str) -> None:
+    with pytest.raises(CannotStart, match=r"--probes .* is no HOST:PORT; such as 127.0.0.1:8081"):
+        parsed(place, "--probes")
+
+
+def test_probes_may_be_anywhere() -> None:
+    with listen_anywhere("0.0.0.0", 0) as sock:
+        assert address(sock).startswith("http://0.0.0.0:")
+        port = sock.getsockname()[1]
+        with pytest.raises(CannotStart, match=r"give another with --probes 0.0.0.0:N, any with --probes 0.0.0.0:0"):
+            listen_anywhere("0.0.0.0", port)
+    with pytest.raises(CannotStart, match=r"--probes example.org is not an IP address"):
+        listen_anywhere("example.org", 0)

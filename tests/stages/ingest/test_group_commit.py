@@ -389,7 +389,9 @@ async def an_unknown_end_answers_nobody(failure: BaseException) -> None:
     ended = threading.Event()
     ingest = made(log, fatal=ended.set)
     waiting = [asyncio.create_task(ingest.store("t", rows(ingest, [n]))) for n in range(3)]
-    assert await asyncio.to_thread(ended.wait, 1), "the process goes on"
+    if not await asyncio.to_thread(ended.wait, 1):
+        await asyncio.gather(*waiting, return_exceptions=True)  # told here: else by whichever test sees them collected
+        raise AssertionError("the process goes on")
     await asyncio.sleep(0.01)
     log.failure = None
     later = asyncio.create_task(ingest.store("t", rows(ingest, [9])))

@@ -49,3 +49,11 @@ async def ok_async(x: A) -> B | None:
 @app.on(ps.ModelRegistered)
 def typo(x: ps.ModelRegistered) -> None:
     print(x.verison)  # E
+
+
+app.subscribe(a, "https://example.com/", secret=ps.secret("KEY"))
+app.subscribe(a, "https://example.com/", secret="hush")  # E
+app.subscribe(a, "https://example.com/", format="json")  # E
+app.subscribe(a, "https://example.com/", batch=100)  # E
+app.subscribe("a", "https://example.com/")  # E
+app.subscribe(a, 3)  # E

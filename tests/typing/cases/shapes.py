@@ -107,3 +107,19 @@ assert_type(one(A(1)), B)
 assert_type(maybe(A(1)), B | None)
 assert_type(several(A(1)), list[B])
 assert_type(in_lists([A(1)]), list[B])
+
+
+app.subscribe(a, "https://example.com/")
+app.subscribe(a, b, where="a > 1", name="copies", retry=ps.Retry(attempts=3), rate="100/s", concurrency=4)
+app.subscribe(anything, ps.env("URL"), where=pl.col("a") > 1, secret=ps.secret("KEY"), start="earliest")
+app.subscribe(
+    ps.ModelRegistered,
+    ps.secret("URL"),
+    filter=ps.eventgrid.Filter(["penstock.model.registered"]),
+    batch=(100, 64),
+    format="eventgrid",
+    secret=[ps.secret("NEW"), ps.secret("OLD")],
+    headers={"x-team": "risk", "authorization": ps.secret("TOKEN")},
+    allow_http=True,
+    allow_private=True,
+)

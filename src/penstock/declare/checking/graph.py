@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...batch import SYSTEM, TopicSpec
+from ...batch import DEAD, SYSTEM, TopicSpec
 from ...plan.edges import edges
-from ...plan.plan import FunctionSpec, Plan, ScoreSpec, StageSpec
+from ...plan.plan import FunctionSpec, Plan, ScoreSpec, StageSpec, SubscriptionSpec
 from ...schema.rows import is_json
 
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us"))
+_OWN = {SYSTEM: "what Penstock does", DEAD: "what no attempt could deal with"}
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """``id`` is unique in its graph: a topic and a stage may share a name. ``kind``: topic, system, or a stage's."""
+    """``id`` is unique in its graph: a topic and a stage may share a name. ``kind``: topic, system, subscription, or a
+    stage's."""
 
     id: str
     kind: str
@@ -33,20 +35,23 @@ def graph_of(plan: Plan) -> Graph:
     """In the order of the file. System events are a node only where something listens to them."""
     nodes = [Node(f"topic {t.name}", "topic", t.name, topic_note(t)) for t in plan.topics]
     nodes += [Node(f"stage {s.name}", s.kind, s.name, stage_note(plan, s)) for s in plan.stages]
-    if any(stage.source == SYSTEM for stage in plan.stages):
-        nodes.insert(0, Node(f"topic {SYSTEM}", "system", SYSTEM, "what Penstock does"))
+    nodes += [Node(f"stage {s.name}", "subscription", s.name, subscription_note(s)) for s in plan.subscriptions]
+    listened_to = {edge.what for edge in edges(plan) if edge.verb == "read"}
+    nodes[:0] = [Node(f"topic {name}", "system", name, note) for name, note in _OWN.items() if name in listened_to]
     known = {node.id for node in nodes}
     ways = []
     for edge in edges(plan):
-        stage, topic = f"stage {edge.who}", f"topic {edge.what}"
+        stage, topic = f"stage {edge.who}", f"topic {edge.what}"  # no stage and no subscription share a name
         if edge.verb in ("read", "append") and {stage, topic} <= known:
             ways.append((topic, stage) if edge.verb == "read" else (stage, topic))
     return Graph(plan.app, tuple(nodes), tuple(ways))
 
 
 def as_text(plan: Plan) -> str:
-    """One line a stage, from what it reads to what it feeds, then two a topic: how it is kept, and its columns."""
+    """One line a stage and a subscription, from what it reads to what it feeds, then two a topic: how it is kept, and
+    its columns."""
     ways = [(stage.source, stage.name, stage.to or "", stage_note(plan, stage)) for stage in plan.stages]
+    ways += [(s.source, s.name, s.receiver, s.condition) for s in plan.subscriptions]
     lines = [plan.app, ""]
     if ways:
         left, middle, right = (max(len(way[i]) for way in ways) for i in range(3))
@@ -62,10 +67,10 @@ def as_text(plan: Plan) -> str:
 
 
 def topic_note(topic: TopicSpec) -> str:
-    parts = [f"{topic.partitions} partition{'' if topic.partitions == 1 else 's'}"]
+    parts = [partitions_text(topic.partitions)]
     if topic.key is not None:
         parts.append(f"key {topic.key}")
-    parts.append("kept for ever" if topic.retain_us is None else f"kept {_duration(topic.retain_us)}")
+    parts.append("kept for ever" if topic.retain_us is None else f"kept {duration_text(topic.retain_us)}")
     if topic.encoding == "json":
         parts.append("JSON records")
     return " · ".join(parts)
@@ -80,6 +85,12 @@ def stage_note(plan: Plan, stage: StageSpec) -> str:
     return " · ".join(f"{e.verb} {e.what}" for e in stage.edges() if e.verb not in ("read", "append")) or stage.kind
 
 
+def subscription_note(subscription: SubscriptionSpec) -> str:
+    """To whom, unless that is drawn beside it, and what passes."""
+    to = "" if subscription.topic is not None else f"to {subscription.receiver} · "
+    return to + subscription.condition
+
+
 def function_note(function: FunctionSpec) -> str:
     if function.event is not None:
         return function.event + (f" where {function.where}" if function.where else "")
@@ -88,6 +99,10 @@ def function_note(function: FunctionSpec) -> str:
     return takes + (f" · asks for {asks}" if asks else "")
 
 
-def _duration(microseconds: int) -> str:
+def partitions_text(count: int) -> str:
+    return f"{count} partition{'' if count == 1 else 's'}"
+
+
+def duration_text(microseconds: int) -> str:
     size, unit = next((size, unit) for size, unit in _UNITS if microseconds % size == 0)
     return f"{microseconds // size}{unit}"

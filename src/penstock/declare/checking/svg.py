@@ -1,13 +1,14 @@
-"""The graph as a picture: topics are pipes, stages stand between them, events run from left to right."""
+"""The graph as a picture: topics are pipes, stages stand between them, events run from left to right, and what a
+subscription sends out leaves through an arrow."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Template
 from xml.sax.saxutils import escape
 
-from ...plan.plan import Plan
-from .graph import Graph, Node, graph_of
+from .graph import Graph, Node
 from .layout import layered
 
 _ROW, _HEIGHT, _GAP, _MARGIN, _TOP = 96, 58, 72, 32, 76
@@ -20,21 +21,23 @@ _LIGHT = {
     "pipe": "#e3f0fb", "pipe_edge": "#2f7fc1", "pipe_end": "#b9d9f3",
     "function": "#f4f6f7", "function_edge": "#5d6d7e",
     "scorer": "#fdf0dc", "scorer_edge": "#d08a1d", "system": "#ece8f8", "system_edge": "#7b61c4",
-    "system_end": "#d3c9f0",
+    "system_end": "#d3c9f0", "out": "#e2f4e6", "out_edge": "#3a9455",
 }  # fmt: skip
 _DARK = {
     "ground": "#10161d", "ink": "#e8eef4", "faint": "#9fb0c0", "line": "#5f7387",
     "pipe": "#15314a", "pipe_edge": "#58a6e8", "pipe_end": "#1f4a70",
     "function": "#1d2630", "function_edge": "#8496a8",
     "scorer": "#3a2a10", "scorer_edge": "#e8ad4b", "system": "#2a2145", "system_edge": "#a28bf0",
-    "system_end": "#3c3062",
+    "system_end": "#3c3062", "out": "#16321f", "out_edge": "#62c080",
 }  # fmt: skip
 _COLOURS = Template("""
   .ground { fill:$ground; } .app, .title { fill:$ink; } .note { fill:$faint; }
   .way { stroke:$line; } .tip { fill:$line; }
   .topic { fill:$pipe; stroke:$pipe_edge; } .topic-end { fill:$pipe_end; stroke:$pipe_edge; }
   .system { fill:$system; stroke:$system_edge; } .system-end { fill:$system_end; stroke:$system_edge; }
+  .store, .secret { fill:$system; stroke:$system_edge; }
   .function { fill:$function; stroke:$function_edge; } .scorer { fill:$scorer; stroke:$scorer_edge; }
+  .subscription { fill:$out; stroke:$out_edge; }
 """)
 _STYLE = (
     """
@@ -68,9 +71,8 @@ class Box:
         return self.x + self.width
 
 
-def as_svg(plan: Plan) -> str:
+def as_svg(graph: Graph) -> str:
     """A self-contained SVG document, readable on light and dark ground."""
-    graph = graph_of(plan)
     boxes = _boxes(graph)
     right = max((box.right for box in boxes.values()), default=0.0)
     width = max(right, _TITLE_WIDTH * 1.4 * len(graph.title) + _MARGIN) + _MARGIN
@@ -131,7 +133,7 @@ def _way(tail: Box, head: Box, bottom: float) -> str:
 
 
 def _shape(node: Node, box: Box) -> str:
-    outline_of = {"topic": _pipe, "system": _pipe, "function": _plate, "scorer": _turbine}.get(node.kind, _plate)
+    outline_of = _OUTLINES.get(node.kind, _plate)
     outline = outline_of(node, box)
     mouth = 2 * _MOUTH if outline_of is _pipe else 0
     x = box.x + (box.width - mouth) / 2
@@ -166,7 +168,28 @@ def _turbine(node: Node, box: Box) -> str:
         (box.x + cut, box.y + _HEIGHT),
         (box.x, box.middle),
     ]
+    return _polygon(node, points)
+
+
+def _arrow(node: Node, box: Box) -> str:
+    """Out of the system."""
+    point = 16
+    points = [
+        (box.x, box.y),
+        (box.right - point, box.y),
+        (box.right, box.middle),
+        (box.right - point, box.y + _HEIGHT),
+        (box.x, box.y + _HEIGHT),
+    ]
+    return _polygon(node, points)
+
+
+def _polygon(node: Node, points: Sequence[tuple[float, float]]) -> str:
     return f'<polygon class="shape {node.kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+
+
+_OUTLINES = {"topic": _pipe, "system": _pipe, "scorer": _turbine, "subscription": _arrow}
+"""Of every other kind a plate."""
 
 
 def _quoted(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+from polars.exceptions import PanicException
 
 from ...plan.plan import Plan
 from ..app import App
@@ -70,7 +71,8 @@ def _tried(part: FunctionPart, shape: FunctionShape, schema: pa.Schema, key: str
             compare_batches(call, frame, alone=ALONE)
     except DependsOnBatch as difference:
         return str(difference)
-    except (Exception, SystemExit, _Late):  # whatever the user's function raises on events that nobody sent
+    # Whatever the user's function raises on events that nobody sent; polars panics where it was called back meanwhile.
+    except (Exception, SystemExit, _Late, PanicException):
         return None
     return None
 

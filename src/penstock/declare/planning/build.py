@@ -23,6 +23,7 @@ from .findings import Finding, FindingCollector
 from .functions import ResourceShape, function_shapes, resource_shapes, shown
 from .injection import check_injection
 from .kinds import PLANNERS, fed, in_order, specs
+from .subscriptions import plan_subscription
 from .topics import Columns, ModelColumns, Signatures
 from .topology import check_circles, check_keys, check_links, check_names
 
@@ -68,15 +69,21 @@ def resolve(
     for part in stages:
         PLANNERS[type(part)].check(part, columns, report)
     folder = folder_of(app)
+    subscriptions = [
+        replace(plan_subscription(part, columns, environ, report), place=portable(part.place, folder))
+        for part in parts.subscriptions
+    ]
     plan = Plan(
         app.name,
         portable(target, folder),
         code,
-        tuple(_topic(app, topic, schema) for topic, schema in schemas.items()),
+        tuple(_topic(app, topic, schema, folder) for topic, schema in schemas.items()),
         tuple(_stage(part, columns, folder) for part in stages),
         tuple(_model(model, app, environ, report) for model in parts.models),
         tuple(_resource(part, shape, folder) for part, shape in resources.items()),
         untyped=tuple(topic.name for topic in schemas if topic.type is None),
+        place=portable(app.place, folder),
+        subscriptions=tuple(subscriptions),
     )
     if environ is not None:
         _check_references(located(plan, folder), environ, report.warning)
@@ -89,26 +96,28 @@ def folder_of(app: App) -> Path:
 
 
 def _check_references(plan: Plan, environ: Mapping[str, str], tell: Callable[[str, str, str], None]) -> None:
+    delivering = {subscription.name for subscription in plan.subscriptions}
     for who, ref, place in references(plan):
         if not ref.is_given(environ):
             waits = "the model gets no version of its file" if who == START else f"stage '{who}' is not ready"
+            waits = f"subscription '{who}' delivers nothing" if who in delivering else waits
             tell(place, f"{ref} has no value", f"set the environment variable {ref.variable}: without it {waits}")
 
 
 def plan_of(app: App, *, environ: Mapping[str, str] | None = None, **options: Any) -> Plan:
-    """The plan, of this machine, of an app that can run with nothing to wait for; options as for ``resolve``.
+    """The plan, of this machine, of an app whose stages have nothing to wait for; options as for ``resolve``.
 
-    Raises one ``DeclarationError`` that shows all that is wrong.
+    Where a subscription delivers to may stay unknown. Raises one ``DeclarationError`` that shows all that is wrong.
     """
     resolved = resolve(app, environ=environ, **options)
     report, plan = FindingCollector(list(resolved.findings)), located(resolved.plan, folder_of(app))
     if environ is not None:
-        _check_references(plan, environ, report.error)
+        _check_references(replace(plan, subscriptions=()), environ, report.error)
     report.raise_errors()
     return plan
 
 
-def _topic(app: App, topic: Topic[Any], schema: pa.Schema | None) -> TopicSpec:
+def _topic(app: App, topic: Topic[Any], schema: pa.Schema | None, folder: Path) -> TopicSpec:
     return TopicSpec(
         topic.name,
         JSON_SCHEMA if schema is None else schema,
@@ -120,6 +129,7 @@ def _topic(app: App, topic: Topic[Any], schema: pa.Schema | None) -> TopicSpec:
         topic.encoding,
         topic.extra,
         source=f"/{app.name}/{topic.name}",
+        place=portable(topic.place, folder),
     )
 
 

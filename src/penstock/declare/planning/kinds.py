@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...batch import SYSTEM
 from ...plan.plan import FunctionSpec, HandleSpec, ScoreSpec, StageSpec
 from ...plan.references import ReferenceSpec
 from ..handles.table import HANDLES
@@ -54,7 +53,7 @@ def _function(part: FunctionPart, columns: Columns) -> FunctionSpec:
     kinds = [] if shape is None else list(shape.asked.types.values())
     return FunctionSpec(
         part.name,
-        part.source.name if isinstance(part.source, Topic) else SYSTEM,
+        part.source.name if isinstance(part.source, Topic) else part.source.written_in,
         None if part.to is None else part.to.name,
         "event" if shape is None else shape.takes,
         is_async=shape is not None and shape.is_async,

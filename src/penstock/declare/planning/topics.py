@@ -10,7 +10,7 @@ import pyarrow as pa
 from ...batch import JSON_SCHEMA
 from ...errors import DeclarationError, ModelRefused
 from ...schema.types import schema_of
-from ..parts import FunctionPart, Model, Parts, ScorePart, StagePart, Topic
+from ..parts import FunctionPart, Model, Parts, ScorePart, StagePart, SubscriptionPart, Topic
 from .columns import called_with_no_rows, plain_columns, typed_columns
 from .findings import FindingCollector
 from .functions import UNKNOWN, FunctionShape
@@ -88,6 +88,7 @@ class Columns:
     def _fed(self, topic: Topic[Any]) -> pa.Schema | None:
         """Of all that feeds the topic; several must agree. Nothing feeds it: JSON."""
         found = [(part.name, self._made(part, topic, self)) for part in self._parts.stages if part.to is topic]
+        found += [(part.name, self.of_source(part)) for part in self._parts.subscriptions if part.to is topic]
         if any(columns is None for _, columns in found):
             return None
         for name, columns in found[1:]:
@@ -96,6 +97,10 @@ class Columns:
                 self._report.error(topic.place, message, _give_type(topic))
                 return None
         return found[0][1] if found else JSON_SCHEMA
+
+    def of_source(self, part: SubscriptionPart) -> pa.Schema | None:
+        """What a subscription reads, and so what it feeds a topic with."""
+        return self.of(part.source) if isinstance(part.source, Topic) else JSON_SCHEMA
 
     def fed_by_function(self, topic: Topic[Any], part: FunctionPart) -> pa.Schema | None:
         shape = self._shapes.get(part)

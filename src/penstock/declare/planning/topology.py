@@ -11,7 +11,7 @@ import pyarrow as pa
 from ...partition import key_text
 from ...plan.reachability import reached
 from ...schema.rows import is_json
-from ..parts import Model, Parts, StagePart, Topic
+from ..parts import Model, Parts, StagePart, SubscriptionPart, Topic
 from .findings import FindingCollector
 
 
@@ -19,16 +19,22 @@ def check_names(parts: Parts, report: FindingCollector) -> None:
     _check_unique(parts.topics, "topics", "name each topic once and pass it where it is used", report)
     _check_unique(parts.models, "models", "declare a model once and score with it as often as needed", report)
     _check_unique(parts.stages, "stages", "give one of them name=: the name is its consumer group", report)
+    _check_unique(parts.subscriptions, "subscriptions", "give one of them name=: its place is kept under it", report)
+    stages = {part.name: part.place for part in parts.stages}
+    for part in parts.subscriptions:
+        if part.name in stages:
+            message = f"a stage and a subscription are called '{part.name}', the other at {stages[part.name]}"
+            report.error(part.place, message, "give the subscription name=: no stage and no subscription share one")
 
 
 def check_links(parts: Parts, report: FindingCollector) -> None:
-    """Every stage stands between topics and models of this app, and feeds none that it reads."""
-    for part in parts.stages:
+    """Every stage and subscription stands between topics and models of this app, and feeds none that it reads."""
+    for part in parts.readers:
         for topic in (part.source, part.to):
             if isinstance(topic, Topic) and topic not in parts.topics:
                 message = f"'{part.name}' uses topic '{topic.name}', which this app does not declare"
                 report.error(part.place, message, f"write: app.topic({topic.name!r}) on this app")
-        if part.to is not None and part.to is part.source:
+        if isinstance(part.to, Topic) and part.to is part.source:
             message = f"'{part.name}' feeds topic '{part.to.name}', which it reads: its events would go round for ever"
             report.error(part.place, message, "write to another topic")
     for scorer in parts.scorers:
@@ -38,16 +44,21 @@ def check_links(parts: Parts, report: FindingCollector) -> None:
 
 
 def check_circles(parts: Parts, report: FindingCollector) -> None:
-    """A longer circle is legal, for a function may end it by returning None; one of scorers only never ends."""
-    for ways, found in ((_ways(parts.stages), "warning"), (_ways(parts.scorers), "error")):
+    """A longer circle is legal, for a function may end it by returning None, or a subscription by its filter; one of
+    others only never ends."""
+    endless: list[StagePart | SubscriptionPart] = [*parts.scorers]
+    endless += [part for part in parts.subscriptions if part.where is None and part.filter is None]
+    for ways, found in ((_ways(parts.readers), "warning"), (_ways(endless), "error")):
         for topic in parts.topics:
             if topic in ways.get(topic, ()) or topic not in reached([topic], ways):
                 continue
             message = f"events of topic '{topic.name}' come back to it"
             if found == "error":
-                report.error(topic.place, message + " through scorers alone, for ever", "write to another topic")
+                through = "scorers and subscriptions that pass every event, for ever"
+                report.error(topic.place, f"{message} through {through}", "write to another topic")
             else:
-                report.warning(topic.place, message, "make sure that a function on the way ends it by returning None")
+                mend = "make sure that a function on the way ends it by returning None, or a subscription by a filter"
+                report.warning(topic.place, message, mend)
 
 
 def check_keys(topics: Mapping[Topic[Any], pa.Schema | None], report: FindingCollector) -> None:
@@ -73,7 +84,7 @@ def _check_key_type(topic: Topic[Any], kind: pa.DataType, report: FindingCollect
 
 
 def _check_unique(
-    parts: Sequence[Topic[Any] | Model | StagePart], what: str, mend: str, report: FindingCollector
+    parts: Sequence[Topic[Any] | Model | StagePart | SubscriptionPart], what: str, mend: str, report: FindingCollector
 ) -> None:
     first: dict[str, str] = {}
     for part in parts:
@@ -82,9 +93,9 @@ def _check_unique(
         first.setdefault(part.name, part.place)
 
 
-def _ways(stages: Iterable[StagePart]) -> Mapping[Any, set[Any]]:
+def _ways(stages: Iterable[StagePart | SubscriptionPart]) -> Mapping[Any, set[Any]]:
     ways: dict[Any, set[Any]] = defaultdict(set)
     for stage in stages:
-        if stage.to is not None:
+        if isinstance(stage.to, Topic):
             ways[stage.source].add(stage.to)
     return ways

@@ -29,6 +29,16 @@ LETTER = (
     ' "source": null, "type": null, "subject": null, "extensions": null}'
 )
 
+SUBSCRIPTION = (
+    '{"name": "$subscription", "source": "$topic", "event": null, "where": "score > 0.9", "filter": null,'
+    ' "condition": "where score > 0.9", "kind": "webhook", "target": "hooks.example.com", "format": "cloudevents",'
+    ' "attempts": 30, "ttl_seconds": 86400.0, "state": $state, "backlog": {"events": 12, "seconds": 3.5},'
+    ' "endpoint": {"delivered": 99, "failed": 1, "success_rate": 0.99, "closed_until": null, "why": "",'
+    ' "last": {"ok": true, "outcome": "Delivered", "status": 204, "reason": "", "at": "2026-01-31T12:00:00Z"}}}'
+)
+LIVE = SUBSCRIPTION.replace("$state", '"live", "reason": "", "since": null')
+PAUSED = SUBSCRIPTION.replace("$state", '"paused", "reason": "it was paused", "since": "2026-01-31T12:00:00Z"')
+
 EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
     ("POST", "/topics/{topic}/events"): (
         Example("/topics/$topic/events", f"{{{PLACE}}}", (TYPE, "-d $event"), "one event"),
@@ -96,6 +106,14 @@ EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
     ),
     ("POST", "/dead/drop"): (
         Example("/dead/drop", '{"dropped": 1, "left": 0}', (TYPE, """-d '{"places": ["$topic/0/7"]}'""")),
+    ),
+    ("GET", "/subscriptions"): (Example("/subscriptions", f"[{LIVE}]"),),
+    ("GET", "/subscriptions/{subscription}"): (Example("/subscriptions/$subscription", LIVE),),
+    ("POST", "/subscriptions/{subscription}/pause"): (
+        Example("/subscriptions/$subscription/pause", PAUSED, ("-X POST",)),
+    ),
+    ("POST", "/subscriptions/{subscription}/resume"): (
+        Example("/subscriptions/$subscription/resume", LIVE, ("-X POST",)),
     ),
     ("GET", "/models"): (
         Example(

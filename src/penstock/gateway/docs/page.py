@@ -50,6 +50,9 @@ def page(routes: Sequence[Route], plan: Plan, samples: Samples) -> str:
         "<p>Every door of the running app. The same for machines: <a href='/openapi.json'>/openapi.json</a></p>",
         f"<h2 id=topics>Topics of this app</h2>{_table([_topic(t) for t in plan.topics])}",
     ]
+    if plan.subscriptions:
+        rows = [(each.name, f"{each.source} to {each.receiver}, {each.condition}") for each in plan.subscriptions]
+        parts.append(f"<h2 id=subscriptions>Subscriptions of this app</h2>{_table(rows)}")
     for group in groups:
         mine = [route for route in routes if route.group == group]
         parts.append(f"<h2 id='{_anchor(group)}'>{escape(group)}</h2>{''.join(_door(r, samples) for r in mine)}")
@@ -57,12 +60,15 @@ def page(routes: Sequence[Route], plan: Plan, samples: Samples) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(plan.app)} on Penstock</title>"
         "<link rel=icon href='data:,'><meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<style>{STYLE}</style><div class=all>{_contents(routes, groups)}<main>{''.join(parts)}</main></div></html>"
+        f"<style>{STYLE}</style><div class=all>{_contents(routes, groups, plan)}"
+        f"<main>{''.join(parts)}</main></div></html>"
     )
 
 
-def _contents(routes: Sequence[Route], groups: Sequence[str]) -> str:
+def _contents(routes: Sequence[Route], groups: Sequence[str], plan: Plan) -> str:
     lines = ["<a href='#topics'><b>Topics of this app</b></a>"]
+    if plan.subscriptions:
+        lines.append("<a href='#subscriptions'><b>Subscriptions of this app</b></a>")
     for group in groups:
         lines.append(f"<a href='#{_anchor(group)}'><b>{escape(group)}</b></a>")
         mine = [route for route in routes if route.group == group]

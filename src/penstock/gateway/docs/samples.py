@@ -53,6 +53,7 @@ class Samples:
             "topic": first.name,
             "target": [first.name, *reached([first.name], ways(known))][-1],
             "model": model.name if model else "MODEL",
+            "subscription": plan.subscriptions[0].name if plan.subscriptions else "SUBSCRIPTION",
             "output": model.outputs[0] if model and model.outputs else "COLUMN",
         }
 

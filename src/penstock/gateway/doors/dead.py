@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -19,6 +20,8 @@ from ...declare.values import Duration, seconds
 from ...errors import DeclarationError, InvalidEvent, NotFound
 from ...log.interface import ObservedLog
 from ...plan.plan import Plan
+from ...schema.cloudevents import JSON_TYPE
+from ...stages.deliver.dead_events import DEAD_LETTER_FORMATS, DeadLetterFormat
 from ...stages.failures.ledger import Became
 from ..letters import LetterFilter, Letters, RedriveResult
 from ..readiness import statuses
@@ -37,6 +40,7 @@ STATES: dict[str, frozenset[Became]] = {
     "done": frozenset({"done"}),
     "all": frozenset({"dead", "redriven", "dropped", "done"}),
 }
+BATCH_TYPE = "application/cloudevents-batch+json"
 FILTERS = ("topic", "stage", "error", "reason", "since", "until")
 
 T = TypeVar("T")
@@ -89,23 +93,24 @@ class Selection(msgspec.Struct, forbid_unknown_fields=True):
 
 async def letters(request: Request, services: LetterNeeds) -> Response:
     given = dict(request.query_params)
-    if stray := given.keys() - {*FILTERS, "state", "limit"}:
-        raise BadRequest(f"unknown parameter '{min(stray)}': there are {', '.join(FILTERS)}, state and limit")
+    if stray := given.keys() - {*FILTERS, "state", "limit", "format"}:
+        raise BadRequest(f"unknown parameter '{min(stray)}': there are {', '.join(FILTERS)}, state, limit and format")
     if (state := given.get("state", "open")) not in STATES:
         raise BadRequest(f"state={state!r:.60} is none of {', '.join(STATES)}")
     limit = whole(given.get("limit", str(LIMIT)), "limit", 1, MOST)
-    wanted = _wanted(given, _now(services))
-    return _answer(await _in_turn(services, lambda: _described(services, wanted, STATES[state], limit)))
+    format, wanted = _format(given), _wanted(given, _now(services))
+    return _answer(await _in_turn(services, lambda: _described(services, wanted, STATES[state], limit, format)), format)
 
 
 async def letter(request: Request, services: LetterNeeds) -> Response:
     given = request.path_params
     place = f"{given['topic']}/{given['partition']}/{given['offset']}"
-    wanted = LetterFilter(places=frozenset({place}))
-    found = await _in_turn(services, lambda: _described(services, wanted, STATES["all"], MOST))
+    format, wanted = _format(request.query_params), LetterFilter(places=frozenset({place}))
+    found = await _in_turn(services, lambda: _described(services, wanted, STATES["all"], MOST, format))
     if not found:
-        raise NotFound(f"no dead letter for {place[:200]}; GET /dead names what there is")
-    return _answer(found)
+        whose = " of a subscription" if format else ""
+        raise NotFound(f"no dead letter{whose} for {place[:200]}; GET /dead names what there is")
+    return _answer(found, format)
 
 
 async def redrive(request: Request, services: LetterNeeds) -> Response:
@@ -145,10 +150,19 @@ async def _asked(request: Request) -> Selection:
         raise InvalidEvent(str(error)) from None
 
 
+def _format(given: Mapping[str, str]) -> DeadLetterFormat | None:
+    if (wanted := given.get("format")) is None:
+        return None
+    for known in DEAD_LETTER_FORMATS:
+        if wanted == known:
+            return known
+    raise BadRequest(f"format={wanted!r:.60} is none of {', '.join(DEAD_LETTER_FORMATS)}")
+
+
 def _wanted(given: Mapping[str, str | None], now: datetime, places: frozenset[str] = frozenset()) -> LetterFilter:
-    texts = {name: given.get(name) for name in ("topic", "stage", "error", "reason")}
+    topic, stage, error, reason = (given.get(name) for name in ("topic", "stage", "error", "reason"))
     since, until = (_time(given.get(name), name, now) for name in ("since", "until"))
-    return LetterFilter(**texts, since=since, until=until, places=places)
+    return LetterFilter(topic, stage, error, reason, since, until, places)
 
 
 def _time(text: str | None, name: str, now: datetime) -> int | None:
@@ -181,11 +195,16 @@ def _now(services: LetterNeeds) -> datetime:
 
 
 def _described(
-    services: LetterNeeds, wanted: LetterFilter, states: frozenset[Became], limit: int
-) -> list[dict[str, Any]]:
-    """The latest so many, the oldest of them first."""
+    services: LetterNeeds,
+    wanted: LetterFilter,
+    states: frozenset[Became],
+    limit: int,
+    format: DeadLetterFormat | None,
+) -> list[Any]:
+    """The latest so many, the oldest of them first. With a format those of deliveries alone: others have none."""
     there = Letters(services.log, services.plan)
-    return [each.described() for each in there.load(there.found(wanted, states)[-limit:])]
+    found = there.load(there.found(replace(wanted, deliveries=format is not None), states)[-limit:])
+    return [each.described() if format is None else each.as_event(services.plan, format) for each in found]
 
 
 def _said(done: RedriveResult) -> dict[str, Any]:
@@ -200,8 +219,8 @@ def _waiting(services: LetterNeeds) -> list[dict[str, str]]:
     return [{"stage": stage, "reason": reason} for stage, reason in sorted(held.items())]
 
 
-def _answer(found: object) -> Response:
-    return Response(msgspec.json.encode(found), media_type="application/json")
+def _answer(found: object, format: DeadLetterFormat | None = None) -> Response:
+    return Response(msgspec.json.encode(found), media_type=BATCH_TYPE if format == "cloudevents" else JSON_TYPE)
 
 
 async def _in_turn(services: LetterNeeds, work: Callable[[], T]) -> T:

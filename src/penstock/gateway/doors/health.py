@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ...plan.plan import Plan
 from ...telemetry.metrics import CONTENT_TYPE, exposition
-from ..readiness import reasons, warnings
+from ..readiness import state_of
 
 
 class HealthNeeds(Protocol):
@@ -25,6 +25,9 @@ class HealthNeeds(Protocol):
     def status(self) -> Path: ...
 
     @property
+    def elsewhere(self) -> bool: ...
+
+    @property
     def health(self) -> Executor: ...
 
 
@@ -34,9 +37,8 @@ async def healthz(request: Request, services: HealthNeeds) -> Response:
 
 async def readyz(request: Request, services: HealthNeeds) -> Response:
     loop = asyncio.get_running_loop()
-    why = await loop.run_in_executor(services.health, reasons, services)
-    told = await loop.run_in_executor(services.health, warnings, services)
-    return JSONResponse({"ready": not why, "reasons": why, "warnings": told}, 503 if why else 200)
+    found = await loop.run_in_executor(services.health, state_of, services)
+    return JSONResponse(found, 200 if found["ready"] else 503)
 
 
 async def metrics(request: Request, services: HealthNeeds) -> Response:

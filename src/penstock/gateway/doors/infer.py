@@ -19,7 +19,7 @@ from ...plan.edges import edges
 from ...plan.plan import Plan
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
-from ..readiness import reasons
+from ..readiness import state_of
 from ..services import Ask
 from ..wire import tensors
 from ..wire.body import MANY, Reservation, beside, read_body
@@ -47,6 +47,9 @@ class InferNeeds(Protocol):
     def status(self) -> Path: ...
 
     @property
+    def elsewhere(self) -> bool: ...
+
+    @property
     def settings(self) -> Settings: ...
 
     @property
@@ -65,8 +68,8 @@ async def live(request: Request, services: InferNeeds) -> Response:
 
 
 async def ready(request: Request, services: InferNeeds) -> Response:
-    why = reasons(services)
-    return JSONResponse({"ready": not why}, 503 if why else 200)
+    is_ready = state_of(services)["ready"]
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
 async def model_ready(request: Request, services: InferNeeds) -> Response:

@@ -27,7 +27,7 @@ from ...plan.edges import doers
 from ...plan.plan import Plan
 from ...settings import Settings
 from ...system.messages import Command, to_rows
-from ..readiness import statuses
+from ..readiness import NOBODY, statuses
 from ..wire.body import BOM
 from ..wire.errors import BadRequest, Disconnected, unknown
 from ..wire.parameters import duration
@@ -58,6 +58,9 @@ class ModelNeeds(Protocol):
 
     @property
     def status(self) -> Path: ...
+
+    @property
+    def elsewhere(self) -> bool: ...
 
     @property
     def token(self) -> Path: ...
@@ -163,11 +166,14 @@ def _wait(request: Request, services: ModelNeeds) -> float | None:
 
 
 async def _taken_up(services: ModelNeeds, moved: Promoted, seconds: float) -> list[dict[str, Any]]:
-    """Those scorers of the alias that do not score with its version when the time is up, and why; best none."""
+    """Those scorers of the alias that do not score with its version when the time is up, and why; best none.
+
+    Of scorers elsewhere nothing is known here, and it is said at once.
+    """
     until = time.monotonic() + seconds
     while True:
         waiting = await _in_thread(services, lambda: _behind(services, moved))
-        if not waiting or time.monotonic() >= until:
+        if not waiting or services.elsewhere or time.monotonic() >= until:
             return waiting
         await asyncio.sleep(LOOK_S)
 
@@ -182,12 +188,13 @@ def _behind(services: ModelNeeds, moved: Promoted) -> list[dict[str, Any]]:
         for stage, said in dict(status.get("stages", {})).items()
         if stage in stages
     ]
+    unseen_why = "workers elsewhere run it, and say so at their own /readyz" if services.elsewhere else NOBODY
     unseen = sorted(stages - {stage for _, stage, _ in told})
     return [
         {"process": process, "stage": stage, "reason": _why_behind(said)}
         for process, stage, said in told
         if said.get("version") != wanted
-    ] + [{"process": "", "stage": stage, "reason": "no worker runs it yet"} for stage in unseen]
+    ] + [{"process": "", "stage": stage, "reason": unseen_why} for stage in unseen]
 
 
 def _why_behind(said: dict[str, Any]) -> str:

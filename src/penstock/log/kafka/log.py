@@ -13,6 +13,7 @@ from ...clock import Clock, SystemClock
 from ...errors import LogError, LogUnreachable
 from ...settings import Settings
 from ...telemetry import logger
+from ..broker_limits import APPENDING
 from ..interface import GroupState, PartitionState, Start
 from ..topic_schema import check_spec
 from .cluster.address import Address
@@ -59,7 +60,7 @@ class KafkaLog:
         self._states = States(address, self._admin, self.catalog, self._clock)
         self._slot = slot
         self._serial = slot or secrets.token_hex(8)  # two handles never have the same transactions
-        self._storing = storing(address, f"{address.namespace}append/{self._serial}", self._clock)
+        self._storing = storing(address, f"{address.namespace}{APPENDING}{self._serial}", self._clock)
         if slot is not None:
             self._storing.settle()
         self._encodings = Encodings(address.limits.record)

@@ -14,6 +14,8 @@ from ...models.registry import Registry
 from ...notices import notices
 from ...plan.places import Site
 from ...plan.plan import OnChange, Plan
+from ...stages.deliver.retry import RETRY_TOPIC
+from ...stages.deliver.state import DeliveryState
 from ...stages.failures.dead import DEAD_TOPIC
 from ...system.interface import SystemLog
 from ...system.messages import to_rows
@@ -32,35 +34,48 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
     yield SYSTEM_TOPIC
     yield SNAPSHOT_TOPIC
     yield DEAD_TOPIC
+    if plan.subscriptions:
+        yield RETRY_TOPIC
     yield from plan.topics
 
 
 def open_registry(events: SystemLog, clock: Clock, member: str) -> Registry:
     """Over a view of all areas that this version knows. Raises ``NotFound`` where there is no ``penstock.system``."""
-    return Registry(View(events, [RegistryState()], clock, member))
+    return Registry(View(events, [RegistryState(), DeliveryState()], clock, member))
 
 
-def prepare(
+def prepare(plan: Plan, events: SystemLog, artifacts: Artifacts, clock: Clock, *, site: Site | None = None) -> None:
+    """The topics made, and the models asked for. Raises what the two do."""
+    make_topics(plan, events)
+    seed(plan, events, artifacts, clock, site=site)
+
+
+def make_topics(plan: Plan, events: Log, *, remake: Alter | None = None) -> None:
+    """``remake``: the log, where topics without a type lose their events when what feeds them makes other columns.
+
+    Several hosts may do so at once: whose declaration comes first stands, and the others have to fit it. Raises
+    ``SchemaChanged`` and ``PartitionsChanged`` for topics that are there and differ too much.
+    """
+    for topic in all_topics(plan):
+        _make(topic, events, remake if topic.name in plan.untyped else None)
+
+
+def seed(
     plan: Plan,
     events: SystemLog,
     artifacts: Artifacts,
     clock: Clock,
     *,
     on_change: OnChange = "keep",
-    remake: Alter | None = None,
     site: Site | None = None,
 ) -> None:
-    """Make the topics, and ask for the models that have no version yet; the registry's owner answers later.
+    """Ask for the models that have no version yet; the registry's owner answers later, and all but the first of several
+    who ask are refused.
 
     ``site`` is where the models' files are; without it they are named in full. ``on_change`` is for models whose file
-    has changed, and that do not say themselves what becomes of it. ``remake``:
-    the log, where topics without a type lose their events when what feeds them makes other columns.
-
-    Raises ``SchemaChanged`` and ``PartitionsChanged`` for topics that are there and differ too much, and
-    ``CannotStart`` for an artifact that cannot be read.
+    has changed, and that do not say themselves what becomes of it. Raises ``CannotStart`` for an artifact that cannot
+    be read.
     """
-    for topic in all_topics(plan):
-        _make(topic, events, remake if topic.name in plan.untyped else None)
     registry = open_registry(events, clock, "prepare")
     try:
         registry.refresh()

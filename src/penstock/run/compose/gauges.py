@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...clock import Clock
 from ...errors import LogError
-from ...log.interface import LogInspection
+from ...log.interface import GroupState, LogInspection
 from ...models.registry import Registry
 from ...telemetry import logger
 from ...telemetry.metrics import gauge
@@ -22,25 +24,26 @@ log = logger(__name__)
 class Gauges:
     """``why`` there was no answer to the last look, for any thread to read; empty: there was one."""
 
-    def __init__(self, log: LogInspection, registry: Registry, clock: Clock) -> None:
+    def __init__(self, log: LogInspection, registry: Registry, clock: Clock, mark: str = "") -> None:
         self._log, self._registry = log, registry
-        self._scaling = Scaling(clock)
+        self._scaling = Scaling(clock, mark)
         self.why = ""
 
-    def look(self) -> None:
-        """Without an answer they stay as they are, which is told once: the next may come."""
+    def look(self) -> Sequence[GroupState] | None:
+        """How far every group is. None: there was no answer; they stay as they are, which is told once."""
         try:
-            self._look_at_lag()
+            states = self._log.groups()
+            self._show_lag(states)
             self._look_at_models()
         except (LogError, OSError) as error:  # of the second kind: no file may be opened, and later perhaps one may
             if not self.why:
                 log.warning("the log does not say how far groups are, metrics stand still", reason=str(error))
             self.why = str(error)
-        else:
-            self.why = ""
+            return None
+        self.why = ""
+        return states
 
-    def _look_at_lag(self) -> None:
-        states = self._log.groups()
+    def _show_lag(self, states: Sequence[GroupState]) -> None:
         self._scaling.observe(states)
         for state in states:
             place = (state.topic, str(state.partition), state.group)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from ...clock import Clock
 from ...log.interface import GroupState
@@ -14,19 +15,23 @@ from ...telemetry.metrics import by_stage, gauge
 
 WINDOW_S = 15.0  # seconds
 
-USED = gauge("capacity_used_ratio", "Of what this host's workers can deal with", "stage")
-WANTED = gauge("wanted_workers", "What the rate and the lag need, this host's share", "stage")
+USED = gauge("capacity_used_ratio", "Of what this run's workers can deal with", "stage")
+WANTED = gauge("wanted_workers", "What the rate and the lag need, this run's share", "stage")
 LOAD = gauge("scale_load", "What wanted_workers was derived from", "stage", "what")  # ``what``: a field of StageLoad
 
 
 class Scaling:
-    """What one gateway knows of the stages: of its own host's workers what they do, of the log how late they are."""
+    """What one run knows of the stages: of its own workers what they do, of the log how late they are.
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    ``mark``: of its workers where several runs share the log, whose names there are ``worker-1.MARK@HOST``.
+    """
+
+    def __init__(self, clock: Clock, mark: str = "") -> None:
+        self._clock, self._mark = clock, mark
         self._states: Sequence[GroupState] = ()
         self._began: float | None = None
         self._dealt_with: dict[str, float] = {}
+        self._shares: dict[str, int] = {}  # how many runs have partitions of a stage
         self._windows: dict[str, StageWindow] = {}
         self._epochs: dict[tuple[str, str], int] = {}
 
@@ -50,15 +55,20 @@ class Scaling:
     def _say(self, stage: str, done: float, seconds: float, capacity: float, rolling: bool) -> None:
         states = [state for state in self._states if state.group == stage]
         owners = {state.owner for state in states if state.owner is not None}
-        hosts = max(len({owner.rpartition("@")[2] for owner in owners if "@" in owner}), 1)
+        runs = {run_of(owner) for owner in owners if "@" in owner}
         partitions = {
             (s.topic, s.partition): PartitionLag(s.through, s.lag_events, s.lag_seconds, s.owner is None)
             for s in states
         }
         window = self._windows.setdefault(stage, StageWindow())
-        load = window.load(partitions, done, seconds, capacity, hosts)
+        if runs:  # while partitions change hands nobody may have any
+            self._shares[stage] = len(runs)
+        shares = self._shares.get(stage, 1)
+        if runs and self._mark and not any(run.startswith(self._mark) for run in runs):
+            partitions = {}  # others have all of them, and answer for what they need
+        load = window.load(partitions, done, seconds, capacity, shares)
         WANTED.labels(stage).set(window.wanted(load, rolling_out=rolling))
-        workers = max(len(owners) / hosts, 1.0)
+        workers = max(len(owners) / shares, 1.0)
         USED.labels(stage).set(load.rate / (capacity * workers) if capacity else 0.0)
         for what, value in asdict(load).items():
             LOAD.labels(stage, what).set(value)
@@ -78,8 +88,16 @@ class Scaling:
         }
 
 
-def load_of(said: dict[str, float]) -> StageLoad:
-    """From the values of the metric ``LOAD``, by what they are."""
+def run_of(owner: str) -> str:
+    """``MARK@HOST`` of ``worker-1.MARK@HOST``; of who has no mark ``HOST``."""
+    return re.split("[.@]", owner, maxsplit=1)[1]
+
+
+def load_of(said: dict[str, float]) -> StageLoad | None:
+    """From the values of the metric ``LOAD``, by what they are. None: they were read while the first of them were being
+    set, one after the other, and some are not there yet."""
+    if not said.keys() >= {field.name for field in fields(StageLoad)}:
+        return None
     return StageLoad(
         said["rate"],
         said["capacity"],

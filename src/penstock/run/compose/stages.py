@@ -67,17 +67,47 @@ class RunningStage:
 
 
 @dataclass(slots=True)
-class Composition:
-    """Every stage of a plan over one log, as ``member`` of their groups."""
+class StageLines:
+    """Stages over one log, as ``member`` of their groups."""
 
     plan: Plan
     log: SystemLog
-    artifacts: Artifacts
     clock: Clock
     settings: Settings
     member: str
+    background: Background = field(default=in_thread, kw_only=True)  # what joins groups that nobody waits for
+
+    def line(
+        self,
+        stage: Stage,
+        close: Callable[[], None],
+        warm: Warm,
+        rows: Callable[[], int],
+        start: Start = "earliest",
+        *,
+        redrive: Callable[..., Redrive] | None = Redrive,
+    ) -> RunningStage:
+        """A stage with what drives it. ``close`` ends what it started, ``warm`` makes it ready, ``rows`` says how many
+        to read at once. ``redrive``: of what it gave up and is put back; None: that is another's."""
+        topics = {topic.name: topic for topic in all_topics(self.plan)}
+        join = partial(self.log.reader, stage.name, [stage.source], self.member, start=start)
+        reader = join() if start == "latest" else LazyReader(join)  # the latest is where it is now
+        emitter = Emitter(stage.name, stage.source, self.plan.code, topics)
+        measure = StageMeasure(stage.name, stage.source, self.settings.batch_rows)
+        put_back = None
+        if redrive is not None:
+            beside = ReaderBeside(partial(self.log.reader, group_of(stage.name), [DEAD], self.member), self.background)
+            put_back = redrive(stage, beside, emitter, self.log, self.clock, measure=measure)
+        pump = Pump(stage, reader, emitter, self.clock, rows=rows, measure=measure, redrive=put_back)
+        return RunningStage(stage.name, stage.source, pump, Preparation(stage.name, warm, self.clock), close)
+
+
+@dataclass(slots=True)
+class Composition(StageLines):
+    """Every stage of a plan over one log, as ``member`` of their groups. ``background`` also loads next versions."""
+
+    artifacts: Artifacts
     make_runner: MakeRunner
-    background: Background = in_thread  # what loads a next version, and joins groups that nobody waits for
     outliving: int | None = None  # a descriptor: see ``run.outliving``
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     registry: Registry = field(init=False)
@@ -107,7 +137,8 @@ class Composition:
         inspections = Inspections(self._borrow, self._again, self.background)
         stage = Registrar(self.plan, self.registry, self.artifacts, inspections, self.clock, self.settings.runner_start)
         warm = warming.Unanswered(self.registry, self._again)
-        return self.line(stage, inspections.close, warm, lambda: COMMANDS)
+        # It answers commands, and dead-letters none.
+        return self.line(stage, inspections.close, warm, lambda: COMMANDS, redrive=None)
 
     def _borrow(self, command: Register) -> Loan:
         """Of a scorer that has no version yet: it need not start a process of its own beside the one that looks."""
@@ -162,28 +193,6 @@ class Composition:
             return None
         self._parts += 1
         return InHand(OutlivingSlot.of(self.outliving, self._parts - 1, SIZE_BYTES), self._turn, place)
-
-    def line(
-        self,
-        stage: Stage,
-        close: Callable[[], None],
-        warm: Warm,
-        rows: Callable[[], int],
-        start: Start = "earliest",
-    ) -> RunningStage:
-        """A stage with what drives it. ``close`` ends what it started, ``warm`` makes it ready, ``rows`` says how many
-        to read at once."""
-        topics = {topic.name: topic for topic in all_topics(self.plan)}
-        join = partial(self.log.reader, stage.name, [stage.source], self.member, start=start)
-        reader = join() if start == "latest" else LazyReader(join)  # the latest is where it is now
-        emitter = Emitter(stage.name, stage.source, self.plan.code, topics)
-        measure = StageMeasure(stage.name, stage.source, self.settings.batch_rows)
-        redrive = None
-        if stage.name != GROUP:  # the registry's owner answers commands, and dead-letters none
-            beside = ReaderBeside(partial(self.log.reader, group_of(stage.name), [DEAD], self.member), self.background)
-            redrive = Redrive(stage, beside, emitter, self.log, self.clock, measure=measure)
-        pump = Pump(stage, reader, emitter, self.clock, rows=rows, measure=measure, redrive=redrive)
-        return RunningStage(stage.name, stage.source, pump, Preparation(stage.name, warm, self.clock), close)
 
     def _topic(self, name: str) -> TopicSpec:
         return SYSTEM_TOPIC if name == SYSTEM else self.plan.topic(name)

@@ -58,7 +58,9 @@ class Child:
 
     @property
     def pid(self) -> int:
-        return self._process.pid if self._process else 0
+        """0: it does not live. For any thread."""
+        process = self._process
+        return process.pid if process else 0
 
     @property
     def alive(self) -> bool:

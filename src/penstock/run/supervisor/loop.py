@@ -1,14 +1,17 @@
 """`penstock run`: the process that starts the others, starts them again when they die, and stops them in order.
 
 It stays light: no user code, no Arrow, no log. It owns two things for its children: the data directory, and the
-listening socket, so that a gateway killed and started again refuses nobody in between.
+listening socket, so that a gateway killed and started again refuses nobody in between. Who asks how the run is gets an
+answer of itself (``probes``), also while its children hang.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,26 +22,34 @@ from pathlib import Path
 from ... import tokens
 from ...clock import SystemClock
 from ...errors import CannotStart
+from ...gateway.catching.paths import PATH
+from ...gateway.readiness import reasons, state
 from ...log.processes.in_place import InPlace
 from ...log.processes.write_lock import HolderWatch
 from ...models.shared import trim
 from ...settings import Settings
 from ...telemetry import logger
-from ...telemetry.metrics import counter, forget_process, share_metrics
+from ...telemetry.metrics import CONTENT_TYPE, counter, exposition, forget_process, share_metrics
 from .. import outliving as outliving_memory
 from ..descriptors import make_room
 from ..directory import DataDirectory
 from ..process import MEND, reported, reporting
 from .children import Child
+from .probes import ProbeAnswer, Probes
 from .readiness import SystemReadiness, readiness
 from .signals import Signals
-from .sockets import address, listen
+from .sockets import address, listen, listen_anywhere
 from .standstill import Standstill
 from .turn import StartTurn
 from .watch import Watch
 
 GIVE_UP = 5  # failed starts of one child before all were ready: it will not come up
 PATIENCE_S = 60.0  # seconds that stages may take to become ready; then it is said that they are not
+GATEWAY, COURIER = "gateway", "courier"  # their names as children
+SHARED = (
+    "what is caught here is delivered to nobody, also events that other runs have put into the same topics: give --log "
+    "a namespace of your own, kafka://HOST:PORT/NAMESPACE"
+)
 LOOK_S = 0.5  # seconds between two looks at the children when nothing was heard
 
 RESTARTS = counter("process_restarts", "Processes started again after a death", "process")
@@ -64,10 +75,14 @@ class Options:
     reload: bool = False  # watch the user's files, as `penstock dev` does
     log: str = ""  # the URL of a cluster that holds the log; else it is in the data directory
     artifacts: str = ""  # the URL of object storage that holds the models' artifacts; else they are there too
+    only: str = ""  # gateway, workers or courier: one part alone, the others run elsewhere on the same cluster
+    probes: tuple[str, int] | None = None  # where probes are answered; None: nowhere
+    catch: bool = False  # webhooks are caught by the gateway, and nobody gets them
 
 
 class Supervisor:
-    """``announce`` is called with one line of text for the user, such as ``ready http://HOST:PORT``."""
+    """``announce`` is called with one line of text for the user: ``ready http://HOST:PORT``, or without doors ``ready
+    workers`` or ``ready courier``."""
 
     def __init__(self, options: Options, announce: Callable[[str], None]) -> None:
         self.options = options
@@ -79,7 +94,9 @@ class Supervisor:
         self._run = secrets.token_hex(8)  # with a child's name its slot on a cluster, which other hosts share
         self._plans = 0
         self._plan: Path | None = None
+        self._has_courier = False
         self._ready = False
+        self._draining = False
         self._up_since: float | None = None  # when every child had said how it is
         self._holders = HolderWatch(self.directory.root / "write.lock", self._clock, self.settings.holder_timeout)
         self._next_holder = 0.0
@@ -98,16 +115,15 @@ class Supervisor:
             self.directory.claim()
             stack.callback(self.directory.release)
             trim(self.directory.cache, self.settings.artifact_cache)
-            self.listener = stack.enter_context(listen(self.options.host, self.options.port))
-            host, port = self.listener.getsockname()[:2]
-            stack.enter_context(tokens.announced(host, port, self.directory.secret))
+            self.listener = self._listen(stack)
             self.signals = stack.enter_context(Signals())
             share_metrics(self.directory.metrics, clean=True)
-            first, *others = self._workers()
-            self.children = [self._gateway(), first]
-            self._turn = StartTurn(others, self._clock)
+            workers = list(self._workers())
+            self.children = [*self._gateways(), *workers[:1]]
+            self._turn = StartTurn(workers[1:], self._clock)
             stack.callback(self._close)
             stack.callback(self._kill)
+            self._answer_probes(stack)
             try:
                 self._start()
                 while not self.signals.stop:
@@ -118,16 +134,42 @@ class Supervisor:
 
     # -- start ----------------------------------------------------------------
 
-    def _gateway(self) -> Child:
-        arguments = [str(self.directory.root), str(self.listener.fileno()), *self._where, f"gateway-{self._run}"]
-        return Child("gateway", "penstock.run.gateway", arguments, [self.listener.fileno()])
+    def _listen(self, stack: ExitStack) -> socket.socket | None:
+        if self.options.only in ("workers", "courier"):
+            return None
+        listener = stack.enter_context(listen(self.options.host, self.options.port))
+        host, port = listener.getsockname()[:2]
+        stack.enter_context(tokens.announced(host, port, self.directory.secret))
+        return listener
+
+    def _gateways(self) -> Iterator[Child]:
+        if (listener := self.listener) is not None:
+            arguments = [str(self.directory.root), str(listener.fileno()), *self._where, f"{GATEWAY}-{self._run}"]
+            arguments += [self.options.only, "catch" if self.options.catch else ""]
+            yield Child(GATEWAY, "penstock.run.gateway", arguments, [listener.fileno()])
 
     def _workers(self) -> Iterator[Child]:
-        for n in range(1, self.options.workers + 1):
+        """Without doors the first does what a gateway does beside them."""
+        only = self.options.only
+        for n in range(1, 0 if only in ("gateway", "courier") else self.options.workers + 1):
             name, outliving = f"worker-{n}", outliving_memory.make()
             self._outliving[name] = outliving
             arguments = [str(self.directory.root), name, *self._where, f"{name}-{self._run}", str(outliving)]
+            arguments += [only] if n == 1 else []
             yield Child(name, "penstock.run.worker", arguments, [outliving])
+
+    def _couriers(self) -> Iterator[Child]:
+        """One, where the app has subscriptions; which only the plan says."""
+        only, wanted = self.options.only, _has_subscriptions(self._plan)
+        if self._has_courier or only not in ("", "courier") or not (wanted or only):
+            return
+        self._has_courier = True
+        where = [str(self.directory.root), COURIER, self.options.log, f"{COURIER}-{self._run}"]
+        yield Child(COURIER, "penstock.run.courier", [*where, only, self._catcher()])
+
+    def _catcher(self) -> str:
+        """The address of what catches webhooks; empty: they are sent."""
+        return address(self.listener) if self.options.catch and self.listener is not None else ""
 
     def _start(self) -> None:
         """The first children import what they need while the user's file is checked."""
@@ -139,6 +181,7 @@ class Supervisor:
         for child in self.children:
             child.tell(self._plan)
         self._turn.begin()
+        self.children += self._couriers()
 
     def _check(self) -> Path:
         """Import the user's file in a process of its own, which also creates topics and seeds models."""
@@ -146,7 +189,7 @@ class Supervisor:
         # Of this process alone: a check that outlives a killed supervisor for a moment must not write into the next's.
         plan = self.directory.run / f"plan-{os.getpid()}-{self._plans}"
         command = [sys.executable, "-P", "-m", "penstock.run.check", self.options.target, str(self.directory.root)]
-        checker = subprocess.Popen([*command, str(plan), *self._where], stdin=subprocess.DEVNULL)
+        checker = subprocess.Popen([*command, str(plan), *self._where, self.options.only], stdin=subprocess.DEVNULL)
         while checker.poll() is None:
             if self.signals.wait(0.02) and self.signals.stop:
                 checker.kill()
@@ -168,9 +211,13 @@ class Supervisor:
             self._revive(child)
         if not self._ready and (stages := self._settled()) is not None:
             self._ready = True
-            self.announce(f"ready {address(self.listener)}")
+            self.announce(f"ready {self.options.only if self.listener is None else address(self.listener)}")
             for stage, reason in stages.missing:
                 self.announce(f"not ready: {stage}: {reason}")
+            if (catcher := self._catcher()) and _has_webhooks(self._plan):
+                self.announce(f"webhooks are caught: {catcher}{PATH} ; --deliver sends them for real")
+                if self.options.log:
+                    log.warning(SHARED)
         self._free_lock()
         self._replace_stopped()
         if self._watch is not None and (changed := self._watch.changed()):
@@ -266,16 +313,45 @@ class Supervisor:
             return
         self._watch = Watch(self._sources(), self._clock)
         self._ready = False
+        self.children += self._couriers()
         for child in self.children:
             child.terminate(self.settings.drain_timeout)
+
+    # -- probes ---------------------------------------------------------------
+
+    def _answer_probes(self, stack: ExitStack) -> None:
+        """From here on, so that a start that takes long is not taken for a run that is dead."""
+        if self.options.probes is None:
+            return
+        listener = stack.enter_context(listen_anywhere(*self.options.probes))
+        paths = {"/healthz": _lives, "/readyz": self._say_readiness, "/metrics": _measures}
+        probes = Probes(listener, paths, self._clock)
+        probes.start()
+        stack.callback(probes.close)
+        self.announce(f"probes {address(listener)}")
+
+    def _say_readiness(self) -> ProbeAnswer:
+        """What the doors say, and of processes that are not up, which the doors do not know of. In another thread."""
+        folder = self.directory.status
+        found = state([*self._absent(), *reasons(folder, ())], folder)
+        return ProbeAnswer(json.dumps(found).encode(), status=200 if found["ready"] else 503)
+
+    def _absent(self) -> Iterator[dict[str, str]]:
+        if self._draining:
+            yield {"reason": "it is stopping"}
+        for part in self._parts():
+            if part and not any(reporting(self.directory, child.name, child.pid) for child in part):
+                yield {"process": part[0].name, "reason": "it is not up yet"}
 
     # -- stop -----------------------------------------------------------------
 
     def _drain(self) -> None:
         """The gateway first: what it has accepted may still wait for an answer of the workers."""
-        self.listener.close()
+        self._draining = True
+        if self.listener is not None:
+            self.listener.close()
         until, told = self._clock.monotonic() + self.settings.drain_timeout, self.signals.count
-        for group in (self.children[:1], self.children[1:]):
+        for group in self._parts():
             for child in group:
                 child.terminate(until - self._clock.monotonic())
             while any(child.alive for child in group):
@@ -285,6 +361,10 @@ class Supervisor:
                 self.signals.wait(0.05)
                 for child in group:
                     child.ended()
+
+    def _parts(self) -> tuple[list[Child], list[Child]]:
+        """The gateway; the workers and the courier."""
+        return [c for c in self.children if c.name == GATEWAY], [c for c in self.children if c.name != GATEWAY]
 
     def _kill(self) -> None:
         for child in self.children:
@@ -296,6 +376,23 @@ class Supervisor:
     def _close(self) -> None:
         for outliving in self._outliving.values():
             os.close(outliving)
+
+
+def _has_subscriptions(plan: Path | None) -> bool:
+    """As the check left it beside the plan, which this process does not read."""
+    return plan is not None and plan.with_suffix(".subscriptions").exists()
+
+
+def _has_webhooks(plan: Path | None) -> bool:
+    return plan is not None and plan.with_suffix(".webhooks").exists()
+
+
+def _lives() -> ProbeAnswer:
+    return ProbeAnswer(b'{"status":"ok"}')
+
+
+def _measures() -> ProbeAnswer:
+    return ProbeAnswer(exposition(), CONTENT_TYPE)
 
 
 def killed_by(number: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...batch import SYSTEM, TopicSpec
+from ...batch import TopicSpec
 from ...declare.app import App
 from ...declare.parts import FunctionPart
 from ...declare.planning.functions import shape_of
@@ -55,7 +55,7 @@ def _callee(part: FunctionPart, spec: FunctionSpec, plan: Plan) -> Callee:
         spec,
         part.function,
         shape.event,
-        TopicSpec(SYSTEM) if spec.source == SYSTEM else plan.topic(spec.source),
+        plan.topic(spec.source) if spec.event is None else TopicSpec(spec.source),
         target,
         MadeValues(pa.schema([]) if target is None else target),
         shape.asked.types,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...batch import DEAD, Batch, TopicSpec, column, data_columns
+from ...batch import DEAD, JSON_SCHEMA, Batch, TopicSpec, column, data_columns
 from ...schema.rows import is_json
 from ..emit import with_columns
 from ..envelope import ids, times
@@ -38,6 +38,9 @@ DEAD_TOPIC = TopicSpec(
             pa.field("event", pa.binary()),
             pa.field("round", pa.int64()),
             pa.field("mark", pa.string()),
+            pa.field("outcome", pa.string()),
+            pa.field("published", pa.int64()),
+            pa.field("tried", pa.int64()),
         ]
     ),
     key="topic",
@@ -45,6 +48,9 @@ DEAD_TOPIC = TopicSpec(
 """``data``: the event as JSON; of a row that could not be decoded, its bytes in hex; empty where no record of the log
 would have held the letter. ``event``: the event exactly as it was stored, one row of Arrow's stream format with its
 envelope; null where it is not known. ``source`` to ``extensions``: null as in the envelope.
+
+``outcome`` to ``tried``: of a delivery, how the last attempt ended, when the event was appended and when that attempt
+began, in microseconds since the epoch; null in every other letter.
 
 ``round``: how often the event was put back before; null: never. ``mark``: null in a letter; in the rows that follow it
 what became of it, see ``ledger``. All rows of one event are in one partition, in order."""
@@ -154,7 +160,8 @@ def exactly(rows: pa.RecordBatch, ids: Sequence[str], times: pa.Array) -> list[b
     without its lineage, which says nothing of it where it is read again."""
     rows = with_columns(rows, {"_id": pa.array(ids, pa.string()), "_time": times})
     rows = rows.drop_columns([name for name in LINEAGE if name in rows.schema.names])
-    plain = pa.schema([field.remove_metadata() for field in rows.schema])
+    mark = JSON_SCHEMA.metadata if is_json(rows.schema) else None  # without it the text would be a column like others
+    plain = pa.schema([field.remove_metadata() for field in rows.schema], metadata=mark)
     return [_stream(pa.RecordBatch.from_arrays(rows.slice(i, 1).columns, schema=plain)) for i in range(len(rows))]
 
 

@@ -12,7 +12,7 @@ and whatever they knew. An event that fails again is a new letter, of the next `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -58,26 +58,26 @@ class LetterState:
 class Ledger:
     """Folds rows of ``penstock.dead``, which are to come in their order within each partition.
 
-    ``stage``: keep nothing but this stage's letters that something may still become of.
+    ``stages``: keep nothing but their letters that something may still become of.
     """
 
-    def __init__(self, stage: str | None = None) -> None:
+    def __init__(self, stages: Collection[str] | None = None) -> None:
         self.entries: dict[LetterKey, LetterState] = {}
-        self._stage = stage
+        self._stages = stages
 
     def take(self, batch: Batch) -> None:
         rounds = column_of(batch.rows, "round").fill_null(0).to_pylist()
         marks = column_of(batch.rows, "mark").to_pylist()
         places = zip(batch.positions.tolist(), batch.appended.tolist(), strict=True)
         for failed, round_, mark, (at, when) in zip(failed_of(batch.rows), rounds, marks, places, strict=True):
-            if self._stage not in (None, failed.stage):
+            if self._stages is not None and failed.stage not in self._stages:
                 continue
             entry = self.entries.get(failed)
             if mark is None:
                 self.entries[failed] = LetterState(batch.partition, at, round_, when)
             elif entry is not None and entry.round == round_:
                 _mark(entry, mark, at, when)
-                if self._stage is not None and entry.became in (DONE, DROPPED):
+                if self._stages is not None and entry.became in (DONE, DROPPED):
                     del self.entries[failed]
 
 
@@ -126,10 +126,11 @@ def history(log: Log, through: Mapping[int, int], start: Mapping[int, int] | Non
         reader.close()
 
 
-def asked_of(batch: Batch, stage: str) -> Indices:
-    """The rows that ask this stage to take its event once more."""
+def asked_of(batch: Batch, stages: Collection[str]) -> Indices:
+    """The rows that ask one of these stages to take its event once more."""
     marks = column_of(batch.rows, "mark")
     if marks.null_count == len(marks):
         return np.zeros(0, np.int64)
-    wanted = pc.and_(pc.equal(marks, REDRIVEN), pc.equal(batch.rows.column("stage"), stage))
+    theirs = pc.is_in(batch.rows.column("stage"), pa.array(stages, pa.string()))
+    wanted = pc.and_(pc.equal(marks, REDRIVEN), theirs)
     return np.flatnonzero(wanted.fill_null(False).to_numpy(zero_copy_only=False))

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import CannotStart
-from penstock.log.kafka.cluster.address import NAME, OPTIONS, Address
+from penstock.log.broker_limits import NAME
+from penstock.log.kafka.cluster.address import OPTIONS, Address
 
 SECRET = "hunter2"
 KEY = f"SharedAccessKeyName=all;SharedAccessKey={SECRET}"

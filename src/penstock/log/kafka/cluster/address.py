@@ -16,19 +16,20 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from ....errors import CannotStart
+from ...broker_limits import GROUPLESS, NAME, NAMESPACE_LIMIT_CHARS
 from .connection_errors import ConnectionErrors
 from .event_hubs import KAFKA, ClusterLimits, connection, hub_limits, namespace_host
+from .managed_identity import ManagedIdentity, managed_identity
 from .security import OPTIONS as ACCESS
 from .security import security
 
 FORM = "kafka://HOST:PORT[,HOST:PORT…][/NAMESPACE][?OPTION=VALUE&…]"
 HUBS_FORM = "kafka+eventhubs://NAMESPACE[/PREFIX][?OPTION=VALUE&…]"
-NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
-NAMESPACE_LIMIT_CHARS = 100  # characters: what remains of a topic's 249 is for its own name
 OPTIONS = {
     "replication": "replicas of the topics that Penstock makes; the cluster's default when absent",
     "wait": "seconds to wait for the brokers at the start",
     "transactions": "no, for a cluster that refuses them: outputs are then stored at least once",
+    "identity": "on Event Hubs, the client id of a managed identity, whose tokens take the connection string's place",
     **ACCESS,
 }
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
@@ -41,7 +42,7 @@ class Address:
     ``replication``: replicas of the topics that Penstock creates; -1 leaves it to the cluster. ``client`` is what
     librdkafka is told beyond the brokers: security. ``transactional``: whether the cluster takes transactions; where it
     does not, outputs are stored at least once and readers drop repeats. ``heard`` collects what the clients made with
-    this address say of their connections.
+    this address say of their connections. ``identity`` gives them tokens to show.
     """
 
     brokers: str
@@ -52,6 +53,13 @@ class Address:
     transactional: bool = True
     limits: ClusterLimits = KAFKA
     heard: ConnectionErrors = field(default_factory=ConnectionErrors, repr=False, compare=False)
+    identity: ManagedIdentity | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def groupless(self) -> str:
+        """What the group of who reads without one is called. It is never joined; but librdkafka wants a name, and asks
+        who coordinates it, which takes the right to describe it."""
+        return f"{self.namespace}{GROUPLESS}"
 
     @classmethod
     def parse(cls, url: str, environ: Mapping[str, str] | None = None) -> Address:
@@ -62,6 +70,11 @@ class Address:
         hub = scheme == "kafka+eventhubs"
         options = _options(where, query)
         brokers = _brokers(where, namespace_host(hosts) if hub else hosts)
+        heard, identity = ConnectionErrors(), None
+        if "identity" in options:
+            if not hub:
+                raise CannotStart(f"{where}: identity is a way into Event Hubs alone, as {HUBS_FORM}")
+            identity = managed_identity(where, brokers, options["identity"], given, heard)
         client = connection(where, brokers, options, given) if hub else security(where, options, given)
         transactional = _yes(where, "transactions", options.get("transactions"), otherwise=not hub)
         return cls(
@@ -72,6 +85,8 @@ class Address:
             _wait(where, options.get("wait")),
             transactional,
             hub_limits(transactional) if hub else KAFKA,
+            heard,
+            identity,
         )
 
 

@@ -68,7 +68,10 @@ class TopicUnknown(LogRefused):
 
 
 def configuration(address: Address, **settings: Any) -> dict[str, Any]:
-    """What every client is told that is polled. What librdkafka says is heard at each poll, and kept until then."""
+    """What every client is told that is polled. What librdkafka says is heard at each poll, and kept until then.
+
+    Raises ``LogUnreachable`` where a managed identity has no token, and ``AccessRefused`` where it gets none.
+    """
     return {
         "bootstrap.servers": address.brokers,
         "client.id": "penstock",
@@ -78,6 +81,7 @@ def configuration(address: Address, **settings: Any) -> dict[str, Any]:
         "error_cb": address.heard.note,
         "logger": _lines(address.heard),
         **address.client,
+        **({} if address.identity is None else {"oauth_cb": address.identity.callback()}),
         **settings,
     }
 

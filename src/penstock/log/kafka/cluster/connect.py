@@ -35,7 +35,7 @@ def reach(address: Address, clock: Clock) -> None:
     address.heard.clear()
     asking = _client(address)
     began, told = clock.monotonic(), 0.0
-    while not _answers(asking):
+    while asking is None or not _answers(asking):
         if refusal := address.heard.refusal:
             raise AccessRefused(f"the brokers at {address.brokers}: {_explained(address, refusal)}")
         waited = clock.monotonic() - began
@@ -47,12 +47,20 @@ def reach(address: Address, clock: Clock) -> None:
         if waited >= 2 * told:
             log.warning("the brokers do not answer yet", brokers=address.brokers, reason=reason, waited=round(waited))
             told = max(waited, 1.0)
+        if asking is None:
+            clock.sleep(TRY_S)
+            asking = _client(address)
     address.heard.clear()
 
 
-def _client(address: Address) -> AdminClient:
+def _client(address: Address) -> AdminClient | None:
+    """None while there are no credentials to show to the brokers; why not, ``address.heard`` knows."""
     try:
         return AdminClient(configuration(address))
+    except AccessRefused:
+        raise
+    except LogUnreachable:
+        return None
     except KafkaException as error:
         raise CannotStart(f"the brokers at {address.brokers} cannot be asked: {error.args[0].str()}") from None
 
@@ -69,6 +77,8 @@ def _answers(asking: AdminClient) -> bool:
 
 def _advice(address: Address) -> str:
     security = address.client.get("security.protocol", "plaintext")
+    if address.heard.lacking:
+        return "Outside Azure's Container Apps and App Service leave identity= out and use EVENTHUBS_CONNECTION_STRING"
     if not address.heard.reason or "Disconnected" in address.heard.reason or "Receive failed" in address.heard.reason:
         return f"Does Kafka listen there, and is security={security} what it expects?"
     return f"Do the brokers run, and are the addresses and security={security} right?"
@@ -86,6 +96,11 @@ def _explained(address: Address, refusal: str) -> str:
 
 def _credentials(address: Address) -> str:
     mechanism = address.client.get("sasl.mechanism", "")
+    if address.identity is not None:
+        return (
+            f"has the managed identity {address.identity.client_id} the roles Azure Event Hubs Data Sender and Data "
+            "Receiver, or rights to each of the hubs?"
+        )
     if mechanism == "OAUTHBEARER":
         return "are KAFKA_OAUTH_CLIENT_ID, _CLIENT_SECRET, _SCOPE and _TOKEN_URL right, and do the brokers trust them?"
     if address.client.get("sasl.username") == USER:

@@ -26,11 +26,15 @@ _AFTER = re.compile(r" \(after \d+ms in state (\w+).*", re.S)
 
 
 class ConnectionErrors:
-    """The last reason. ``refusal``: of one that trying again does not mend. Told by librdkafka's callbacks."""
+    """The last reason. ``refusal``: of one that trying again does not mend. Told by librdkafka's callbacks.
+
+    ``lacking``: why there are no credentials to show, which brokers cannot know; it goes before what they say.
+    """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._reason, self._refused = "", False
+        self.lacking = ""
 
     def note(self, error: KafkaError) -> None:
         """An ``error_cb``."""
@@ -51,6 +55,10 @@ class ConnectionErrors:
                 self._reason = _plain(found[1])
                 self._refused = _certainly(found[1])
 
+    def lack(self, reason: str) -> None:
+        """Empty: there are credentials again."""
+        self.lacking = reason
+
     def clear(self) -> None:
         """A broker has answered."""
         with self._mutex:
@@ -58,11 +66,11 @@ class ConnectionErrors:
 
     @property
     def reason(self) -> str:
-        return self._reason
+        return self.lacking or self._reason
 
     @property
     def refusal(self) -> str:
-        return self._reason if self._refused else ""
+        return self._reason if self._refused and not self.lacking else ""
 
     def __reduce__(self) -> tuple[type[ConnectionErrors], tuple[()]]:
         """Another process has connections of its own."""

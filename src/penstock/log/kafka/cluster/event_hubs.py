@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ....errors import CannotStart
+from ...broker_limits import HUB_PARTITIONS, HUB_RECORD_LIMIT_BYTES
 from .security import secret, trusted
 
 DOMAIN = ".servicebus.windows.net"
@@ -33,10 +34,10 @@ class ClusterLimits:
 
 
 KAFKA = ClusterLimits()
-# Bytes: the service ends the connection of a request beyond 1,046,528. How long events are kept is the hub's own.
+# How long events are kept is the hub's own.
 EVENT_HUBS = ClusterLimits(
-    record=1_000_000,
-    partitions=32,
+    record=HUB_RECORD_LIMIT_BYTES,
+    partitions=HUB_PARTITIONS,
     session=6.0,
     topic_settings=False,
     producer={"compression.type": "none", "message.max.bytes": "1040000"},
@@ -58,12 +59,18 @@ def namespace_host(hosts: str) -> str:
 def connection(where: str, brokers: str, options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """librdkafka's settings for a namespace. Raises ``CannotStart``."""
     if given := [name for name in ("security", "mechanism", "cert", "key") if name in options]:
-        raise CannotStart(f"{where}: Event Hubs leaves no choice of {', '.join(given)}: it is SASL_SSL with PLAIN")
+        raise CannotStart(
+            f"{where}: Event Hubs leaves no choice of {', '.join(given)}: it is SASL_SSL with PLAIN, or "
+            "with the tokens of identity="
+        )
+    if "identity" in options:
+        return {"security.protocol": "sasl_ssl", "sasl.mechanism": "OAUTHBEARER", **trusted(where, options)}
     string = secret("EVENTHUBS_CONNECTION_STRING", environ)
     if not string:
         raise CannotStart(
             f"{where}: needs the namespace's connection string as EVENTHUBS_CONNECTION_STRING in the environment, "
-            "or the name of a file that holds it as EVENTHUBS_CONNECTION_STRING_FILE"
+            "or the name of a file that holds it as EVENTHUBS_CONNECTION_STRING_FILE, or identity=CLIENT_ID, a managed "
+            "identity's"
         )
     parts = dict(part.split("=", 1) for part in string.split(";") if "=" in part)
     if missing := [name for name in ("Endpoint", "SharedAccessKeyName", "SharedAccessKey") if not parts.get(name)]:

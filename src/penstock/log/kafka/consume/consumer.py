@@ -243,7 +243,7 @@ def beginning(topic: str, partition: int) -> TopicPartition:
 def _settings(address: Address, settings: Settings, group: str | None, member: str) -> dict[str, Any]:
     session = int(max(settings.member_timeout, address.limits.session) * 1_000)
     return {
-        "group.id": group or "penstock-alone",
+        "group.id": group or address.groupless,
         "client.id": member,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

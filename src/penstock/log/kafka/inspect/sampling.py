@@ -145,7 +145,7 @@ class Sampling:
     def _consuming(self) -> Consumer:
         if self._consumer is None:
             settings = {
-                "group.id": "penstock-states",  # never joined: librdkafka wants one
+                "group.id": self._address.groupless,
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,

@@ -26,7 +26,7 @@ from ....partition import key_text
 from ....schema import cloudevents
 from ....schema.cloudevents import Attributes, check_data, decode_events
 from ....schema.decode import Decoder
-from ....schema.encode import data_objects, keys
+from ....schema.encode import data_texts, keys
 from ....schema.rows import rules_of, with_rules
 from .interface import Chunk, Headers, OutgoingRecord, ReceivedRecord, origin_header, origin_of, parse_origin, too_large
 from .positions import ONE_A_RECORD
@@ -39,7 +39,6 @@ STRUCTURED = b"application/cloudevents"
 FRAMING_BYTES = 512  # bytes of a record beside its value, its key and its headers
 HEADER_BYTES = 10  # bytes of a header beside its name and its value
 HEADERS_BYTES = 8_192  # bytes of a record's headers beside what a publisher has a say in
-_ENCODER = msgspec.json.Encoder()
 _PLACE = re.compile(r"\d+/\d+/\d+", re.ASCII)
 _Columns = dict[str, list[Any]]
 
@@ -56,7 +55,7 @@ class JsonRecords:
     # -- writing --------------------------------------------------------------
 
     def encode(self, spec: TopicSpec, write: Write) -> list[OutgoingRecord]:
-        values = [_ENCODER.encode(data) for data in data_objects(write.rows)]
+        values = data_texts(write.rows)
         names = keys(write.rows, spec)
         found = list(map(OutgoingRecord, values, repeat(1), _headers(spec, write), names.cast(pa.binary()).to_pylist()))
         if values and max(map(len, values)) + _longest(names) + _attributes_at_most(write.rows) > self._limit:

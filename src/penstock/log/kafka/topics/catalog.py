@@ -282,7 +282,7 @@ class ClusterCatalog:
             return
         if self._consumer is None:
             settings = {
-                "group.id": "penstock-catalog",  # never joined: librdkafka wants one
+                "group.id": self._address.groupless,
                 "enable.auto.commit": False,
                 "isolation.level": "read_uncommitted",  # declarations stand alone, outside of any transaction
                 "enable.partition.eof": True,

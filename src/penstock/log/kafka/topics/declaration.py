@@ -18,19 +18,18 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # documented,
 from ....batch import TopicSpec
 from ....errors import DeclarationError
 from ....schema.decode import Decoder
-from ..cluster.address import NAME
+from ...broker_limits import NAME, NAME_LIMIT_CHARS
 from ..cluster.client import ask
 from ..cluster.event_hubs import BATCH_LIMIT_BYTES, ClusterLimits
 
-LIMIT_CHARS = 249  # characters of a topic's name, namespace included
 FOREVER = "-1"
 
 
 def check_limits(topic: TopicSpec, name: str, limits: ClusterLimits) -> None:
     """``name``: the topic's on the cluster. Raises ``DeclarationError`` for what the cluster does not take."""
-    if not NAME.issuperset(name) or len(name) > LIMIT_CHARS or name in (".", ".."):
+    if not NAME.issuperset(name) or len(name) > NAME_LIMIT_CHARS or name in (".", ".."):
         raise DeclarationError(
-            f"topic '{topic.name}': on Kafka a name has up to {LIMIT_CHARS} letters, digits, '.', '_' and '-'"
+            f"topic '{topic.name}': on Kafka a name has up to {NAME_LIMIT_CHARS} letters, digits, '.', '_' and '-'"
         )
     if limits.partitions is not None and topic.partitions > limits.partitions:
         raise DeclarationError(

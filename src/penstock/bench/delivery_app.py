@@ -1,0 +1,29 @@
+"""The app that the bench delivers with: events of thirteen fields, to one endpoint or to thousands that want others."""
+
+import os
+
+import penstock as ps
+from penstock.bench.bare import BareDeparture
+
+app = ps.App("bench")
+departures = app.topic("departures", BareDeparture, partitions=4)
+events, idle = int(os.environ["PENSTOCK_BENCH_BATCH"]), int(os.environ["PENSTOCK_BENCH_IDLE"])
+app.subscribe(
+    departures,
+    ps.env("PENSTOCK_BENCH_RECEIVER"),
+    name="all",
+    format="cloudevents" if events == 1 else "cloudevents-batch",
+    batch=(events, 1_024),
+    secret=ps.secret("PENSTOCK_BENCH_SECRET"),
+    allow_http=True,
+    allow_private=True,
+)
+for number in range(idle):
+    app.subscribe(
+        departures,
+        ps.env("PENSTOCK_BENCH_RECEIVER"),
+        name=f"of-{number}",
+        where=f"flight = {-1 - number}",
+        allow_http=True,
+        allow_private=True,
+    )

@@ -1,0 +1,160 @@
+"""`subscriptions`: who is delivered to, how that goes, and what waits; pausing one, and letting it go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import URL, Json, Target, Url
+
+if TYPE_CHECKING:
+    from ..destinations.interface import Answer
+
+app = typer.Typer(help="Subscriptions: list, show, pause, resume, test.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription's name; `list` has them all.")]
+
+
+@app.command("list")
+def list_subscriptions(url: Url = URL, as_json: Json = False) -> None:
+    """Where each goes, its state, what waits for it, and how its endpoint answers.
+
+    The state is live; behind: it is served from a place of its own, so that others need not wait for it; paused; or
+    disabled: its endpoint wants nothing any more. The backlog counts events of the topic, whether or not the
+    subscription wants them, and seconds are the age of the oldest.
+    """
+    from ..client.connection import connect
+    from .show import rows
+
+    with connect(url) as server:
+        found = server.subscriptions()
+    columns = ["name", "source", "target", "state", "backlog", "seconds", "last_answer", "success"]
+    rows("subscriptions", columns, found if as_json else map(_row, found), as_json=as_json)
+
+
+@app.command()
+def show(name: Name, url: Url = URL, as_json: Json = False) -> None:
+    """All that is known of one: its condition, state, backlog, and what its endpoint said last."""
+    from ..client.connection import connect
+
+    with connect(url) as server:
+        found = server.subscription(name)
+    _print(found, as_json)
+
+
+@app.command()
+def pause(name: Name, url: Url = URL, as_json: Json = False) -> None:
+    """Deliver nothing to it for now. What is under way may still arrive.
+
+    Its events wait in the topic, for as long as that keeps them, and those that have failed before go on waiting for
+    their next attempt; the time until an event is given up (retry=ps.Retry(ttl=…)) runs on.
+    """
+    from ..client.connection import connect
+
+    with connect(url) as server:
+        found = server.pause_subscription(name)
+    _print(found, as_json)
+
+
+@app.command()
+def resume(name: Name, url: Url = URL, as_json: Json = False) -> None:
+    """Deliver again, from where it was: one that was paused, or that is disabled."""
+    from ..client.connection import connect
+
+    with connect(url) as server:
+        found = server.resume_subscription(name)
+    _print(found, as_json)
+
+
+@app.command()
+def test(target: Target, name: Name, as_json: Json = False) -> None:
+    """Send one made-up event straight to its endpoint, from here, and show the request and the answer without secrets.
+
+    The app's file is imported and the environment looked up here, as `penstock check` does; nothing has to run, and
+    neither the subscription's condition nor its state is looked at. The ids begin with "test-". Exit code 1 when the
+    endpoint does not take it.
+    """
+    import os
+    from dataclasses import asdict
+
+    from ..clock import SystemClock
+    from ..errors import DeclarationError
+    from ..run.check import check
+    from ..run.trial_delivery import deliver_trial
+    from .show import lines
+
+    resolved = check(target, os.environ).resolved
+    if wrong := [str(finding) for finding in resolved.findings if finding.severity == "error"]:
+        raise DeclarationError("; ".join(wrong))
+    found = deliver_trial(resolved.plan, name, os.environ, SystemClock())
+    if as_json:
+        lines([asdict(found)])
+    else:
+        print(f"{found.verb} {found.endpoint}")
+        for header, value in found.headers:
+            print(f"{header}: {value}")
+        print(f"\n{found.body}\n")
+        print(f"{_taken(found.answer)}, after {found.seconds:.3f} s")
+    if not found.answer.ok:
+        raise typer.Exit(1)
+
+
+def _taken(answer: Answer) -> str:
+    reason = f": {answer.reason}" if answer.reason else ""
+    return f"{answer.outcome} {answer.status or ''}".rstrip() + reason
+
+
+def _row(found: dict[str, Any]) -> dict[str, Any]:
+    backlog, endpoint = found["backlog"] or {}, found["endpoint"] or {}
+    rate, last = endpoint.get("success_rate"), endpoint.get("last")
+    return found | {
+        "backlog": backlog.get("events"),
+        "seconds": backlog.get("seconds"),
+        "last_answer": "unknown" if "unknown" in endpoint else last and _answer(last),
+        "success": None if rate is None else f"{rate:.1%}",
+    }
+
+
+def _answer(last: dict[str, Any]) -> str:
+    return f"{last['outcome']} {last['status'] or ''}".rstrip()
+
+
+def _print(found: dict[str, Any], as_json: bool) -> None:
+    from .show import lines
+
+    if as_json:
+        lines([found])
+        return
+    sent = f" as {found['format']}" if found["format"] else ""
+    print(f"{found['name']}: {found['source']} to {found['target']}{sent}, {found['condition']}")
+    since = f" since {found['since']}: {found['reason']}" if found["since"] else ""
+    print(f"{found['state']}{since}")
+    if found["failing_since"]:
+        print(f"no attempt has succeeded since {found['failing_since']}")
+    if (backlog := found["backlog"]) is None:
+        print("nobody has read the topic for it yet")
+    else:
+        age = "" if backlog["seconds"] is None else f", the oldest {backlog['seconds']:,.1f} s old"
+        print(f"{backlog['events']:,} events of the topic wait{age}")
+    for line in _endpoint(found["endpoint"]):
+        print(line)
+
+
+def _endpoint(endpoint: dict[str, Any] | None) -> list[str]:
+    if endpoint is None:
+        return []
+    if "unknown" in endpoint:
+        return [f"endpoint: {endpoint['unknown']}"]
+    if endpoint["success_rate"] is None:
+        said = ["endpoint: not asked since the courier began"]
+    else:
+        delivered, failed, rate = endpoint["delivered"], endpoint["failed"], endpoint["success_rate"]
+        said = [f"endpoint: {delivered:,} requests delivered, {failed:,} failed since the courier began ({rate:.1%})"]
+    if endpoint["why"]:
+        until = f", until {endpoint['closed_until']}" if endpoint["closed_until"] else ""
+        said.append(f"it takes nothing: {endpoint['why']}{until}")
+    if (last := endpoint["last"]) is not None:
+        reason = f": {last['reason']}" if last["reason"] else ""
+        said.append(f"last answer at {last['at']}: {_answer(last)}{reason}")
+    return said

@@ -1,0 +1,1 @@
+"""The Pulumi project that `penstock deploy` writes, and the image that it deploys."""

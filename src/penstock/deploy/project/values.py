@@ -1,0 +1,76 @@
+"""What a stack of a written project has to be told: a row a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..requirements import Requirements
+
+IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class StackValue:
+    """``key``: in the stack's configuration; with a colon it is the provider's own, which looks it up itself. Else the
+    program hands it to ``PenstockAppArgs`` by this name. ``example``: what one looks like. ``text``: what it is."""
+
+    key: str
+    example: str
+    text: str
+
+    @property
+    def is_argument(self) -> bool:
+        return ":" not in self.key
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProject:
+    """What a target's project has of its own. ``title``: what it is called in texts. ``sdk``: the module of Pulumi's
+    that the project's environment has to have. ``exports``: attributes of the component. ``before`` and ``after``:
+    commands that somebody types before and after anything is deployed, each with what it is for."""
+
+    title: str
+    sdk: str
+    own_values: tuple[StackValue, ...]
+    exports: tuple[str, ...]
+    before: tuple[tuple[str, str], ...]
+    after: tuple[tuple[str, str], ...]
+
+    @property
+    def values(self) -> tuple[StackValue, ...]:
+        """In the order in which they are told."""
+        return (*self.own_values, StackValue(IMAGE, "REGISTRY/NAME@sha256:DIGEST", "the app's image, by its digest"))
+
+
+@dataclass(frozen=True, slots=True)
+class WantedValue:
+    """``variable``: of the app's environment; empty: a value of the project's own. ``why``: what asks for it.
+    ``command``: what gives it, in the project's directory."""
+
+    key: str
+    variable: str
+    is_secret: bool
+    why: str
+    command: str
+
+
+def wanted_values(needed: Requirements, project: TargetProject) -> list[WantedValue]:
+    """All that a stack has to be told: the project's own, the app's settings without a default, and its secrets."""
+    found = [
+        WantedValue(value.key, "", False, value.text, f"pulumi config set {value.key} {value.example}")
+        for value in project.values
+    ]
+    for setting in needed.settings:
+        if setting.default is None:
+            key = _key_of(setting.name, project.values)
+            found.append(WantedValue(key, setting.name, False, str(setting.reason), f"pulumi config set {key} VALUE"))
+    for secret in needed.secrets:
+        key = _key_of(secret.name, project.values)
+        found.append(WantedValue(key, secret.name, True, str(secret.reason), f"pulumi config set --secret {key}"))
+    return found
+
+
+def _key_of(variable: str, values: Iterable[StackValue]) -> str:
+    """A variable's name, but for one that the project has taken."""
+    return f"app_{variable}" if variable in {value.key for value in values} else variable

@@ -1,0 +1,1 @@
+"""Webhooks that are caught: what `penstock dev` sends to itself in the place of their receivers."""

@@ -1,0 +1,212 @@
+"""How an app's subscriptions are put together: a router for each topic that has some, and the ladder for all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event, Thread
+
+from ...batch import TopicSpec
+from ...destinations.interface import Destination
+from ...destinations.measured import MeasuredDestination
+from ...destinations.webhook.endpoint import Endpoint
+from ...errors import DeclarationError, PenstockError
+from ...filters.eventgrid.predicate import FilterPredicate
+from ...filters.interface import Predicate
+from ...filters.where import parse
+from ...gateway.catching.catcher import shown_headers, signing_secrets
+from ...gateway.catching.paths import path_of
+from ...models.registry import Registry
+from ...plan.plan import SubscriptionSpec
+from ...plan.references import ReferenceSpec
+from ...schema.egress.render import Format
+from ...schema.rows import is_json
+from ...stages.deliver.attempts import RetryPolicy
+from ...stages.deliver.ladder import Ladder
+from ...stages.deliver.redelivery import Redelivery
+from ...stages.deliver.router import Router, Routing
+from ...stages.deliver.routing import FilterRouting, SystemRouting, SystemSelection
+from ...stages.deliver.state import DeliveryState
+from ...stages.deliver.subscriptions import Subscription
+from ...stages.failures.dead import DEAD_TOPIC
+from ...stages.forward import Forward
+from ...telemetry import logger
+from .bootstrap import SYSTEM_TOPIC, open_registry
+from .destinations import kind_of
+from .stages import RunningStage, StageLines
+from .warming import WarmVersion
+
+LADDER_ROWS = 1_024  # in one pass; those of a rung that are under way are read again
+LABELLED = 1_000  # subscriptions of a plan, up to which each has metrics of its own
+LOOK_S = 1.0  # seconds between two looks at which subscriptions are halted
+
+log = logger(__name__)
+
+OpenLane = Callable[[Endpoint], Destination]
+
+
+def endpoint_of(spec: SubscriptionSpec, environ: Mapping[str, str]) -> Endpoint:
+    """Of a subscription to a webhook, with what it looks up. Raises ``DeclarationError`` where that has no value, and
+    for an endpoint that cannot be."""
+
+    def value(given: str | ReferenceSpec) -> str:
+        return given.resolve(environ) if isinstance(given, ReferenceSpec) else given
+
+    assert spec.url is not None
+    return Endpoint(
+        value(spec.url),
+        [value(secret) for secret in spec.secrets],
+        [(name, value(header)) for name, header in spec.headers],
+        spec.concurrency,
+        spec.rate or "",
+        spec.allow_http,
+        spec.allow_private,
+    )
+
+
+def caught_endpoint(spec: SubscriptionSpec, environ: Mapping[str, str], catcher: str) -> Endpoint:
+    """Where its requests are caught in the place of its own, whose URL is not looked up. ``catcher``: the address of a
+    gateway on this machine. Raises ``DeclarationError`` for a secret that is set and is none."""
+    return Endpoint(
+        f"{catcher}{path_of(spec.name)}",
+        signing_secrets(spec, environ),
+        shown_headers(spec, environ),
+        spec.concurrency,
+        spec.rate or "",
+        allow_http=True,
+        allow_private=True,
+    )
+
+
+@dataclass(slots=True)
+class CourierComposition(StageLines):
+    """``open_lane`` sends to one endpoint of webhooks; None where there is none to send to. ``catcher``: the address of
+    a gateway that gets all that would go out."""
+
+    open_lane: OpenLane | None
+    catcher: str = ""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    registry: Registry = field(init=False)
+    lines: list[RunningStage] = field(init=False)
+    models: Sequence[WarmVersion] = ()  # of a worker's stages; a courier has none
+    subscriptions: dict[str, Subscription] = field(init=False, default_factory=dict)
+    destinations: dict[str, MeasuredDestination] = field(init=False, default_factory=dict)  # by subscription
+    threads: list[Thread] = field(init=False, default_factory=list)  # of those destinations that have one of their own
+
+    def __post_init__(self) -> None:
+        """Raises ``DeclarationError`` for a subscription whose settings have no value here, or one that cannot be."""
+        self.registry = open_registry(self.log, self.clock, self.member)
+        delivered = [spec for spec in self.plan.subscriptions if spec.is_delivered]
+        self.subscriptions = {spec.name: self._open(spec) for spec in delivered}
+        sources = dict.fromkeys(spec.source for spec in delivered)
+        self.lines = [self._router(source, [s for s in delivered if s.source == source]) for source in sources]
+        self.lines += [self._ladder()] if delivered else []
+        self.lines += [self._forward(spec) for spec in self.plan.subscriptions if spec.topic is not None]
+
+    def close(self) -> None:
+        """After the pumps have ended: they leave their groups themselves."""
+        for line in self.lines:
+            line.close()
+        for subscription in self.subscriptions.values():
+            subscription.destination.close()
+        self.registry.close()
+
+    def keep_halted(self, stop: Event) -> None:
+        """Until told to stop: what somebody paused, resumed or ended is known here within a second."""
+        while True:
+            try:
+                self.look_at_halted()
+            except PenstockError as error:
+                log.warning("which subscriptions are paused cannot be read", reason=str(error))
+            if stop.wait(LOOK_S):
+                return
+
+    def look_at_halted(self) -> None:
+        self.registry.refresh()
+        state = self.registry.view.areas.only(DeliveryState)
+        for subscription in self.subscriptions.values():
+            subscription.learn(state)
+
+    def _router(self, source: str, specs: Sequence[SubscriptionSpec]) -> RunningStage:
+        topic = self._topic(source)
+        routing = self._routing(topic, specs)
+        behind = self.log.reader(None, [source], self.member)
+        subscriptions = [self.subscriptions[spec.name] for spec in specs]
+
+        def ends() -> Mapping[int, int]:
+            return {state.partition: state.end for state in self.log.partitions(source)}
+
+        stage = Router(topic, self.plan.app, subscriptions, routing, self.registry.view, behind, ends, self.clock)
+        rows = self.settings.batch_rows
+        return self.line(stage, stage.close, lambda: None, lambda: rows, "latest", redrive=None)
+
+    def _routing(self, topic: TopicSpec, specs: Sequence[SubscriptionSpec]) -> Routing:
+        """Of one topic either all want system events, or none does."""
+        if events := [system_selection(spec, spec.event) for spec in specs if spec.event is not None]:
+            return SystemRouting(self.plan.app, events)
+        return FilterRouting(topic, self.plan.app, [self._predicate(spec, topic) for spec in specs])
+
+    def _ladder(self) -> RunningStage:
+        topics = {topic.name: topic for topic in (*self.plan.topics, SYSTEM_TOPIC, DEAD_TOPIC)}
+        stage = Ladder(self.plan.app, topics, self.subscriptions, self.clock)
+        put_back = partial(Redelivery, stages=tuple(self.subscriptions))
+        return self.line(stage, lambda: None, lambda: None, lambda: LADDER_ROWS, redrive=put_back)
+
+    def _forward(self, spec: SubscriptionSpec) -> RunningStage:
+        source, target = self._topic(spec.source), self._topic(spec.topic or "")
+        stage = Forward(spec.name, source, target, self.plan.app, self._predicate(spec, source))
+        rows = self.settings.batch_rows
+        return self.line(stage, lambda: None, lambda: None, lambda: rows, spec.start)
+
+    def _open(self, spec: SubscriptionSpec) -> Subscription:
+        try:
+            lane, format, place = self._destination(spec)
+        except PenstockError as error:
+            raise DeclarationError(f"{spec.place}: subscription '{spec.name}': {error}") from None
+        label = spec.name if len(self.plan.subscriptions) <= LABELLED else "*"
+        destination = self.destinations[spec.name] = MeasuredDestination(lane, label, self.clock)
+        return Subscription(
+            spec.name,
+            destination,
+            RetryPolicy(spec.attempts, spec.ttl),
+            format,
+            spec.max_events,
+            spec.preferred_kb << 10,
+            earliest=spec.start == "earliest",
+            event=spec.event,
+            source=spec.source,
+            endpoint=place,
+            disable_after_s=spec.disable_after,
+        )
+
+    def _destination(self, spec: SubscriptionSpec) -> tuple[Destination, Format, str]:
+        """Opened, with how events are rendered for it, and where it is, for people."""
+        if self.catcher or spec.destination is None:
+            endpoint = self._endpoint(spec)
+            assert self.open_lane is not None
+            return self.open_lane(endpoint), spec.format, endpoint.place
+        kind = kind_of(spec)
+        opened = kind.open(spec, self.environ, self.clock)
+        self.threads.append(opened.thread)
+        return opened, kind.format(spec), spec.receiver
+
+    def _endpoint(self, spec: SubscriptionSpec) -> Endpoint:
+        return caught_endpoint(spec, self.environ, self.catcher) if self.catcher else endpoint_of(spec, self.environ)
+
+    def _predicate(self, spec: SubscriptionSpec, topic: TopicSpec) -> Predicate | None:
+        schema = None if is_json(topic.schema) else topic.schema
+        if spec.filter is not None:
+            return FilterPredicate(spec.filter, schema)
+        return None if spec.where is None else parse(spec.where, schema)
+
+    def _topic(self, name: str) -> TopicSpec:
+        own = {topic.name: topic for topic in (SYSTEM_TOPIC, DEAD_TOPIC)}
+        return own.get(name) or self.plan.topic(name)
+
+
+def system_selection(spec: SubscriptionSpec, event: str) -> SystemSelection:
+    """``event``: the type of system event that the subscription is for."""
+    predicate = None if spec.filter is None else FilterPredicate(spec.filter, None)
+    return SystemSelection(event, spec.where, predicate, spec.format)

@@ -1,0 +1,120 @@
+"""How deliveries go, for who looks: what endpoints answer, in a file for the gateway of the same run, and in metrics;
+and the subscriptions that need a person, in /readyz."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Set
+from math import ceil
+from pathlib import Path
+from threading import Event
+
+import msgspec
+
+from ...batch import SYSTEM
+from ...clock import Clock
+from ...destinations.interface import DestinationStatus
+from ...notices import notices
+from ...stages.deliver.state import DeliveryState, Halt
+from ...telemetry.metrics import gauge
+from .deliveries import CourierComposition
+
+SUBSCRIPTIONS = gauge("subscriptions", "Subscriptions to the outside in this state", "state")
+STATES = ("live", "behind", "paused", "disabled")
+
+LOOK_S = 1.0  # seconds between two looks
+SHARE = 0.005  # of a core that looks may cost
+SHUT_S = 60.0  # seconds without a delivery to an endpoint, after which that is told
+
+
+class DeliveryWatch:
+    """``file``: what is written for the gateway; renamed into place."""
+
+    def __init__(self, deliveries: CourierComposition, clock: Clock, file: Path) -> None:
+        self._deliveries, self._clock, self._file = deliveries, clock, file
+        self._view = deliveries.registry.view
+        self._state = self._view.areas.only(DeliveryState)
+        plan = deliveries.plan
+        sources = {spec.source for spec in plan.subscriptions if spec.is_delivered}
+        self._sources = {name: 1 if name == SYSTEM else plan.topic(name).partitions for name in sources}
+        self._shut: dict[str, float] = {}  # since when an endpoint takes nothing, monotonic
+        self._told: set[str] = set()  # subscriptions with a notice that stands
+        self._said = b""  # what the file holds
+
+    def run(self, stop: Event) -> None:
+        """Until told to stop."""
+        wait = 0.0
+        while not stop.wait(wait):
+            wait = self.look()
+
+    def look(self) -> float:
+        """Seconds until the next; with very many subscriptions a look is dear, and then it is taken less often."""
+        began = self._clock.monotonic()
+        halted, behind = self._look_at_state()
+        states = Counter[str]()
+        endpoints: dict[str, DestinationStatus] = {}
+        for name, destination in self._deliveries.destinations.items():
+            destination.publish()
+            status, halt = destination.status(), halted.get(name)
+            states[halt.state if halt is not None else "behind" if name in behind else "live"] += 1
+            if status.last is not None or status.why:
+                endpoints[name] = status
+            self._tell(name, status, halt, name in behind)
+        for state in STATES:
+            SUBSCRIPTIONS.labels(state).set(states[state])
+        wait = max(LOOK_S, ceil((self._clock.monotonic() - began) / SHARE))
+        self._write(msgspec.json.encode({"every": wait, "endpoints": endpoints}))
+        return wait
+
+    def _look_at_state(self) -> tuple[Mapping[str, Halt], Set[str]]:
+        """Which are halted, and which are behind; as this process knows, which reads it all the time."""
+        with self._view.lock:
+            behind = {
+                name
+                for topic, count in self._sources.items()
+                for partition in range(count)
+                for name, position in self._state.of(topic, partition).items()
+                if position.own
+            }
+            return dict(self._state.halted), behind
+
+    def _tell(self, name: str, status: DestinationStatus, halt: Halt | None, behind: bool) -> None:
+        reason = mend = ""
+        if not status.why:
+            self._shut.pop(name, None)
+        now = self._clock.monotonic()
+        shut = bool(status.why) and now >= self._shut.setdefault(name, now) + SHUT_S
+        if halt is not None and halt.state == "disabled":
+            reason = f"subscription '{name}' is disabled: {halt.reason}"
+            mend = f"mend its endpoint, then `penstock subscriptions resume {name}`: it goes on from where it was"
+        elif halt is None and shut:
+            waiting = ", and it is behind" if behind else ""
+            reason = (
+                f"the endpoint of subscription '{name}' has taken nothing for over {SHUT_S:g} s{waiting}: {status.why}"
+            )
+            mend = f"its last answer is in `penstock subscriptions show {name}`; it is tried again by itself"
+        if reason:
+            notices().tell(_key(name), reason, mend=mend)
+            self._told.add(name)
+        elif name in self._told:
+            notices().settle(_key(name))
+            self._told.discard(name)
+
+    def _write(self, said: bytes) -> None:
+        """Where nothing is new the file's time alone is. What cannot be written, on a full disk, is left unsaid, which
+        the process's status tells."""
+        try:
+            if said == self._said:
+                os.utime(self._file)
+                return
+            draft = self._file.with_name(f".{self._file.name}")
+            draft.write_bytes(said)
+            draft.replace(self._file)
+            self._said = said
+        except OSError:
+            self._said = b""
+
+
+def _key(subscription: str) -> str:
+    return f"subscription {subscription}"

@@ -1,0 +1,1 @@
+"""Events as the bodies and headers of requests that carry them out."""

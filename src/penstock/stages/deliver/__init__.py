@@ -1,0 +1,1 @@
+"""What is done with events for the outside: routed to subscriptions, sent, tried again, given up."""

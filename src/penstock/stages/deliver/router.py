@@ -1,0 +1,407 @@
+"""The first attempt: events of one topic go to those who have subscribed to them.
+
+The topic is read once for all of its subscriptions, and read on while deliveries are under way; the group's position
+is that of the last row before which everything is settled. So that nobody waits for an endpoint that is slow, full,
+away or paused, its subscription goes on from a position of its own (``state``) after a second, with no copy of an
+event. A reader beside the router's serves all of these in turns, and one that has caught up follows the router again.
+What fails goes onto the ladder (``retry``), in the commit that passes it. Killed at any moment, what was under way is
+sent again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+from ...batch import SYSTEM, Batch, Indices, TopicSpec
+from ...clock import Clock
+from ...destinations.interface import Answer, Parcel
+from ...errors import Overtaken
+from ...log.interface import Reader, Seek
+from ...notices import notices
+from ...plan.plan import router_of
+from ...schema.egress.render import Format
+from ...schema.egress.rendered import Rendered
+from ...system.messages import Message, to_rows
+from ...system.view import View
+from ..interface import Outcome, Output, Work
+from .attempts import EXPIRED, given_up, rung_after
+from .retry import WaitingDelivery, on_rungs, waiting_of
+from .state import Behind, DeliveryState, Following, PartitionTaken
+from .subscriptions import Subscription
+from .tracks import InFlight, Track
+
+SAVE_S = 1.0  # seconds between two stores of a position that moves
+SETTLING_S = 0.02  # seconds between two looks at what is under way
+WAITING_S = 0.25  # the same, where all wait for endpoints
+TAKEN_S = 0.02  # seconds between two looks at whether what a former owner said has been read
+CATCH_UP_ROWS = 512  # of one subscription that is behind, in one turn
+CATCH_UP_TURNS = 4  # in one pass
+
+
+class Routing(Protocol):
+    """Which events of a batch go to whom."""
+
+    def match(self, batch: Batch) -> tuple[Indices, Indices]:
+        """Rows, and the subscription that each is for."""
+        ...
+
+    def only(self, subscription: int, batch: Batch) -> Indices:
+        """The rows for this one."""
+        ...
+
+
+@dataclass(slots=True)
+class Share:
+    """A partition in this member's hands. The arrays have a place for each subscription: whether what the router reads
+    is given to it (``fed``), and behind which position (``since``)."""
+
+    partition: int
+    read: int  # through which row the router has read
+    committed: int  # what it has said to be done
+    token: str = field(default_factory=lambda: uuid4().hex)
+    end: int = 0  # of the partition, when that was asked for first
+    asked: bool = False  # the token is on its way
+    known: bool = False  # it was read, and so what any former owner has said
+    fed: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    since: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    tracks: dict[int, Track] = field(
+        default_factory=dict
+    )  # of those with something under way, or a position of their own
+
+
+class Router:
+    """``Stage`` and ``Keeps`` of one topic. Used in its pump's thread; endpoints settle from theirs, into ``_settled``
+    alone."""
+
+    def __init__(
+        self,
+        topic: TopicSpec,
+        app: str,
+        subscriptions: Sequence[Subscription],
+        routing: Routing,
+        view: View,
+        catch_up: Reader,
+        ends: Callable[[], Mapping[int, int]],
+        clock: Clock,
+    ) -> None:
+        """``ends``: by partition of the topic, the position that the next event will not be before."""
+        self.name, self.source = router_of(topic.name), topic.name
+        self._topic, self._app = topic, app
+        self._subscriptions, self._routing = subscriptions, routing
+        self._view, self._positions = view, view.areas.only(DeliveryState)
+        self._catch_up, self._ends, self._clock = catch_up, ends, clock
+        self._index = {subscription.name: n for n, subscription in enumerate(subscriptions)}
+        self._shares: dict[int, Share] = {}
+        self._settled: deque[InFlight] = deque()
+        self._failed: list[tuple[WaitingDelivery, int]] = []  # with the rung of each
+        self._new: list[Message] = []  # what is to be stored of positions
+        self._turn: deque[Track] = deque()  # those that are not fed, in the order of their turns
+
+    def assigned(self, partition: int, through: int | None) -> None:
+        first = -1 if through is None else through
+        self._shares[partition] = Share(partition, first, first)
+
+    def revoked(self, partition: int) -> None:
+        """What is under way goes on, and nobody counts it any more."""
+        del self._shares[partition]
+        self._turn = deque(track for track in self._turn if track.partition != partition)
+        self._failed, self._new = [], []
+        for subscription in self._subscriptions:
+            subscription.ended_at = 0  # what was about to be stored may not have been
+
+    def handle(self, work: Work) -> Outcome:
+        again: dict[int, float] = {}
+        self._land()
+        self._learn()
+        for partition in np.unique(work.partitions).tolist():
+            share = self._shares[partition]
+            if share.known:
+                self._route(share, work.batch(partition))
+            else:
+                again[partition] = TAKEN_S
+        self._follow_up()
+        self._look_at_positions()
+        failed, self._failed = self._failed, []
+        outputs = [on_rungs([w for w, _ in failed], [rung for _, rung in failed])] if failed else []
+        if told := self._new:
+            # Without any advance: that is fenced by all that this member owns, and what is told may be of any of it.
+            self._new = []
+            return Outcome([Output(SYSTEM, to_rows(told), None), *outputs], done={}, again=again, wake=0.0)
+        return Outcome(outputs, done=self._done(), again=again, wake=self._wake())
+
+    def close(self) -> None:
+        self._catch_up.close()
+
+    # -- partitions that come -------------------------------------------------
+
+    def _learn(self) -> None:
+        waiting = [share for share in self._shares.values() if not share.known]
+        if not waiting:
+            return
+        self._view.refresh()
+        if unasked := [share for share in waiting if not share.asked]:
+            ends = self._ends()
+            for share in unasked:
+                share.end = ends.get(share.partition, 0)
+        for share in waiting:
+            if self._positions.has_seen(share.token):
+                self._begin(share)
+            elif not share.asked:
+                self._new.append(PartitionTaken(token=share.token))
+                share.asked = True
+
+    def _begin(self, share: Share) -> None:
+        count = len(self._subscriptions)
+        share.known = True
+        share.fed, share.since = np.ones(count, np.bool_), np.full(count, -1, np.int64)
+        found = self._positions.of(self.source, share.partition)
+        # Where others were served before, the router may be far behind what there is; else it begins with what comes.
+        latest = max(share.read, share.end - 1) if found else share.read
+        new: list[str] = []
+        for n, subscription in enumerate(self._subscriptions):
+            position = found.get(subscription.name)
+            if position is None and not subscription.earliest:
+                new.append(subscription.name)
+                share.since[n] = latest
+            elif position is None or position.own:
+                own = -1 if position is None else position.through
+                track = share.tracks[n] = Track(n, share.partition, own, fed=False, own=own)
+                share.fed[n] = False
+                self._turn.append(track)
+                if position is None:
+                    self._say_behind(track, own)
+            else:
+                share.since[n] = position.through
+        if new:
+            self._say_following(share, new, latest)
+
+    # -- rows that come -------------------------------------------------------
+
+    def _route(self, share: Share, batch: Batch) -> None:
+        rows, whose = self._routing.match(batch)
+        wanted = share.fed[whose] & (batch.positions[rows] > share.since[whose])
+        rows, whose = rows[wanted], whose[wanted]
+        order = np.lexsort((rows, whose))
+        rows, whose = rows[order], whose[order]
+        bounds = np.flatnonzero(np.diff(whose, prepend=-1, append=-1)) if len(whose) else np.zeros(1, np.int64)
+        before, share.read = share.read, batch.through
+        rendered = Sheets(batch, self._topic, self._app)
+        for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            n = int(whose[start])
+            track = share.tracks.get(n)
+            if track is None:
+                track = share.tracks[n] = Track(n, share.partition, before)
+            chosen = rows[start:stop].tolist()
+            if (taken := self._give(track, batch, chosen, rendered, before)) < len(chosen):
+                track.fed = share.fed[n] = False
+                track.read = _position_before(batch, chosen[taken], before)
+                self._turn.append(track)
+
+    def _give(self, track: Track, batch: Batch, rows: list[int], sheets: Sheets, before: int) -> int:
+        """Send these rows, as far as there is room. How many were dealt with. ``before``: the last position before the
+        batch."""
+        subscription, now = self._subscriptions[track.subscription], self._clock.monotonic()
+        room = subscription.room()
+        if room <= 0:
+            return 0
+        rows = rows[: room * subscription.batch_events]
+        parts = sheets.of(subscription, rows)
+        parcels: list[Parcel] = []
+        taken = 0
+        for start, stop in subscription.batches([len(part.body) for part in parts]):
+            if len(parcels) == room:
+                break
+            chosen = rows[start:stop]
+            flight = InFlight(track, batch, chosen, _position_before(batch, chosen[0], before), now)
+            track.flights.append(flight)
+            places = [f"{batch.topic}/{batch.partition}/{batch.positions[row]}" for row in chosen]
+            parcels.append(subscription.parcel(places, parts[start:stop], 1, flight))
+            taken = stop
+        subscription.destination.send(parcels, self._settle)
+        return taken
+
+    def _settle(self, parcel: Parcel) -> None:
+        """In the destination's thread."""
+        flight = parcel.sender
+        assert isinstance(flight, InFlight)
+        flight.answer = parcel.answer
+        self._settled.append(flight)
+
+    # -- what has come back ---------------------------------------------------
+
+    def _land(self) -> None:
+        tracks: dict[Track, None] = {}
+        while self._settled:
+            tracks[self._settled.popleft().track] = None
+        for track in tracks:
+            share = self._shares.get(track.partition)
+            if share is None or share.tracks.get(track.subscription) is not track:
+                continue  # of a partition that was given back
+            for flight in track.landed():
+                self._account(flight)
+            if not track.flights and track.fed and track.own is None:
+                del share.tracks[track.subscription]
+
+    def _account(self, flight: InFlight) -> None:
+        answer = flight.answer
+        assert answer is not None
+        subscription, expired = self._subscriptions[flight.track.subscription], answer.outcome == EXPIRED
+        if not expired and (told := subscription.note(answer)) is not None:
+            self._new.append(told)
+        if answer.ok:
+            return
+        attempts = 1 if answer.began and not expired else 0
+        why = EXPIRED if expired else given_up(subscription.policy, attempts, answer)
+        rung = 0 if why is not None else rung_after(attempts, answer.retry_after_s)
+        waiting = waiting_of(subscription.name, flight.batch, flight.rows, answer, attempts, why)
+        self._failed += [(each, rung) for each in waiting]
+
+    # -- those that are behind ------------------------------------------------
+
+    def _follow_up(self) -> None:
+        """A turn for some of those that are not fed and have room."""
+        turns = 0
+        for _ in range(len(self._turn)):
+            track = self._turn.popleft()
+            share = self._shares[track.partition]
+            if turns < CATCH_UP_TURNS and self._subscriptions[track.subscription].room() > 0:
+                turns += 1
+                self._catch_up_with(share, track)
+            if not track.fed:
+                self._turn.append(track)
+
+    def _catch_up_with(self, share: Share, track: Track) -> None:
+        """What follows for it, as far as the router has read. Where it has come there too, it is fed by the router."""
+        if track.read < share.read:
+            batch = self._read_behind(track)
+            if batch is not None:
+                start, stop = np.searchsorted(batch.positions, [track.read, share.read], side="right").tolist()
+                if not self._take_up(track, batch.slice(start, stop)):
+                    return
+                track.read = min(batch.through, share.read)
+                if track.read < share.read:
+                    return
+        track.fed = share.fed[track.subscription] = True
+        track.read = max(track.read, share.read)
+        share.since[track.subscription] = track.read
+
+    def _take_up(self, track: Track, batch: Batch) -> bool:
+        """Whether there was room for all that is for this subscription."""
+        if not len(batch):
+            return True
+        rows = self._routing.only(track.subscription, batch)
+        policy, now, before = self._subscriptions[track.subscription].policy, self._clock.now(), track.read
+        expired = rows[batch.appended[rows] < now - policy.ttl_s * 1e6]
+        if len(expired):
+            answer = Answer(False, EXPIRED, reason="it was not tried in time", began=now)
+            first = _position_before(batch, int(expired[0]), before)
+            flight = InFlight(track, batch, expired.tolist(), first, self._clock.monotonic(), answer)
+            track.flights.append(flight)
+            self._settled.append(flight)
+        left = rows[~np.isin(rows, expired)].tolist()
+        taken = self._give(track, batch, left, Sheets(batch, self._topic, self._app), before)
+        if taken < len(left):
+            track.read = _position_before(batch, left[taken], before)
+        return taken == len(left)
+
+    def _read_behind(self, track: Track) -> Batch | None:
+        """The next rows behind those that it was given; None: there are none.
+
+        Raises ``Corrupt``, which holds the whole topic, as it would where the router came to the same rows.
+        """
+        topic = self.source
+        self._catch_up.seek(Seek(topic, None, "pause"))
+        self._catch_up.seek(Seek(topic, track.partition, max(track.read, 0)))
+        self._catch_up.seek(Seek(topic, track.partition, "resume"))
+        try:
+            batches = self._catch_up.read(CATCH_UP_ROWS, 0.0)
+        except Overtaken as error:
+            name = self._subscriptions[track.subscription].name
+            notices().tell(
+                f"overtaken {name}/{track.partition}",
+                f"retention overtook subscription '{name}': {error}",
+                mend=f"those events are gone for it; a longer retain= of topic '{topic}' gives it more time",
+            )
+            batches = self._catch_up.read(CATCH_UP_ROWS, 0.0)
+        return next((batch for batch in batches if batch.partition == track.partition), None)
+
+    # -- positions ------------------------------------------------------------
+
+    def _look_at_positions(self) -> None:
+        now = self._clock.monotonic()
+        for share in self._shares.values():
+            following: dict[int, list[str]] = {}
+            for n, track in list(share.tracks.items()):
+                through = track.through(share.read)
+                if track.own is None:
+                    if not track.fed or track.is_slow(now):
+                        self._say_behind(track, through)
+                elif track.fed and through >= share.committed and not track.is_slow(now):
+                    track.own = None
+                    following.setdefault(through, []).append(self._subscriptions[n].name)
+                    share.since[n] = max(share.since[n], through)
+                    if not track.flights:
+                        del share.tracks[n]
+                elif through != track.own and now >= track.saved_at + SAVE_S:
+                    self._say_behind(track, through)
+            for since, names in following.items():
+                self._say_following(share, names, since)
+
+    def _say_behind(self, track: Track, through: int) -> None:
+        track.own, track.saved_at = through, self._clock.monotonic()
+        name = self._subscriptions[track.subscription].name
+        self._new.append(Behind(topic=self.source, partition=track.partition, subscription=name, through=through))
+
+    def _say_following(self, share: Share, names: Sequence[str], since: int) -> None:
+        for start in range(0, len(names), NAMES):
+            some = tuple(names[start : start + NAMES])
+            self._new.append(Following(topic=self.source, partition=share.partition, subscriptions=some, since=since))
+
+    def _done(self) -> dict[int, int]:
+        """Through which row everything is settled for all who follow, and for those who would if this waited."""
+        done, now = {}, self._clock.monotonic()
+        for share in self._shares.values():
+            tracks = share.tracks.values()
+            waits = [e.through(share.read) for e in tracks if e.own is None or (e.fed and not e.is_slow(now))]
+            through = min([share.read, *waits])
+            if through > share.committed:
+                done[share.partition] = share.committed = through
+        return done
+
+    def _wake(self) -> float | None:
+        if any(track.flights for share in self._shares.values() for track in share.tracks.values()):
+            return SETTLING_S
+        if any(not share.known for share in self._shares.values()):
+            return TAKEN_S
+        if any(self._subscriptions[track.subscription].room() > 0 for track in self._turn):
+            return 0.0
+        return WAITING_S if self._turn else None
+
+
+NAMES = 1_000  # of subscriptions in one message
+
+
+class Sheets:
+    """Rows of one batch as they are sent, each made once a format."""
+
+    def __init__(self, batch: Batch, topic: TopicSpec, app: str) -> None:
+        self._batch, self._topic, self._app = batch, topic, app
+        self._made: dict[tuple[Format, str | None], dict[int, Rendered]] = {}
+
+    def of(self, subscription: Subscription, rows: Sequence[int]) -> list[Rendered]:
+        made = self._made.setdefault((subscription.format, subscription.event), {})
+        if new := [row for row in rows if row not in made]:
+            requests = subscription.render(self._batch, np.array(new, np.int64), self._topic, self._app)
+            made.update(zip(new, requests, strict=True))
+        return [made[row] for row in rows]
+
+
+def _position_before(batch: Batch, row: int, before: int) -> int:
+    return before if row == 0 else int(batch.positions[row - 1])

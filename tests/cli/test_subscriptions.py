@@ -1,0 +1,147 @@
+"""The commands against a real run, whose courier delivers to a real receiver on loopback."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from tests.run.server import Server, wait_for, write_app
+from typer.testing import CliRunner, Result
+
+from penstock.cli.main import app
+
+cli = CliRunner()
+NAME = "doubles-to-receiver"
+SUBSCRIBED = """
+app.subscribe(
+    doubles, "http://127.0.0.1:{port}/hush", name="doubles-to-receiver", where="y > 1", start="earliest",
+    allow_http=True, allow_private=True,
+)
+app.subscribe(readings, app.topic("copies"), name="copied")
+"""
+
+
+class Receiver(ThreadingHTTPServer):
+    """Answers ``status``, and keeps what it got."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status, self.got = 204, list[Any]()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Receiver)
+        self.server.got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(self.server.status)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as found:
+        thread = Thread(target=found.serve_forever)
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("subscriptions")
+    file = write_app(folder)
+    file.write_text(file.read_text() + SUBSCRIBED.format(port=receiver.server_port))
+    with Server(file, folder / "data") as running:
+        yield running.ready()
+
+
+def run(server: Server, *arguments: str) -> Result:
+    return cli.invoke(app, ["subscriptions", *arguments, "--url", server.url])
+
+
+def said(server: Server, *arguments: str) -> dict[str, Any]:
+    done = run(server, *arguments, "--json")
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[0])
+    return found
+
+
+def publish(server: Server, n: int) -> None:
+    with server.client() as client:
+        client.publish("readings", {"n": n, "x": 1.5})
+
+
+def metrics(server: Server) -> str:
+    with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+        return str(answer.read().decode())
+
+
+def test_they_are_listed_shown_paused_and_resumed(server: Server, receiver: Receiver) -> None:
+    publish(server, 1)
+    wait_for(lambda: len(receiver.got) == 1)
+    found = wait_for(lambda: (each := said(server, "show", NAME))["endpoint"].get("delivered") and each)
+    assert (found["state"], found["endpoint"]["success_rate"]) == ("live", 1.0)
+    assert (found["endpoint"]["last"]["outcome"], found["endpoint"]["last"]["status"]) == ("Delivered", 204)
+    wait_for(lambda: said(server, "show", NAME)["backlog"] == {"events": 0, "seconds": 0.0})
+
+    table = run(server, "list").stdout
+    assert re.search(rf"{NAME} +doubles +127.0.0.1 +live +0 +0.000 +Delivered 204 +100.0%", table), table
+    assert re.search(r"copied +readings +copies +live +0 +0.000 +- +-", table), table
+    shown = run(server, "show", NAME).stdout
+    assert "doubles to 127.0.0.1" in shown and "as cloudevents, where y > 1" in shown and "hush" not in shown
+    assert "\nlive\n0 events of the topic wait" in shown and "1 requests delivered, 0 failed" in shown
+    assert "Delivered 204" in shown
+
+    assert f"{NAME}: " in (paused := run(server, "pause", NAME).stdout) and "paused since 20" in paused
+    assert "penstock_subscriptions{" in wait_for(lambda: 'state="paused"} 1.0' in (m := metrics(server)) and m)
+    publish(server, 2)
+    wait_for(lambda: (said(server, "show", NAME)["backlog"] or {}).get("events"))
+    assert len(receiver.got) == 1
+    assert said(server, "resume", NAME)["since"] is None
+    wait_for(lambda: len(receiver.got) == 2)
+    wait_for(lambda: (each := said(server, "show", NAME))["state"] == "live" and not each["backlog"]["events"])
+    counted = f'penstock_deliveries_total{{outcome="Delivered",subscription="{NAME}"}} 2.0'
+    wait_for(lambda: counted in metrics(server))  # the courier publishes what it counts once a second
+
+
+def test_what_an_endpoint_refuses_is_shown(server: Server, receiver: Receiver) -> None:
+    receiver.status = 400
+    publish(server, 3)
+    found = wait_for(lambda: (each := said(server, "show", NAME))["endpoint"].get("failed") and each)
+    assert (found["endpoint"]["last"]["outcome"], found["endpoint"]["last"]["status"]) == ("BadRequest", 400)
+    wait_for(lambda: "penstock_deliveries_given_up_total{" in metrics(server))
+    shown = run(server, "show", NAME).stdout
+    assert "1 failed" in shown and "BadRequest 400: HTTP 400" in shown
+
+
+def test_what_cannot_be_is_said(server: Server) -> None:
+    wrong = run(server, "show", "doubles-to-receivers")
+    assert wrong.exit_code == 1 and f"did you mean '{NAME}'?" in wrong.stderr
+    wrong = run(server, "pause", "copied")
+    assert wrong.exit_code == 1 and "only what goes outside can be paused" in wrong.stderr
+    assert Path(server.data / "run" / "status" / "courier.deliveries").exists()
+
+
+def test_one_made_up_event_is_sent_and_its_answer_shown(receiver: Receiver, tmp_path: Path) -> None:
+    file = write_app(tmp_path)
+    file.write_text(file.read_text() + SUBSCRIBED.format(port=receiver.server_port))
+    receiver.status, before = 204, len(receiver.got)
+    done = cli.invoke(app, ["subscriptions", "test", str(file), NAME])
+    assert done.exit_code == 0, done.output
+    assert f"POST to http://127.0.0.1:{receiver.server_port}\n" in done.stdout and "hush" not in done.stdout
+    assert "ce-type: doubles" in done.stdout and re.search(r"Delivered 204, after \d\.\d{3} s", done.stdout)
+    assert len(receiver.got) == before + 1
+    receiver.status = 500
+    done = cli.invoke(app, ["subscriptions", "test", str(file), NAME, "--json"])
+    assert done.exit_code == 1 and json.loads(done.stdout)["answer"]["status"] == 500

@@ -1,0 +1,267 @@
+"""What a courier says of its endpoints: the file that the gateway reads, the gauge, and the warnings of /readyz."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from penstock.batch import SYSTEM, TopicSpec, Write
+from penstock.clock import ManualClock
+from penstock.destinations.interface import Answer, DestinationStatus, Parcel
+from penstock.destinations.webhook.endpoint import Endpoint
+from penstock.gateway.readiness import courier_says
+from penstock.log.memory import MemoryLog
+from penstock.notices import notices
+from penstock.plan.plan import Plan, SubscriptionSpec
+from penstock.run.compose import deliveries as composed
+from penstock.run.compose.bootstrap import all_topics
+from penstock.run.compose.deliveries import CourierComposition
+from penstock.run.compose.delivery_watch import LOOK_S, SHUT_S, SUBSCRIPTIONS, DeliveryWatch
+from penstock.settings import Settings
+from penstock.stages.deliver.state import Behind, DeliveryState, Following, SubscriptionChanged
+from penstock.system.messages import Disabled, Message, to_rows
+
+PLAN = Plan(
+    "shop",
+    "",
+    "c0de",
+    (TopicSpec("scores", pa.schema([pa.field("n", pa.int64(), nullable=False)]), partitions=2),),
+    subscriptions=tuple(SubscriptionSpec(name, "scores", f"https://{name}.example.com") for name in ("a", "b")),
+)
+BUSY = Answer(False, "Busy", 503, "HTTP 503", began=1_000_000)
+
+
+class Hand:
+    """A destination whose status is what a test says."""
+
+    open = True
+
+    def __init__(self) -> None:
+        self.said = DestinationStatus()
+
+    def room(self) -> int:
+        return 0
+
+    def send(self, parcels: Sequence[Parcel], settled: Callable[[Parcel], None]) -> None: ...
+
+    def status(self) -> DestinationStatus:
+        return self.said
+
+    def close(self) -> None: ...
+
+
+class Watched:
+    def __init__(self, folder: Path, plan: Plan = PLAN) -> None:
+        self.clock = ManualClock()
+        self.log = MemoryLog(self.clock)
+        for topic in all_topics(plan):
+            self.log.create(topic)
+        self.hands: dict[str, Hand] = {}
+        self.deliveries = CourierComposition(plan, self.log, self.clock, Settings(), "courier", self._open)
+        self.folder, self.file = folder, folder / "courier.deliveries"
+        self.watch = DeliveryWatch(self.deliveries, self.clock, self.file)
+
+    def _open(self, endpoint: Endpoint) -> Any:
+        hand = self.hands[endpoint.url.removeprefix("https://").partition(".")[0]] = Hand()
+        return hand
+
+    def say(self, *messages: Message) -> None:
+        self.log.append([Write(SYSTEM, 0, to_rows(messages))])
+        self.deliveries.registry.refresh()
+
+    def reasons(self) -> list[str]:
+        self.watch.look()
+        return [n.reason for key, n in notices().by_key().items() if key.startswith("subscription ")]
+
+    def states(self) -> dict[str, float]:
+        self.watch.look()
+        return {s: SUBSCRIPTIONS.labels(s)._value.get() for s in ("live", "behind", "paused", "disabled")}
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    found = Watched(tmp_path)
+    yield found
+    for name in ("a", "b"):
+        notices().settle(f"subscription {name}")
+    found.deliveries.close()
+
+
+def disabled(name: str) -> Disabled:
+    return Disabled(subscription=name, source="scores", endpoint="", outcome="NotFound", reason="it is gone", at=1)
+
+
+# -- which are halted -----------------------------------------------------------
+
+
+def check_it_goes_on(watched: Watched) -> None:
+    """Disabled and resumed between two looks: what was seen of it is that it is resumed."""
+    subscription = watched.deliveries.subscriptions["a"]
+    gone = Answer(False, "Disabled", 410, "HTTP 410", gone=True, began=7)
+    told = subscription.note(gone)
+    assert told is not None and subscription.halted
+    watched.deliveries.look_at_halted()
+    assert subscription.halted, "it went on before that was stored"
+    watched.say(told, SubscriptionChanged(subscription="a", paused=False, at=8))
+    watched.deliveries.look_at_halted()
+    assert not subscription.halted, "it never goes on"
+
+
+def test_one_that_is_resumed_at_once_goes_on(watched: Watched) -> None:
+    check_it_goes_on(watched)
+
+
+def test_mutant_that_waits_to_see_it_disabled_is_caught(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DeliveryState, "apply", apply_without_the_end)
+    with pytest.raises(AssertionError, match="it never goes on"):
+        check_it_goes_on(watched)
+
+
+plain = DeliveryState.apply
+
+
+def apply_without_the_end(state: DeliveryState, message: Message) -> None:
+    plain(state, message)
+    state.ended.clear()
+
+
+# -- the file -----------------------------------------------------------------
+
+
+def test_the_gateway_reads_what_endpoints_answered(watched: Watched) -> None:
+    watched.watch.look()
+    assert courier_says(watched.folder) == {}
+    watched.hands["a"].said = DestinationStatus(5, "probation after Busy", BUSY, 3, 1)
+    watched.watch.look()
+    said = courier_says(watched.folder)
+    assert said is not None and list(said) == ["a"]
+    assert (said["a"]["delivered"], said["a"]["failed"], said["a"]["opens_at"]) == (3, 1, 5)
+    assert (said["a"]["last"]["outcome"], said["a"]["last"]["status"]) == ("Busy", 503)
+    assert [path.name for path in watched.folder.iterdir()] == ["courier.deliveries"]
+
+
+def test_where_nothing_is_new_only_the_time_is(watched: Watched) -> None:
+    watched.watch.look()
+    inode = watched.file.stat().st_ino
+    os.utime(watched.file, (0, 0))
+    watched.watch.look()
+    assert watched.file.stat().st_ino == inode and watched.file.stat().st_mtime > 0
+    watched.hands["a"].said = DestinationStatus(last=BUSY)
+    watched.watch.look()
+    assert watched.file.stat().st_ino != inode
+
+
+def after_a_full_disk(watched: Watched) -> list[str]:
+    """The file could not be written once; what it says at the next look."""
+    watched.watch.look()
+    watched.file.unlink()
+    watched.file.mkdir()
+    watched.hands["a"].said = DestinationStatus(last=BUSY)
+    watched.watch.look()
+    watched.file.rmdir()
+    watched.watch.look()
+    return list(json.loads(watched.file.read_bytes())["endpoints"]) if watched.file.exists() else []
+
+
+def test_what_could_not_be_written_is_written_when_it_can_be(watched: Watched) -> None:
+    assert after_a_full_disk(watched) == ["a"]
+
+
+def test_mutant_that_thinks_it_has_said_it_is_caught(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = DeliveryWatch._write
+
+    def thinks(watch: DeliveryWatch, said: bytes) -> None:
+        write(watch, said)
+        watch._said = said
+
+    monkeypatch.setattr(DeliveryWatch, "_write", thinks)
+    with pytest.raises(AssertionError, match=r"assert \[\] == \['a'\]"):
+        assert after_a_full_disk(watched) == ["a"]
+
+
+def test_a_look_that_is_dear_is_taken_less_often_and_holds_for_longer(watched: Watched) -> None:
+    assert watched.watch.look() == LOOK_S
+    status = watched.hands["a"].status
+
+    def slow() -> DestinationStatus:
+        watched.clock.advance(0.1)
+        return status()
+
+    watched.hands["a"].status = slow  # type: ignore[method-assign]
+    assert watched.watch.look() == 20.0
+    assert json.loads(watched.file.read_bytes())["every"] == 20.0
+
+
+# -- the gauge ----------------------------------------------------------------
+
+
+def test_subscriptions_are_counted_by_their_state(watched: Watched) -> None:
+    assert watched.states() == {"live": 2, "behind": 0, "paused": 0, "disabled": 0}
+    watched.say(Behind(topic="scores", partition=1, subscription="b", through=3))
+    assert watched.states() == {"live": 1, "behind": 1, "paused": 0, "disabled": 0}
+    watched.say(SubscriptionChanged(subscription="b", paused=True, at=1), disabled("a"))
+    assert watched.states() == {"live": 0, "behind": 0, "paused": 1, "disabled": 1}
+    watched.say(
+        *(SubscriptionChanged(subscription=name, paused=False, at=2) for name in ("a", "b")),
+        Following(topic="scores", partition=1, subscriptions=("b",), since=4),
+    )
+    assert watched.states() == {"live": 2, "behind": 0, "paused": 0, "disabled": 0}
+
+
+# -- warnings -----------------------------------------------------------------
+
+
+def test_one_that_is_disabled_is_a_warning_until_it_is_resumed(watched: Watched) -> None:
+    assert watched.reasons() == []
+    watched.say(disabled("a"))
+    assert watched.reasons() == ["subscription 'a' is disabled: it is gone"]
+    (notice,) = notices().standing()
+    assert "`penstock subscriptions resume a`" in notice.mend
+    watched.say(SubscriptionChanged(subscription="a", paused=False, at=2))
+    assert watched.reasons() == []
+
+
+def test_an_endpoint_that_is_long_on_probation_is_a_warning_until_it_delivers(watched: Watched) -> None:
+    watched.hands["a"].said = DestinationStatus(9, "probation after Busy", BUSY, 0, 10)
+    assert watched.reasons() == []
+    watched.clock.advance(SHUT_S - 1)
+    assert watched.reasons() == []
+    watched.clock.advance(1)
+    assert watched.reasons() == [
+        "the endpoint of subscription 'a' has taken nothing for over 60 s: probation after Busy"
+    ]
+    watched.say(Behind(topic="scores", partition=0, subscription="a", through=3))
+    assert watched.reasons() == [
+        "the endpoint of subscription 'a' has taken nothing for over 60 s, and it is behind: probation after Busy"
+    ]
+    watched.hands["a"].said = DestinationStatus(last=BUSY)
+    assert watched.reasons() == []
+    watched.hands["a"].said = DestinationStatus(9, "probation after Busy", BUSY, 0, 10)
+    assert watched.reasons() == [], "the time is counted anew"
+
+
+def test_one_that_somebody_paused_needs_nobody(watched: Watched) -> None:
+    watched.hands["a"].said = DestinationStatus(9, "probation after Busy", BUSY, 0, 10)
+    watched.watch.look()
+    watched.clock.advance(SHUT_S)
+    assert len(watched.reasons()) == 1
+    watched.say(SubscriptionChanged(subscription="a", paused=True, at=1))
+    assert watched.reasons() == []
+
+
+# -- labels -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("most", "label"), [(2, "a"), (1, "*")])
+def test_of_many_subscriptions_the_metrics_are_not_each_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, label: str
+) -> None:
+    monkeypatch.setattr(composed, "LABELLED", most)
+    destination: Any = Watched(tmp_path).deliveries.subscriptions["a"].destination
+    assert destination._subscription == label
