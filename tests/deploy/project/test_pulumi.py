@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from penstock.cli.main import app
+
+cli = CliRunner()
 APP = """
 import penstock as ps
 app = ps.App("shop")
@@ -67,20 +71,26 @@ class Place:
 
     @property
     def words(self) -> list[str]:
-        return [sys.executable, "-m", "penstock", "deploy", str(self.folder / "app.py"), "--target", "azure"]
+        return ["deploy", str(self.folder / "app.py"), "--target", "azure"]
 
     @property
     def environ(self) -> dict[str, str]:
         return {**os.environ, "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin", "STANDIN": str(self.folder)}
 
-    def deploy(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.words, *options],
+    def deploy(self, *options: str) -> Result:
+        """In this process: what Pulumi prints by itself is not seen."""
+        return cli.invoke(app, [*self.words, *options], env=self.environ)
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        """In a process of its own, which ends with what Pulumi printed and it in turn."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "penstock", *self.words, *options],
             env=self.environ,
-            capture_output=True,
-            text=True,
             stdin=subprocess.DEVNULL,
-            timeout=300,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     @property
@@ -101,12 +111,13 @@ def test_it_is_previewed_and_applied(place: Place) -> None:
     place.deploy("--write-only")
     assert place.calls == []
     place.install("penstock", "pulumi", "pulumi_azure_native")
-    done = place.deploy("--yes")
-    assert done.returncode == 0 and done.stdout.splitlines()[1:] == ["Previewing update (dev):", "Updating (dev):"]
+    process = place.start("--yes")
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0 and out.splitlines()[1:] == ["Previewing update (dev):", "Updating (dev):"]
     assert place.calls == [ASKED, PREVIEW, UP]
-    assert place.deploy("--preview").returncode == 0 and place.calls == [ASKED, PREVIEW]
+    assert place.deploy("--preview").exit_code == 0 and place.calls == [ASKED, PREVIEW]
     unasked = place.deploy()
-    assert unasked.returncode == 1 and "--yes applies it without asking" in unasked.stderr
+    assert unasked.exit_code == 1 and "--yes applies it without asking" in unasked.stderr
     assert place.calls == [ASKED, PREVIEW]
     place.say(stacks={"prod": TOLD})
     place.deploy("--yes", "--stack", "prod")
@@ -116,7 +127,7 @@ def test_it_is_previewed_and_applied(place: Place) -> None:
 def missing(place: Place, *options: str) -> str:
     """What it says where it cannot begin; the project is whole all the same, and Pulumi has done nothing."""
     done = place.deploy("--yes", *options)
-    assert done.returncode == 2 and done.stdout.startswith("written"), done.stderr
+    assert done.exit_code == 2 and done.stdout.startswith("written"), done.stderr
     assert (place.out / "generated" / "manifest.json").is_file()
     assert [call for call in place.calls if call[1] != "config"] == []
     return done.stderr.partition("penstock: ")[2]
@@ -193,7 +204,7 @@ def test_an_environment_without_the_sdk_is_told(place: Place, modules: Sequence[
     assert "  Penstock or pulumi_azure_native in venv/: pulumi install" in missing(place)
     settings = place.out / "Pulumi.yaml"
     settings.write_text(settings.read_text().replace("virtualenv: venv", "virtualenv: ../.venv"))
-    assert place.deploy("--preview").returncode == 0, "the user's own environment is the user's"
+    assert place.deploy("--preview").exit_code == 0, "the user's own environment is the user's"
 
 
 @pytest.mark.parametrize(("what", "said"), [("preview", "pulumi preview failed"), ("up", "pulumi up failed")])
@@ -201,10 +212,10 @@ def test_what_fails_is_told_and_ends_it(place: Place, what: str, said: str) -> N
     place.deploy("--write-only")
     place.install("penstock", "pulumi", "pulumi_azure_native")
     place.say(stacks={"dev": TOLD}, fails=[what])
-    done = place.deploy("--yes")
-    assert done.returncode == 1 and done.stderr.endswith(
-        f"error: it is as it is\npenstock: {said}, and says above why (exit code 1)\n"
-    )
+    process = place.start("--yes")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert err.endswith(f"error: it is as it is\npenstock: {said}, and says above why (exit code 1)\n")
     assert place.calls[-1] == (PREVIEW if what == "preview" else UP)
 
 
@@ -213,10 +224,7 @@ def test_an_update_that_is_interrupted_ends_in_order(place: Place) -> None:
     place.deploy("--write-only")
     place.install("penstock", "pulumi", "pulumi_azure_native")
     place.say(stacks={"dev": TOLD}, interrupted="up")
-    process = subprocess.Popen(
-        [*place.words, "--yes"], env=place.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+    process = place.start("--yes")
     for _ in range(3_000):
         if (place.folder / "waiting").exists():
             break
@@ -240,5 +248,5 @@ def test_an_update_that_is_interrupted_ends_in_order(place: Place) -> None:
 def test_options_that_do_not_go_together_are_refused(place: Place, options: Sequence[str], said: str) -> None:
     (place.folder / "app.py").write_text("raise SystemExit('executed')")
     done = place.deploy(*options)
-    assert done.returncode == 2 and done.stderr.startswith(f"penstock: {said}") and done.stderr.count("\n") == 1
+    assert done.exit_code == 2 and done.stderr.startswith(f"penstock: {said}") and done.stderr.count("\n") == 1
     assert not place.out.exists()
