@@ -110,6 +110,10 @@ class Forbidden(PenstockError):
     """Not for whoever asks: a foreign page, something of Penstock's own, or the secret that it needs is missing."""
 
 
+class Unauthorized(PenstockError):
+    """Nobody known asks: without a key or a token, or with one that opens nothing. Which of these is not said."""
+
+
 class Conflict(PenstockError):
     """A compare-and-set found another value than expected; says which."""
 

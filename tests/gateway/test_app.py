@@ -180,7 +180,7 @@ def test_allow_names_every_method_of_the_path(house: Any) -> None:
     async def work(h: Any) -> None:
         for path in {route.path for route in routes.ROUTES}:
             methods = {route.method for route in routes.ROUTES if route.path == path}
-            said = await h.http.request("DELETE", re.sub(r"{\w+}", "x", path))
+            said = await h.http.request("PATCH", re.sub(r"{\w+}", "x", path))
             assert said.status_code == 405, path
             allowed = set(said.headers["allow"].split(", "))
             assert methods <= allowed <= methods | {"HEAD"}, f"Allow of {path} leaves out a method"

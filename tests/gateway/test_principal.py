@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ NAMES = {
     "partition": "0",
     "offset": "0",
     "subscription": "s",
+    "key": "k",
 }
 
 
@@ -80,7 +82,7 @@ def test_doors_are_told_who_asks(house: Any, monkeypatch: pytest.MonkeyPatch) ->
             seen.append(scope[PRINCIPAL])
             await bare.door(scope, receive, send, topic)
 
-        h.gateway._bare = [type(bare)(bare.method, bare.before, bare.behind, look)]
+        h.gateway._bare = [replace(bare, door=look)]
         assert (await h.http.post("/topics/flights/events", json=EVENT)).status_code == 200
         assert seen == [LOCAL_USER]
 

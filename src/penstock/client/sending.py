@@ -21,6 +21,7 @@ CODES: dict[str, Callable[[str], PenstockError]] = {
     "headers_too_large": errors.TooLarge,
     "too_large": errors.TooLarge,
     "unsupported_media_type": errors.UnsupportedMediaType,
+    "unauthorized": errors.Unauthorized,
     "forbidden": errors.Forbidden,
     "not_found": errors.NotFound,
     "conflict": errors.Conflict,

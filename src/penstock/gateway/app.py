@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from inspect import isawaitable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,13 +14,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import compile_path
 
+from ..access.rights import Verb
 from ..errors import PenstockError
 from ..plan.plan import Plan
 from . import principal
 from .docs.openapi import document
 from .docs.page import HOST, page
 from .docs.samples import Samples
-from .principal import PRINCIPAL, Admission
+from .principal import PRINCIPAL, Admission, principal_of
 from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send, answer
@@ -28,17 +30,20 @@ from .wire.errors import CODE, Disconnected, error_body, of_open_inference, prob
 
 @dataclass(frozen=True, slots=True)
 class BareRoute:
-    """A bare door, and what is before and behind the one parameter of its path."""
+    """A bare door, and what is before and behind the one parameter of its path, which is what its verb is done to."""
 
     method: str
     before: str
     behind: str
     door: BareDoor
+    verb: Verb
 
     @classmethod
     def of(cls, route: Route, door: BareDoor) -> BareRoute:
         before, _, rest = route.path.partition("{")
-        return cls(route.method, before, rest.partition("}")[2], door)
+        name, _, behind = rest.partition("}")
+        assert route.on == f"{{{name}}}"
+        return cls(route.method, before, behind, door, route.verb)
 
     def parameter(self, method: str, path: str) -> str:
         """Empty: this is another door's."""
@@ -66,15 +71,21 @@ class Gateway:
             return  # neither lifespan nor WebSocket
         path: str = scope["path"]
         try:
-            scope[PRINCIPAL] = self._admit(scope)
+            admitted = self._admit(scope)
+            scope[PRINCIPAL] = who = await admitted if isawaitable(admitted) else admitted
+            for bare in self._bare:
+                if parameter := bare.parameter(scope["method"], path):
+                    who.require(bare.verb, parameter)
+                    break
+            else:
+                bare = None
         except PenstockError as error:
             await answer(scope, send, *problem(error, path))
             return
-        for bare in self._bare:
-            if parameter := bare.parameter(scope["method"], path):
-                await bare.door(scope, receive, send, parameter)
-                return
-        await self._rest(scope, receive, send)
+        if bare is not None:
+            await bare.door(scope, receive, send, parameter)
+        else:
+            await self._rest(scope, receive, send)
 
     def hurry(self) -> None:
         """The time to drain runs out: who waits for what becomes of events is answered with what there is."""
@@ -91,6 +102,8 @@ class Gateway:
 def _routed(route: Route, handler: Handler, services: GatewayServices) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
         try:
+            if route.on:
+                principal_of(request.scope).require(route.verb, route.on.format(**request.path_params))
             return await handler(request, services)
         except (Disconnected, ClientDisconnect):
             return Response(status_code=499)  # nobody is there to read it

@@ -6,7 +6,7 @@ Everything is read from ``penstock.dead`` at each question; nothing is kept in b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +37,7 @@ Place = tuple[int, int]  # partition and position in penstock.dead
 class LetterFilter:
     """Which letters. ``reason``: a part of it. ``since``, ``until``: when the event died, in microseconds since the
     epoch; ``places``: ``TOPIC/PARTITION/OFFSET`` of the events, none: any; ``deliveries``: of subscriptions alone,
-    with the event."""
+    with the event; ``allowed``: of topics for which it says so, None: of any."""
 
     topic: str | None = None
     stage: str | None = None
@@ -47,6 +47,7 @@ class LetterFilter:
     until: int | None = None
     places: frozenset[str] = frozenset()
     deliveries: bool = False
+    allowed: Callable[[str], bool] | None = None
 
     def among(self, batch: Batch) -> Mask:
         rows, found = batch.rows, np.ones(len(batch), np.bool_)
@@ -63,6 +64,9 @@ class LetterFilter:
             numbers = (rows.column(name).cast(pa.string()) for name in ("partition", "offset"))
             there = pc.binary_join_element_wise(rows.column("topic"), *numbers, "/")
             found &= _mask(pc.is_in(there, pa.array(sorted(self.places))))
+        if self.allowed is not None:
+            topics = [topic for topic in pc.unique(rows.column("topic")).to_pylist() if self.allowed(topic)]
+            found &= _mask(pc.is_in(rows.column("topic"), pa.array(topics, pa.string())))
         if self.deliveries:
             found &= _mask(pc.is_valid(column_of(rows, "outcome"))) & _mask(pc.is_valid(column_of(rows, "event")))
         return found

@@ -1,12 +1,13 @@
-"""Who asks. Known before a request is routed: no door, the bare ones included, is reached by nobody."""
+"""Who asks, and what he may do. Known before a request is routed: no door, the bare ones included, opens to nobody."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from ..errors import UnsupportedMediaType
+from ..access.rights import EVERYTHING, Rights, Verb
+from ..errors import Forbidden, Unauthorized, UnsupportedMediaType
 from . import pages
 from .catching.paths import takes_any_type
 from .hosts import check_host
@@ -14,30 +15,61 @@ from .wire.asgi import Scope
 
 PRINCIPAL = "penstock.principal"  # in a scope
 
-Verb: TypeAlias = Literal["append", "read", "score", "register", "alias", "redrive", "steer", "catch", "look"]
-"""What a door lets its caller do: with a topic (append, read), with a model (score, register, alias), with dead letters
-(redrive), with a subscription (steer, catch), or nothing but look at whether the system works."""
-
 
 @dataclass(frozen=True, slots=True)
 class Principal:
+    """``id``: of the key that was shown; empty: none was."""
+
     name: str
+    rights: Rights
+    id: str = ""
+
+    def may(self, verb: Verb, what: str) -> bool:
+        return self.rights.may(verb, what)
+
+    def require(self, verb: Verb, what: str) -> None:
+        """Raises ``Unauthorized`` for nobody, ``Forbidden`` for somebody who may not."""
+        if self.rights.may(verb, what):
+            return
+        if self is ANYBODY:
+            raise Unauthorized(NOT_ADMITTED)
+        raise Forbidden(f"{self.name} may not {verb} {what!r:.200}: whoever manages the keys can give the right to it")
 
 
-LOCAL_USER = Principal("local user")
+NOT_ADMITTED = (
+    "who asks is not known here: send a key that holds, as Authorization: Bearer psk_…; whoever runs this makes one "
+    "with `penstock keys create`"
+)
+LOCAL_USER = Principal("local user", Rights.parse(EVERYTHING))
 """Whoever reaches a socket that only this machine has."""
 
-Admission: TypeAlias = Callable[[Scope], Principal]
-"""Who asks. Raises ``BadRequest``, ``Forbidden`` or ``UnsupportedMediaType`` for a request that is let in nowhere."""
+ALIVE = "alive"
+ANYBODY = Principal("anybody", Rights.of([("look", ALIVE)]))
+"""Whoever shows nothing: he may ask whether this lives."""
+
+Admission: TypeAlias = Callable[[Scope], Principal | Awaitable[Principal]]
+"""Who asks. Raises ``BadRequest``, ``Unauthorized``, ``Forbidden`` or ``UnsupportedMediaType`` for a request that is
+let in nowhere."""
 
 
 def admit_local(scope: Scope) -> Principal:
     """Nobody is asked for a name, so only what calls this machine by its own names is let in (DNS rebinding), and
     nothing that a page of another origin has sent."""
     check_host(scope["http_version"], scope["headers"], loopback_only=True)
+    check_page(scope)
+    return LOCAL_USER
+
+
+def check_page(scope: Scope) -> None:
+    """Raises what ``pages.check`` raises."""
     try:
         pages.check(scope["method"], scope["headers"])
     except UnsupportedMediaType:
         if not takes_any_type(scope["method"], scope["path"]):
             raise
-    return LOCAL_USER
+
+
+def principal_of(scope: Scope) -> Principal:
+    """Whom a request was admitted as."""
+    found: Principal = scope[PRINCIPAL]
+    return found

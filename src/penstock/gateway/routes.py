@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..access.rights import HEALTH as WORKS
+from ..access.rights import KEYS, Verb
 from .catching.catcher import ANSWERS
 from .catching.paths import PATH
-from .doors import caught, dead, health, infer, models, publish, read, subscriptions, topics
-from .principal import Verb
+from .doors import caught, dead, health, infer, keys, models, publish, read, subscriptions, topics
+from .principal import ALIVE
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send
 
@@ -22,11 +24,13 @@ BareDoor = Callable[[Scope, Receive, Send, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``verb``: what it lets its caller do. ``door``: a handler of requests, or what makes a ``BareDoor``. ``query``:
-    parameter names and what they mean. ``body``: content types read, with a line on each."""
+    """``verb``: what it lets its caller do, ``on``: to what, a name with the path's parameters in it, or ``EACH``.
+    ``door``: a handler of requests, or what makes a ``BareDoor``. ``query``: parameter names and what they mean.
+    ``body``: content types read, with a line on each."""
 
     group: str
     verb: Verb
+    on: str
     method: str
     path: str
     summary: str
@@ -36,11 +40,16 @@ class Route:
     success: int = 200
 
 
+EACH = ""
+"""Several things at once: the door deals with those that its caller may do this to, and shows no others."""
+
+TOPIC, LETTER, MODEL, SUBSCRIBED = "{topic}", "dead/{topic}", "models/{model}", "subscriptions/{subscription}"
 EVENTS, MODELS, INFER, HEALTH = "Events", "Models", "Open Inference Protocol v2", "Health"
-LETTERS, SUBSCRIPTIONS, CAUGHT = "Dead letters", "Subscriptions", "Caught webhooks"
+LETTERS, SUBSCRIPTIONS, CAUGHT, ACCESS = "Dead letters", "Subscriptions", "Caught webhooks", "Access"
 PUBLISH = Route(
     EVENTS,
     "append",
+    TOPIC,
     "POST",
     "/topics/{topic}/events",
     "Append events. The answer comes when they are on disk; a refused request stores nothing.",
@@ -122,20 +131,30 @@ ROUTES: tuple[Route, ...] = (
     Route(
         EVENTS,
         "read",
+        TOPIC,
         "GET",
         "/topics/{topic}/events",
         "Read events: JSON, NDJSON or Arrow, as Accept says. The header penstock-next says where to go on.",
         read.read,
         query=READ,
     ),
-    Route(EVENTS, "read", "GET", "/topics", "Every topic; those of Penstock's own can only be read.", topics.topics),
-    Route(EVENTS, "read", "GET", "/topics/{topic}", "A topic's type, retention and partitions.", topics.topic),
     Route(
-        EVENTS, "read", "GET", "/groups", "Every consumer group: position, owner and lag by partition.", topics.groups
+        EVENTS, "read", EACH, "GET", "/topics", "Every topic; those of Penstock's own can only be read.", topics.topics
+    ),
+    Route(EVENTS, "read", TOPIC, "GET", "/topics/{topic}", "A topic's type, retention and partitions.", topics.topic),
+    Route(
+        EVENTS,
+        "read",
+        EACH,
+        "GET",
+        "/groups",
+        "Every consumer group: position, owner and lag by partition.",
+        topics.groups,
     ),
     Route(
         LETTERS,
         "read",
+        EACH,
         "GET",
         "/dead",
         "Events that no attempt could deal with, and what became of each.",
@@ -145,6 +164,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         LETTERS,
         "read",
+        LETTER,
         "GET",
         "/dead/{topic}/{partition}/{offset}",
         "One event's letters, of every stage.",
@@ -154,6 +174,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         LETTERS,
         "redrive",
+        EACH,
         "POST",
         "/dead/redrive",
         "Put events back to the stage that failed, and to no other. Again until left is 0; none is put back twice.",
@@ -163,6 +184,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         LETTERS,
         "redrive",
+        EACH,
         "POST",
         "/dead/drop",
         "Say that nothing is to be done about them.",
@@ -172,15 +194,17 @@ ROUTES: tuple[Route, ...] = (
     Route(
         SUBSCRIPTIONS,
         "read",
+        EACH,
         "GET",
         "/subscriptions",
         "Every subscription: where it goes, its state, what waits for it, and its endpoint's last answer.",
         subscriptions.subscriptions,
     ),
-    Route(SUBSCRIPTIONS, "read", "GET", SUBSCRIPTION, "The same of one.", subscriptions.subscription),
+    Route(SUBSCRIPTIONS, "read", SUBSCRIBED, "GET", SUBSCRIPTION, "The same of one.", subscriptions.subscription),
     Route(
         SUBSCRIPTIONS,
         "steer",
+        SUBSCRIBED,
         "POST",
         f"{SUBSCRIPTION}/pause",
         "Deliver nothing to it for now: its events wait, for as long as the topic keeps them.",
@@ -189,18 +213,26 @@ ROUTES: tuple[Route, ...] = (
     Route(
         SUBSCRIPTIONS,
         "steer",
+        SUBSCRIBED,
         "POST",
         f"{SUBSCRIPTION}/resume",
         "Deliver again, from where it was: one that was paused, or that is disabled.",
         subscriptions.resume,
     ),
-    Route(MODELS, "read", "GET", "/models", "Every model.", models.models),
+    Route(MODELS, "read", EACH, "GET", "/models", "Every model.", models.models),
     Route(
-        MODELS, "read", "GET", "/models/{model}", "Its versions and aliases, and what each scorer uses.", models.model
+        MODELS,
+        "read",
+        MODEL,
+        "GET",
+        "/models/{model}",
+        "Its versions and aliases, and what each scorer uses.",
+        models.model,
     ),
     Route(
         MODELS,
         "register",
+        MODEL,
         "POST",
         "/models/{model}/versions",
         "Register an artifact as the next version: ONNX, LightGBM text, XGBoost, skops. 400 says why it was refused.",
@@ -209,11 +241,22 @@ ROUTES: tuple[Route, ...] = (
         body=ARTIFACT,
         success=201,
     ),
-    Route(MODELS, "alias", "PUT", ALIAS, "Point an alias to a version.", models.set_alias, query=TAKEN_UP, body=MOVE),
-    Route(MODELS, "alias", "POST", ALIAS, "The same.", models.set_alias, query=TAKEN_UP, body=MOVE),
     Route(
         MODELS,
         "alias",
+        MODEL,
+        "PUT",
+        ALIAS,
+        "Point an alias to a version.",
+        models.set_alias,
+        query=TAKEN_UP,
+        body=MOVE,
+    ),
+    Route(MODELS, "alias", MODEL, "POST", ALIAS, "The same.", models.set_alias, query=TAKEN_UP, body=MOVE),
+    Route(
+        MODELS,
+        "alias",
+        MODEL,
         "POST",
         "/models/{model}/promote",
         "Point the alias champion to a version: scorers take it at their next batch.",
@@ -224,6 +267,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         MODELS,
         "alias",
+        MODEL,
         "POST",
         "/models/{model}/rollback",
         "Point an alias to the version that it pointed to before; 409 when there is none, or it moved meanwhile.",
@@ -234,16 +278,26 @@ ROUTES: tuple[Route, ...] = (
     Route(
         INFER,
         "score",
+        MODEL,
         "POST",
         "/v2/models/{model}/infer",
         "Score rows with the same worker, version and batches as the stream.",
         infer.infer,
         body=TENSORS,
     ),
-    Route(INFER, "read", "GET", "/v2/models/{model}", "The version in service, its inputs and outputs.", infer.model),
     Route(
         INFER,
         "read",
+        MODEL,
+        "GET",
+        "/v2/models/{model}",
+        "The version in service, its inputs and outputs.",
+        infer.model,
+    ),
+    Route(
+        INFER,
+        "read",
+        MODEL,
         "GET",
         "/v2/models/{model}/ready",
         "Is a version in service? 404 when none is.",
@@ -252,27 +306,66 @@ ROUTES: tuple[Route, ...] = (
     Route(
         INFER,
         "score",
+        MODEL,
         "POST",
         f"{VERSION}/infer",
         "The same, of a version: the one in service.",
         infer.infer,
         body=TENSORS,
     ),
-    Route(INFER, "read", "GET", VERSION, "The same, of a version.", infer.model),
-    Route(INFER, "read", "GET", f"{VERSION}/ready", "The same, of a version.", infer.model_ready),
-    Route(INFER, "look", "GET", "/v2", "The server and what it can do.", infer.server),
-    Route(INFER, "look", "GET", "/v2/health/live", "Does it live?", infer.live),
-    Route(INFER, "look", "GET", "/v2/health/ready", "Is everything at work? 503 when not.", infer.ready),
-    Route(HEALTH, "look", "GET", "/healthz", "Does it live?", health.healthz),
-    Route(HEALTH, "look", "GET", "/readyz", "Is everything at work? 503 with reasons when not.", health.readyz),
-    Route(HEALTH, "look", "GET", "/metrics", "Counters and gauges of all processes, for Prometheus.", health.metrics),
+    Route(INFER, "read", MODEL, "GET", VERSION, "The same, of a version.", infer.model),
+    Route(INFER, "read", MODEL, "GET", f"{VERSION}/ready", "The same, of a version.", infer.model_ready),
+    Route(INFER, "look", WORKS, "GET", "/v2", "The server and what it can do.", infer.server),
+    Route(INFER, "look", ALIVE, "GET", "/v2/health/live", "Does it live?", infer.live),
+    Route(INFER, "look", WORKS, "GET", "/v2/health/ready", "Is everything at work? 503 when not.", infer.ready),
+    Route(
+        ACCESS,
+        "manage",
+        KEYS,
+        "GET",
+        "/keys",
+        "Every key: whose it is, what it may do, when it expires; never the key itself.",
+        keys.keys,
+    ),
+    Route(
+        ACCESS,
+        "manage",
+        KEYS,
+        "POST",
+        "/keys",
+        "Make a key. It is in the answer, and nowhere else: what is kept does not tell it.",
+        keys.create,
+        body=(("application/json", "name: whose it is; allow: its rights; days: how long it opens something"),),
+        success=201,
+    ),
+    Route(
+        ACCESS,
+        "manage",
+        KEYS,
+        "DELETE",
+        "/keys/{key}",
+        "Revoke the key of this id: it opens nothing any more, on no host.",
+        keys.revoke,
+    ),
+    Route(HEALTH, "look", ALIVE, "GET", "/healthz", "Does it live?", health.healthz),
+    Route(HEALTH, "look", WORKS, "GET", "/readyz", "Is everything at work? 503 with reasons when not.", health.readyz),
+    Route(
+        HEALTH,
+        "look",
+        WORKS,
+        "GET",
+        "/metrics",
+        "Counters and gauges of all processes, for Prometheus.",
+        health.metrics,
+    ),
 )
 
 CATCHER_ROUTES: tuple[Route, ...] = (
-    Route(CAUGHT, "read", "GET", PATH, "A page of what `penstock dev` has caught, by subscription.", caught.look),
+    Route(CAUGHT, "read", EACH, "GET", PATH, "A page of what `penstock dev` has caught, by subscription.", caught.look),
     Route(
         CAUGHT,
         "read",
+        EACH,
         "GET",
         f"{PATH}/requests",
         "The same as JSON: each request as it would have been sent, and what it was answered.",
@@ -282,6 +375,7 @@ CATCHER_ROUTES: tuple[Route, ...] = (
     Route(
         CAUGHT,
         "catch",
+        SUBSCRIBED,
         "POST",
         f"{PATH}/{{subscription}}",
         "Where the courier sends a subscription's webhooks, whatever they are.",
@@ -291,6 +385,7 @@ CATCHER_ROUTES: tuple[Route, ...] = (
     Route(
         CAUGHT,
         "steer",
+        SUBSCRIBED,
         "PUT",
         f"{PATH}/{{subscription}}/answer",
         "Choose what they are answered, to see what a receiver that fails does.",

@@ -11,6 +11,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from ..access.rights import Rights, named
 from ..batch import SYSTEM, TopicSpec
 from ..clock import SystemClock
 from ..errors import Busy, Forbidden
@@ -67,6 +68,23 @@ class DoorContract:
     ) -> None:
         assert asked(services, route, request_, admit=refuse).status_code == 403, "it opened to nobody"
 
+    def test_somebody_without_the_right_is_refused(
+        self, services: GatewayServices, route: Route, request_: dict[str, Any]
+    ) -> None:
+        """By a door that does one thing; one for several does it to none of them, and its own tests say so."""
+        if not route.on:
+            pytest.skip("it deals with what its caller may see")
+        answer = asked(services, route, request_, admit=lambda _: Principal("somebody", Rights.of([])))
+        assert answer.status_code == 403, "it opened to somebody without the right"
+        check_error(answer)
+
+    def test_the_one_right_that_it_asks_for_suffices(
+        self, services: GatewayServices, route: Route, request_: dict[str, Any]
+    ) -> None:
+        rights = Rights.of([(route.verb, named(route.verb, "*"))] if route.on in ("", "{topic}") else needed(route))
+        answer = asked(services, route, request_, admit=lambda _: Principal("somebody", rights))
+        assert answer.status_code == route.success, answer.text
+
     def test_a_page_of_another_site_is_refused(
         self, services: GatewayServices, route: Route, request_: dict[str, Any]
     ) -> None:
@@ -89,7 +107,7 @@ class DoorContract:
     def test_another_method_is_told_which_there_are(
         self, services: GatewayServices, route: Route, request_: dict[str, Any]
     ) -> None:
-        answer = asked(services, route, {**request_, "method": "DELETE"})
+        answer = asked(services, route, {**request_, "method": "PATCH"})
         assert answer.status_code == 405 and route.method in answer.headers["allow"]
         check_error(answer)
 
@@ -99,6 +117,12 @@ class DoorContract:
         assert described["summary"].endswith((".", "?")), "a sentence says what it does"
         named = {parameter["name"] for parameter in described.get("parameters", ()) if parameter["in"] == "path"}
         assert named == {part[1:-1] for part in route.path.split("/") if part.startswith("{")}
+
+
+def needed(route: Route) -> list[tuple[str, str]]:
+    """The right to do that to whatever of its kind."""
+    kind, slash, _ = route.on.partition("/")
+    return [(route.verb, f"{kind}/*" if slash else route.on)]
 
 
 def check_error(answer: httpx.Response) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from penstock.access.state import KeyCreated
 from penstock.batch import DEAD, SYSTEM, Batch, TopicSpec, Write
 from penstock.gateway.routes import ROUTES, Route
 from penstock.gateway.services import GatewayServices
@@ -60,6 +61,9 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/subscriptions/{subscription}"): {"url": "/subscriptions/cases"},
     ("POST", "/subscriptions/{subscription}/pause"): {"url": "/subscriptions/cases/pause"},
     ("POST", "/subscriptions/{subscription}/resume"): {"url": "/subscriptions/cases/resume"},
+    ("GET", "/keys"): {"url": "/keys"},
+    ("POST", "/keys"): {"url": "/keys", "json": {"name": "acme", "allow": "manage:keys"}},
+    ("DELETE", "/keys/{key}"): {"url": "/keys/0123456789"},
     ("GET", "/models"): {"url": "/models"},
     ("GET", "/models/{model}"): {"url": "/models/m"},
     ("POST", "/models/{model}/versions"): {"url": "/models/m/versions", "content": b"a model"},
@@ -84,6 +88,9 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
 
 def without_request(routes: Sequence[Route], requests: Mapping[tuple[str, str], Any]) -> list[str]:
     return [f"{r.method} {r.path}" for r in routes if (r.method, r.path) not in requests]
+
+
+KEY = KeyCreated(id="0123456789", name="x", digest="0" * 64, rights=("read:notes",), expires=None, at=1, by="test")
 
 
 class Looks:
@@ -137,7 +144,7 @@ class TestDoors(DoorContract):
         log, clock = services.log, services.clock
         for topic in (SCORED, SNAPSHOT_TOPIC):
             log.create(topic)
-        log.append([Write(SYSTEM, 0, to_rows(two_versions())), a_letter()])
+        log.append([Write(SYSTEM, 0, to_rows([*two_versions(), KEY])), a_letter()])
         said = {"role": "worker", "stages": {"scorer": {"ready": True, "version": "m/2"}}}
         (services.status / "worker.json").write_text(json.dumps(said))
         inspections = Inspections(lambda _: of_its_own(Looks()), lambda _: None, at_once)  # type: ignore[arg-type]

@@ -39,6 +39,14 @@ SUBSCRIPTION = (
 LIVE = SUBSCRIPTION.replace("$state", '"live", "reason": "", "since": null')
 PAUSED = SUBSCRIPTION.replace("$state", '"paused", "reason": "it was paused", "since": "2026-01-31T12:00:00Z"')
 
+KEY = (
+    '{"id": "Zq3T8vX1cM", "name": "acme", "state": $state, "allow": "append:$topic",'
+    ' "created": "2026-01-31T12:00:00+00:00", "by": "operator", "expires": "2026-05-01T12:00:00+00:00",'
+    ' "revoked": $revoked'
+)
+HOLDS = KEY.replace("$state", '"live"').replace("$revoked", "null")
+REVOKED = KEY.replace("$state", '"revoked"').replace("$revoked", '"2026-02-01T12:00:00+00:00"')
+
 EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
     ("POST", "/topics/{topic}/events"): (
         Example("/topics/$topic/events", f"{{{PLACE}}}", (TYPE, "-d $event"), "one event"),
@@ -115,6 +123,15 @@ EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
     ("POST", "/subscriptions/{subscription}/resume"): (
         Example("/subscriptions/$subscription/resume", LIVE, ("-X POST",)),
     ),
+    ("GET", "/keys"): (Example("/keys", f"[{HOLDS}}}]"),),
+    ("POST", "/keys"): (
+        Example(
+            "/keys",
+            f'{HOLDS}, "key": "psk_…"}}',
+            (TYPE, '-d \'{"name": "acme", "allow": "append:$topic", "days": 90}\''),
+        ),
+    ),
+    ("DELETE", "/keys/{key}"): (Example("/keys/Zq3T8vX1cM", f"{REVOKED}}}", ("-X DELETE",)),),
     ("GET", "/models"): (
         Example(
             "/models", '[{"name": "$model", "aliases": {"champion": {"version": 1, "epoch": 1}}, "versions": [1]}]'

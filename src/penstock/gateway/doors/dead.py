@@ -15,6 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...access.rights import DEAD, Verb
 from ...clock import Clock
 from ...declare.values import Duration, seconds
 from ...errors import DeclarationError, InvalidEvent, NotFound
@@ -24,6 +25,7 @@ from ...schema.cloudevents import JSON_TYPE
 from ...stages.deliver.dead_events import DEAD_LETTER_FORMATS, DeadLetterFormat
 from ...stages.failures.ledger import Became
 from ..letters import LetterFilter, Letters, RedriveResult
+from ..principal import Principal, principal_of
 from ..readiness import statuses
 from ..wire.errors import BadRequest
 from ..wire.parameters import whole
@@ -98,7 +100,8 @@ async def letters(request: Request, services: LetterNeeds) -> Response:
     if (state := given.get("state", "open")) not in STATES:
         raise BadRequest(f"state={state!r:.60} is none of {', '.join(STATES)}")
     limit = whole(given.get("limit", str(LIMIT)), "limit", 1, MOST)
-    format, wanted = _format(given), _wanted(given, _now(services))
+    format = _format(given)
+    wanted = _allowed(_wanted(given, _now(services)), principal_of(request.scope), "read")
     return _answer(await _in_turn(services, lambda: _described(services, wanted, STATES[state], limit, format)), format)
 
 
@@ -115,18 +118,18 @@ async def letter(request: Request, services: LetterNeeds) -> Response:
 
 async def redrive(request: Request, services: LetterNeeds) -> Response:
     asked, now = await _asked(request), _now(services)
-    wanted = asked.wanted(now)
+    wanted = _allowed(asked.wanted(now), principal_of(request.scope), "redrive")
 
     def work() -> dict[str, Any]:
         done = Letters(services.log, services.plan).redrive(wanted, rounds=asked.limit, most=asked.most, dry=asked.dry)
-        return {"redriven": done.count, **_said(done), "waiting": _waiting(services), "at": now}
+        return {"redriven": done.count, **_said(done), "waiting": _waiting(services, wanted), "at": now}
 
     return _answer(await _in_turn(services, work))
 
 
 async def drop(request: Request, services: LetterNeeds) -> Response:
     asked = await _asked(request)
-    wanted = asked.wanted(_now(services))
+    wanted = _allowed(asked.wanted(_now(services)), principal_of(request.scope), "redrive")
 
     def work() -> dict[str, Any]:
         done = Letters(services.log, services.plan).drop(wanted, most=asked.most, dry=asked.dry)
@@ -136,6 +139,11 @@ async def drop(request: Request, services: LetterNeeds) -> Response:
 
 
 # -- what is asked ------------------------------------------------------------
+
+
+def _allowed(wanted: LetterFilter, who: Principal, verb: Verb) -> LetterFilter:
+    """Of events of those topics alone whose letters are for who asks."""
+    return replace(wanted, allowed=lambda topic: who.may(verb, DEAD + topic))
 
 
 async def _asked(request: Request) -> Selection:
@@ -212,11 +220,14 @@ def _said(done: RedriveResult) -> dict[str, Any]:
     return {"left": done.left, "refused": sum(done.reasons.values()), "reasons": reasons, "examples": done.refused}
 
 
-def _waiting(services: LetterNeeds) -> list[dict[str, str]]:
+def _waiting(services: LetterNeeds, wanted: LetterFilter) -> list[dict[str, str]]:
     """Stages that are held: what is put back to them is kept, and waits with the rest."""
+    sources = {stage.name: stage.source for stage in services.plan.stages}
+    sources |= {subscription.name: subscription.source for subscription in services.plan.subscriptions}
     said = [dict(status.get("stages", {})) for status in statuses(services.status)]
     held = {stage: str(now.get("reason", "")) for each in said for stage, now in each.items() if not now.get("ready")}
-    return [{"stage": stage, "reason": reason} for stage, reason in sorted(held.items())]
+    shown = {stage for stage in held if wanted.allowed is None or wanted.allowed(sources.get(stage, ""))}
+    return [{"stage": stage, "reason": held[stage]} for stage in sorted(shown)]
 
 
 def _answer(found: object, format: DeadLetterFormat | None = None) -> Response:

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from ... import tokens
+from ...access.rights import MODELS
 from ...batch import SYSTEM, Write
 from ...errors import Conflict, Forbidden, InvalidEvent, ModelRefused, TooLarge, Unavailable
 from ...log.interface import Log
@@ -27,6 +28,7 @@ from ...plan.edges import doers
 from ...plan.plan import Plan
 from ...settings import Settings
 from ...system.messages import Command, to_rows
+from ..principal import principal_of
 from ..readiness import NOBODY, statuses
 from ..wire.body import BOM
 from ..wire.errors import BadRequest, Disconnected, unknown
@@ -82,7 +84,12 @@ class Back(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def models(request: Request, services: ModelNeeds) -> Response:
-    return JSONResponse(await _in_thread(services, lambda: [_model(services, m) for m in _fresh(services).models()]))
+    who = principal_of(request.scope)
+
+    def work() -> list[dict[str, Any]]:
+        return [_model(services, name) for name in _fresh(services).models() if who.may("read", MODELS + name)]
+
+    return JSONResponse(await _in_thread(services, work))
 
 
 async def model(request: Request, services: ModelNeeds) -> Response:

@@ -26,6 +26,7 @@ from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
 from ...stages.interface import concat_promote
 from ...telemetry.metrics import counter
 from .. import cloudevents
+from ..principal import principal_of
 from ..wait.followers import Followers
 from ..wait.lineage import Waiter
 from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
@@ -87,7 +88,7 @@ class Publish:
     async def _accept(self, scope: Scope, receive: Receive, topic: str) -> bytes:
         headers = dict(scope["headers"])
         intake = self._intake(topic)
-        asked = self._asked(scope["query_string"], topic) if scope["query_string"] else None
+        asked = self._asked(scope, topic) if scope["query_string"] else None
         with ExitStack() as waiting:
             with Reservation(self._ingest) as room:
                 body = await read_body(receive, headers, room, self._settings)
@@ -127,14 +128,16 @@ class Publish:
             raise unknown("topic", topic, sorted(self._ingest.topics))
         return intake
 
-    def _asked(self, query: bytes, topic: str) -> tuple[str, float]:
+    def _asked(self, scope: Scope, topic: str) -> tuple[str, float]:
         """``?wait=TOPIC&timeout=DURATION``, checked before anything is stored."""
-        given = {k: v[-1] for k, v in parse_qs(query.decode("latin-1"), keep_blank_values=True).items()}
+        query = scope["query_string"].decode("latin-1")
+        given = {k: v[-1] for k, v in parse_qs(query, keep_blank_values=True).items()}
         if stray := given.keys() - {"wait", "timeout"}:
             raise BadRequest(f"unknown parameter '{min(stray)}': there are wait and timeout")
         if "wait" not in given:
             raise BadRequest("timeout says how long to wait for a topic: name it with wait=TOPIC")
         seconds = duration(given.get("timeout", "1s"), "timeout", self._settings.wait_limit)
+        principal_of(scope).require("read", given["wait"])
         self._followers.check(topic, given["wait"])
         return given["wait"], seconds
 

@@ -13,10 +13,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ...access.rights import SUBSCRIPTIONS
 from ...clock import Clock
 from ...log.interface import ObservedLog
 from ...models.registry import Registry
 from ...plan.plan import Plan, SubscriptionSpec
+from ..principal import principal_of
 from ..subscriptions import Standings, change
 from ..wire.errors import BadRequest, unknown
 
@@ -46,7 +48,9 @@ class SubscriptionNeeds(Protocol):
 
 
 async def subscriptions(request: Request, services: SubscriptionNeeds) -> Response:
-    return _answer(await _in_thread(services, lambda: _described(services, services.plan.subscriptions)))
+    who = principal_of(request.scope)
+    shown = [spec for spec in services.plan.subscriptions if who.may("read", SUBSCRIPTIONS + spec.name)]
+    return _answer(await _in_thread(services, lambda: _described(services, shown)))
 
 
 async def subscription(request: Request, services: SubscriptionNeeds) -> Response:

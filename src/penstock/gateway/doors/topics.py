@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from ...batch import TopicSpec
 from ...log.interface import LogInspection, PartitionState
 from ...schema.rows import is_json
+from ..principal import Principal, principal_of
 from ..wire.errors import unknown
 
 
@@ -27,7 +28,7 @@ class TopicNeeds(Protocol):
 
 
 async def topics(request: Request, services: TopicNeeds) -> Response:
-    return JSONResponse(await _in_thread(services, _topics, services))
+    return JSONResponse(await _in_thread(services, _topics, services, principal_of(request.scope)))
 
 
 async def topic(request: Request, services: TopicNeeds) -> Response:
@@ -35,16 +36,22 @@ async def topic(request: Request, services: TopicNeeds) -> Response:
 
 
 async def groups(request: Request, services: TopicNeeds) -> Response:
-    return JSONResponse(await _in_thread(services, lambda: [asdict(g) for g in services.log.groups()]))
+    who = principal_of(request.scope)
+
+    def work() -> list[dict[str, Any]]:
+        return [asdict(group) for group in services.log.groups() if who.may("read", group.topic)]
+
+    return JSONResponse(await _in_thread(services, work))
 
 
 async def _in_thread(services: TopicNeeds, work: Any, *arguments: Any) -> Any:
     return await asyncio.get_running_loop().run_in_executor(services.threads, work, *arguments)
 
 
-def _topics(services: TopicNeeds) -> list[dict[str, Any]]:
+def _topics(services: TopicNeeds, who: Principal) -> list[dict[str, Any]]:
     found = []
-    for spec in sorted(services.log.topics(), key=lambda t: t.name):
+    shown = (spec for spec in services.log.topics() if who.may("read", spec.name))
+    for spec in sorted(shown, key=lambda t: t.name):
         states = services.log.partitions(spec.name)
         found.append(
             {

@@ -29,6 +29,7 @@ from ...errors import (
     StoreUnusable,
     TaskFailed,
     TooLarge,
+    Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -44,6 +45,7 @@ STATUS: list[tuple[type[Exception], int, str]] = [
     (TooLarge, 413, "too_large"),
     (UnsupportedMediaType, 415, "unsupported_media_type"),
     (Busy, 503, "busy"),
+    (Unauthorized, 401, "unauthorized"),
     (Forbidden, 403, "forbidden"),
     (NotFound, 404, "not_found"),
     (Conflict, 409, "conflict"),
@@ -88,6 +90,8 @@ def problem(error: Exception, path: str = "") -> tuple[int, Headers, bytes]:
     if status == 503:
         wait = error.retry_after if isinstance(error, Busy) else 1.0
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait))))
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110 §11.6.1
     if status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     # Surrogates, control characters, anything a request may have put into a message: JSON escapes or replaces it.

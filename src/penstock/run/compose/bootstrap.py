@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...access.state import KeyState
 from ...batch import SYSTEM, TopicSpec, Write
 from ...clock import Clock
 from ...errors import SchemaChanged
@@ -41,7 +42,7 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
 
 def open_registry(events: SystemLog, clock: Clock, member: str) -> Registry:
     """Over a view of all areas that this version knows. Raises ``NotFound`` where there is no ``penstock.system``."""
-    return Registry(View(events, [RegistryState(), DeliveryState()], clock, member))
+    return Registry(View(events, [RegistryState(), DeliveryState(), KeyState()], clock, member))
 
 
 def prepare(plan: Plan, events: SystemLog, artifacts: Artifacts, clock: Clock, *, site: Site | None = None) -> None:

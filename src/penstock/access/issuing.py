@@ -1,0 +1,73 @@
+"""Keys made and revoked. Either is one row of ``penstock.system``, whoever writes it; the key itself is never in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..batch import SYSTEM, Write
+from ..clock import Clock
+from ..errors import BadRequest, Conflict, NotFound
+from ..log.interface import Log
+from ..system.messages import to_rows
+from ..system.view import View
+from . import keys
+from .rights import Rights
+from .state import KeyCreated, KeyRevoked, KeyState
+
+LIVE = 2  # keys of one name at once: the one in use, and the one that takes its place
+NAME_CHARS = 64  # characters of a name at most
+DAY_US = 86_400_000_000  # microseconds
+LONGEST_DAYS = 3_650
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """``key``: to be shown once."""
+
+    made: KeyCreated
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Issued({self.made.id})"
+
+
+def issue(log: Log, view: View, clock: Clock, name: str, allow: str, *, days: float | None, by: str) -> Issued:
+    """Durable on return. ``days``: after which it opens nothing any more; None: never.
+
+    Raises ``BadRequest`` for a name or days that are none, ``DeclarationError`` for rights that are none, ``Conflict``
+    where two keys of that name are live.
+    """
+    if not name.isprintable() or not 0 < len(name.strip()) <= NAME_CHARS:
+        raise BadRequest(f"a key's name says whose it is, in at most {NAME_CHARS} characters")
+    if days is not None and not 0 < days <= LONGEST_DAYS:
+        raise BadRequest(f"days={days:g}: a key holds for more than 0 days, and at most {LONGEST_DAYS:,}; or for ever")
+    rights = Rights.parse(allow)
+    view.refresh()
+    now = clock.now()
+    live = view.areas.only(KeyState).live(name, now)
+    if len(live) >= LIVE:
+        raise Conflict(
+            f"'{name}' has {len(live)} keys, {' and '.join(key.id for key in live)}: revoke the one that nobody uses "
+            "any more, then make another"
+        )
+    key = keys.make()
+    expires = None if days is None else now + round(days * DAY_US)
+    made = KeyCreated(
+        id=keys.make_id(), name=name, digest=keys.digest(key), rights=rights.texts, expires=expires, at=now, by=by
+    )
+    log.append([Write(SYSTEM, 0, to_rows([made]))])
+    view.refresh()
+    return Issued(made, key)
+
+
+def revoke(log: Log, view: View, clock: Clock, id: str, *, by: str) -> KeyCreated:
+    """Durable on return, and then this process admits nobody with it; others within a second. One that was revoked
+    stays so. Raises ``NotFound``."""
+    view.refresh()
+    state = view.areas.only(KeyState)
+    if (key := state.by_id.get(id)) is None:
+        raise NotFound(f"there is no key {id[:100]!r}; `penstock keys list` has their ids")
+    if id not in state.revoked:
+        log.append([Write(SYSTEM, 0, to_rows([KeyRevoked(id=id, at=clock.now(), by=by)]))])
+        view.refresh()
+    return key

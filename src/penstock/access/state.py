@@ -1,0 +1,99 @@
+"""The keys that there are: an area of ``penstock.system``. A key itself is in none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import msgspec
+
+from ..system.messages import Command, Message
+
+
+class KeyCreated(Message, frozen=True, kw_only=True):
+    """``id``: what it is called by; ``name``: whose it is; ``digest``: SHA-256 of the key, in hex; ``rights``: as
+    texts; ``expires``, ``at``: microseconds since the epoch; ``by``: who made it."""
+
+    TYPE: ClassVar[str] = "penstock.key.created"
+
+    id: str
+    name: str
+    digest: str
+    rights: tuple[str, ...]
+    expires: int | None
+    at: int
+    by: str
+
+    @property
+    def subject(self) -> str | None:
+        return f"keys/{self.id}"
+
+
+class KeyRevoked(Message, frozen=True, kw_only=True):
+    """It opens nothing any more, for ever."""
+
+    TYPE: ClassVar[str] = "penstock.key.revoked"
+
+    id: str
+    at: int
+    by: str
+
+    @property
+    def subject(self) -> str | None:
+        return f"keys/{self.id}"
+
+
+class SavedKeys(msgspec.Struct):
+    keys: list[KeyCreated]
+    revoked: dict[str, int]
+
+
+@dataclass(slots=True)
+class KeyState:
+    """``by_id`` has every key that was made, ``by_digest`` those that are not revoked, ``revoked`` since when the
+    others are (microseconds since the epoch). Changed by ``View.refresh`` alone; a look-up in either needs no lock."""
+
+    name: ClassVar[str] = "keys"
+    form: ClassVar[int] = 1
+    messages: ClassVar[Sequence[type[Message]]] = (KeyCreated, KeyRevoked)
+
+    by_id: dict[str, KeyCreated] = field(default_factory=dict)
+    by_digest: dict[str, KeyCreated] = field(default_factory=dict)
+    revoked: dict[str, int] = field(default_factory=dict)
+
+    def apply(self, message: Message) -> None:
+        match message:
+            case KeyCreated():
+                if message.id not in self.by_id:
+                    self.by_id[message.id] = message
+                    if message.id not in self.revoked:
+                        self.by_digest[message.digest] = message
+            case KeyRevoked():
+                self.revoked.setdefault(message.id, message.at)
+                if (key := self.by_id.get(message.id)) is not None:
+                    self.by_digest.pop(key.digest, None)
+
+    def live(self, name: str, now: int) -> list[KeyCreated]:
+        """Of whoever is called so: neither revoked nor expired. ``now``: microseconds since the epoch."""
+        return [key for key in self.by_digest.values() if key.name == name and not is_expired(key, now)]
+
+    def decide(self, command: Command, *, now: int) -> Sequence[Message]:
+        raise AssertionError(f"{command.TYPE} is no command of keys")
+
+    def ahead(self) -> KeyState:
+        return self  # it has no commands, so nothing is decided ahead
+
+    def save(self) -> bytes:
+        return msgspec.msgpack.encode(SavedKeys(list(self.by_id.values()), self.revoked))
+
+    def restore(self, saved: bytes) -> None:
+        found = msgspec.msgpack.decode(saved, type=SavedKeys)
+        self.by_id = {key.id: key for key in found.keys}
+        self.by_digest = {key.digest: key for key in found.keys if key.id not in found.revoked}
+        self.revoked = found.revoked
+
+
+def is_expired(key: KeyCreated, now: int) -> bool:
+    """``now``: microseconds since the epoch."""
+    return key.expires is not None and now >= key.expires

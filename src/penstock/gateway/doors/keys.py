@@ -1,0 +1,138 @@
+"""/keys: whose there are, and what each may do; making one, and revoking it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ...access import issuing
+from ...access.rights import EVERYTHING, Rights
+from ...access.state import KeyCreated, KeyState, is_expired
+from ...clock import Clock
+from ...errors import DeclarationError, Forbidden, InvalidEvent, TooLarge
+from ...log.interface import ObservedLog
+from ...models.registry import Registry
+from ..principal import Principal, principal_of
+from ..wire.errors import BadRequest
+
+SMALL_BYTES = 64 << 10  # bytes of a body here
+
+T = TypeVar("T")
+
+
+class KeyNeeds(Protocol):
+    """What these doors lead to."""
+
+    @property
+    def log(self) -> ObservedLog: ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def threads(self) -> Executor: ...
+
+
+class NewKey(msgspec.Struct, forbid_unknown_fields=True):
+    """``allow``: its rights; ``days``: how long it opens something, for ever when absent."""
+
+    name: str
+    allow: str
+    days: float | None = None
+
+
+async def keys(request: Request, services: KeyNeeds) -> Response:
+    def work() -> list[dict[str, Any]]:
+        services.registry.refresh()
+        view = services.registry.view
+        state, now = view.areas.only(KeyState), services.clock.now()
+        with view.lock:
+            found = [(key, state.revoked.get(key.id)) for key in state.by_id.values()]
+        return [_described(key, revoked, now) for key, revoked in found]
+
+    return JSONResponse(await _in_thread(services, work))
+
+
+async def create(request: Request, services: KeyNeeds) -> Response:
+    asked, who = await _asked(request), principal_of(request.scope)
+    _check_given(asked, who)
+
+    def work() -> issuing.Issued:
+        view = services.registry.view
+        return issuing.issue(
+            services.log, view, services.clock, asked.name, asked.allow, days=asked.days, by=_named(who)
+        )
+
+    issued = await _in_thread(services, work)
+    described = _described(issued.made, None, services.clock.now())
+    return JSONResponse(described | {"key": issued.key}, 201, {"cache-control": "no-store"})
+
+
+async def revoke(request: Request, services: KeyNeeds) -> Response:
+    id, who = request.path_params["key"], principal_of(request.scope)
+
+    def work() -> dict[str, Any]:
+        view, clock = services.registry.view, services.clock
+        key = issuing.revoke(services.log, view, clock, id, by=_named(who))
+        return _described(key, view.areas.only(KeyState).revoked[id], clock.now())
+
+    return JSONResponse(await _in_thread(services, work))
+
+
+def _check_given(asked: NewKey, who: Principal) -> None:
+    """Raises ``BadRequest`` for rights that are none, ``Forbidden`` for those that who asks has not himself."""
+    try:
+        wanted = Rights.parse(asked.allow)
+    except DeclarationError as error:
+        raise BadRequest(f"allow: {error}") from None
+    if lacking := [text for text in wanted.texts if not who.rights.covers(text)]:
+        raise Forbidden(f"{who.name} cannot give what he has not: {', '.join(lacking)[:500]}")
+
+
+async def _asked(request: Request) -> NewKey:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > SMALL_BYTES:
+            raise TooLarge(f"the body is over {SMALL_BYTES} bytes")
+    try:
+        return msgspec.json.decode(body, type=NewKey)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidEvent(str(error)) from None
+
+
+def _described(key: KeyCreated, revoked: int | None, now: int) -> dict[str, Any]:
+    state = "revoked" if revoked is not None else "expired" if is_expired(key, now) else "live"
+    return {
+        "id": key.id,
+        "name": key.name,
+        "state": state,
+        "allow": EVERYTHING if EVERYTHING in key.rights else ",".join(key.rights),
+        "created": _time(key.at),
+        "by": key.by,
+        "expires": _time(key.expires),
+        "revoked": _time(revoked),
+    }
+
+
+def _named(who: Principal) -> str:
+    return f"{who.name} ({who.id})" if who.id else who.name
+
+
+def _time(at: int | None) -> str | None:
+    """``at``: microseconds since the epoch."""
+    return None if at is None else datetime.fromtimestamp(at / 1e6, UTC).isoformat()
+
+
+async def _in_thread(services: KeyNeeds, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(services.threads, work)
