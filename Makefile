@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
 # Often set in containers. The tests start a thousand processes, and each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint unit test-kafka test-clouds e2e-kafka bench bench-kafka soak wheel docs lock clean help
+.PHONY: demo test lint unit e2e test-kafka test-clouds e2e-kafka bench bench-kafka soak wheel docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
@@ -37,7 +37,7 @@ $(CLOUDS)/.ready: $(BIN)/python pyproject.toml $(CLOUDS_LOCK)
 demo: $(VENV)/.demo ## real flights in, predictions out, a model swapped half-way
 	$(BIN)/penstock demo
 
-test: lint unit ## style, types, floors, and all tests that need nothing but this
+test: lint unit e2e ## style, types, floors, and all tests that need nothing but this
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/ruff check
@@ -45,8 +45,10 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev ## the tests; fewer at once of those end to end, which are several processes each
+unit: $(VENV)/.dev ## the tests, but for those end to end
 	$(PYTEST) -m 'not soak and not broker and not clouds' -n 4 --ignore tests/e2e
+
+e2e: $(VENV)/.dev ## those end to end: fewer at once, for they are several processes each
 	$(PYTEST) -m 'not soak and not broker and not clouds' -n 3 tests/e2e
 
 test-kafka: $(VENV)/.dev ## the tests that need a Kafka broker, on brokers of their own (Java 17, or KAFKA_BOOTSTRAP)

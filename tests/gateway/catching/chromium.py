@@ -60,18 +60,19 @@ class Tab:
         os.write(self._write, json.dumps(asked).encode() + b"\0")
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            for said in self._heard(deadline):
+            heard = self._heard(deadline)
+            self.told += [said for said in heard if said.get("id") != self._count]
+            for said in heard:
                 if said.get("id") == self._count:
                     assert "error" not in said, said
                     return dict(said["result"])
-                self.told.append(said)
         raise AssertionError(f"the browser does not answer {method}")
 
-    def _heard(self, deadline: float) -> Iterator[dict[str, Any]]:
+    def _heard(self, deadline: float) -> list[dict[str, Any]]:
         if select.select([self._read], [], [], max(0.0, deadline - time.monotonic()))[0]:
             self._left += os.read(self._read, 1 << 20)
         *whole, self._left = self._left.split(b"\0")
-        yield from map(json.loads, whole)
+        return [json.loads(said) for said in whole]
 
 
 @contextmanager
