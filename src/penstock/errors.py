@@ -111,7 +111,14 @@ class Forbidden(PenstockError):
 
 
 class Unauthorized(PenstockError):
-    """Nobody known asks: without a key or a token, or with one that opens nothing. Which of these is not said."""
+    """Nobody known asks: without a key or a token, or with one that opens nothing.
+
+    ``why``: which of these it was, for those who look after it; who asks is not told.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class Conflict(PenstockError):

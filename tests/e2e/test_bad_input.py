@@ -551,7 +551,7 @@ from penstock.run.supervisor import sockets
 class Nowhere(socket.socket):
     def bind(self, address):
         raise SystemExit(0)
-sockets.check_bind = lambda host: None
+sockets.check_bind = lambda host, access: None
 socket.socket = Nowhere
 """
 

@@ -107,7 +107,7 @@ def test_a_look_at_the_wildcards_only_is_found(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_server_that_takes_any_socket_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "check_bind", lambda host: None)
+    monkeypatch.setattr(server, "check_bind", lambda host, access: None)
     monkeypatch.setattr(uvloop, "run", lambda serving: serving.close())  # as if it had served
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         others_are_not_served(house)

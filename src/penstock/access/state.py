@@ -51,8 +51,8 @@ class SavedKeys(msgspec.Struct):
 
 @dataclass(slots=True)
 class KeyState:
-    """``by_id`` has every key that was made, ``by_digest`` those that are not revoked, ``revoked`` since when the
-    others are (microseconds since the epoch). Changed by ``View.refresh`` alone; a look-up in either needs no lock."""
+    """Every key that was made, ``by_id`` and ``by_digest``; ``revoked``: since when some open nothing, by their
+    ids (microseconds since the epoch). Changed by ``View.refresh`` alone; a look-up in either needs no lock."""
 
     name: ClassVar[str] = "keys"
     form: ClassVar[int] = 1
@@ -66,17 +66,14 @@ class KeyState:
         match message:
             case KeyCreated():
                 if message.id not in self.by_id:
-                    self.by_id[message.id] = message
-                    if message.id not in self.revoked:
-                        self.by_digest[message.digest] = message
+                    self.by_id[message.id] = self.by_digest[message.digest] = message
             case KeyRevoked():
                 self.revoked.setdefault(message.id, message.at)
-                if (key := self.by_id.get(message.id)) is not None:
-                    self.by_digest.pop(key.digest, None)
 
     def live(self, name: str, now: int) -> list[KeyCreated]:
         """Of whoever is called so: neither revoked nor expired. ``now``: microseconds since the epoch."""
-        return [key for key in self.by_digest.values() if key.name == name and not is_expired(key, now)]
+        named = (key for key in self.by_id.values() if key.name == name)
+        return [key for key in named if key.id not in self.revoked and not is_expired(key, now)]
 
     def decide(self, command: Command, *, now: int) -> Sequence[Message]:
         raise AssertionError(f"{command.TYPE} is no command of keys")
@@ -90,7 +87,7 @@ class KeyState:
     def restore(self, saved: bytes) -> None:
         found = msgspec.msgpack.decode(saved, type=SavedKeys)
         self.by_id = {key.id: key for key in found.keys}
-        self.by_digest = {key.digest: key for key in found.keys if key.id not in found.revoked}
+        self.by_digest = {key.digest: key for key in found.keys}
         self.revoked = found.revoked
 
 

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import CannotStart, DeclarationError, LogUnusable, PenstockError
-from . import backup, dead, demo, deploy, events, migrate, models, repair, scale, serve, subscriptions, topics
+from . import backup, dead, demo, deploy, events, keys, migrate, models, repair, scale, serve, subscriptions, topics
 
 COULD_NOT_START = (CannotStart, DeclarationError, LogUnusable)
 
@@ -70,3 +70,4 @@ app.add_typer(topics.app, name="topics", epilog="Such as: penstock topics --json
 app.add_typer(models.app, name="models")
 app.add_typer(dead.app, name="dead")
 app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(keys.app, name="keys", epilog="Such as: penstock keys create acme --allow append:orders --days 90")

@@ -11,7 +11,7 @@ import typer
 
 from .options import DATA, Data, Target
 
-Host = Annotated[str, typer.Option(help="The address to listen on; loopback only.")]
+Host = Annotated[str, typer.Option(help="The address to listen on; without --access loopback only.")]
 Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")]
 Workers = Annotated[int, typer.Option(help="Worker processes; 0: one a core.", min=0)]
 Against = Annotated[str | None, typer.Option(help="Compare with what is there: http://HOST:PORT or a data directory.")]
@@ -47,6 +47,15 @@ Artifacts = Annotated[
 ]
 
 Deliver = Annotated[bool, typer.Option("--deliver", help="Send webhooks for real, to whom the app's file names.")]
+Access = Annotated[
+    str,
+    typer.Option(
+        metavar="keys",
+        envvar="PENSTOCK_ACCESS",
+        show_default="nobody is asked, and only this machine is served",
+        help="Let in who shows a key, made with `penstock keys create`, and then on any --host.",
+    ),
+]
 Only = Annotated[
     str,
     typer.Option(
@@ -79,9 +88,10 @@ def run(
     artifacts: Artifacts = "",
     only: Only = "",
     probes: ProbesAt = "",
+    access: Access = "",
 ) -> None:
     """Serve an app: take events over HTTP, run its stages, keep what they make."""
-    _supervise(app, data, host, port, workers, log, artifacts, only, probes)
+    _supervise(app, data, host, port, workers, log, artifacts, only, probes, access)
 
 
 def dev(
@@ -143,6 +153,7 @@ def _supervise(
     artifacts: str,
     only: str = "",
     probes: str = "",
+    access: str = "",
     *,
     reload: bool = False,
     catch: bool = False,
@@ -162,6 +173,8 @@ def _supervise(
             f"--log {log}: no such log; there are sqlite:DIR, the same as --data DIR, and kafka://HOST:PORT"
         )
     _check_half(only, log)
+    if access not in ("", "keys"):
+        raise CannotStart(f"--access {access}: there is keys, or nothing")
     log_to_stderr("supervisor")
     if log and not artifacts and only != "courier":  # which has no use for models
         logger(__name__).warning(
@@ -180,6 +193,7 @@ def _supervise(
         only,
         parsed(probes, "--probes") if probes else None,
         catch,
+        access,
     )
     Supervisor(options, _say).run()
 

@@ -16,6 +16,7 @@ from .. import tokens
 from ..batch import AppendResult
 from ..errors import InvalidEvent, Unavailable, UnsupportedMediaType
 from .bodies import ARROW, NDJSON, RequestBody, Rows, as_lines, bodies, column, frame, tensor
+from .credentials import found_key
 from .published import Published
 from .sending import Sender, door, json, stranger
 
@@ -23,20 +24,29 @@ PAGE_ROWS = 5_000  # rows of one reading request
 NEXT = "penstock-next"
 
 
-def connect(url: str, *, timeout: float = 60.0, patience: float = 60.0, data: Path | str | None = None) -> Client:
+def connect(
+    url: str,
+    *,
+    timeout: float = 60.0,
+    patience: float = 60.0,
+    data: Path | str | None = None,
+    key: str | None = None,
+) -> Client:
     """A client of the server at ``url``; nothing is sent yet.
 
     ``timeout``: seconds without a byte after which a request is given up. ``patience``: seconds for which a request
     that the server was too busy for is sent again, before ``Busy`` is raised. ``data``: the server's data directory,
     where a client on the same machine does not find the secret for ``register_model(trust=)`` by the address, as with
-    a server in a container. Raises ``Unreachable`` for what is no address.
+    a server in a container. ``key``: what is shown with each request; when None it is looked for in PENSTOCK_KEY, then
+    in the file that PENSTOCK_KEY_FILE names. Raises ``Unreachable`` for what is no address, ``Unauthorized`` for a file
+    that cannot be read.
 
     >>> with ps.connect(url) as server:
     ...     spans = server.publish("payments", {"id": "p1", "card": "c7", "amount": 120.0, "country": "US"})
     ...     server.read("payments").select("id", "amount").rows()
     [('p1', 120.0)]
     """
-    return Client(url, timeout=timeout, patience=patience, data=data)
+    return Client(url, timeout=timeout, patience=patience, data=data, key=key)
 
 
 class Client:
@@ -47,8 +57,11 @@ class Client:
     the server refused with, as the error of ``penstock.errors`` that it named; each is a ``PenstockError``.
     """
 
-    def __init__(self, url: str, *, timeout: float, patience: float, data: Path | str | None = None) -> None:
-        self._sender = Sender(url, timeout=timeout, patience=patience)
+    def __init__(
+        self, url: str, *, timeout: float, patience: float, data: Path | str | None = None, key: str | None = None
+    ) -> None:
+        shown = found_key() if key is None else key
+        self._sender = Sender(url, timeout=timeout, patience=patience, key=shown)
         self._data = None if data is None else Path(data)
 
     def __enter__(self) -> Self:
@@ -65,6 +78,26 @@ class Client:
     def close(self) -> None:
         """Close its connections."""
         self._sender.close()
+
+    # -- keys -----------------------------------------------------------------
+
+    def keys(self) -> list[dict[str, Any]]:
+        """Every key: whose it is, what it may do, whether it is live; never the key itself."""
+        return self._sender.get_list("/keys")
+
+    def create_key(self, name: str, allow: str, *, days: float | None = None) -> dict[str, Any]:
+        """A new key, in the answer's ``key``: it is nowhere else. ``allow``: its rights, such as ``append:orders``;
+        ``days``: how long it opens something.
+
+        Raises ``BadRequest``, ``Conflict`` where two keys of that name are live, and ``Forbidden`` for rights that who
+        asks has not.
+        """
+        return self._sender.post("/keys", {"name": name, "allow": allow} | ({} if days is None else {"days": days}))
+
+    def revoke_key(self, id: str) -> dict[str, Any]:
+        """It opens nothing any more, on no host, within a second. Raises ``NotFound``."""
+        answer = self._sender.send("DELETE", door("keys", id))
+        return dict(json(answer))
 
     # -- events ---------------------------------------------------------------
 
@@ -330,9 +363,10 @@ class Client:
         """Register the file as the model's next version, and return its number. The first one becomes the champion.
 
         ``trust``: ``sha256:HEX`` of a file that may execute code when it is loaded. ``outputs`` and ``inputs`` name
-        if trust is not None and (secret := tokens.find(self.url, self._data)):
-            headers["authorization"] = f"Bearer {secret}"
-        answer = self._sender.send("POST", door("models", name, "versions"), Path(path).read_bytes(), headers, params)
+        the columns of a model that the app does not declare. ``metrics`` and ``dataset_id`` are kept with the version.
+
+        Raises ``ModelRefused`` with the reason, ``Forbidden`` for ``trust`` without the server's secret, and
+        ``OSError`` for a file that cannot be read.
         """
         given = {
             "trust": trust,

@@ -49,13 +49,14 @@ def door(*parts: str) -> str:
 
 
 class Sender:
-    """Requests to one server. ``patience``: seconds for which what it was too busy for is sent again.
+    """Requests to one server. ``patience``: seconds for which what it was too busy for is sent again; ``key``: what is
+    shown with each, none when empty.
 
     Raises ``Unreachable`` for what is no address, and as ``Client`` says.
     """
 
-    def __init__(self, url: str, *, timeout: float, patience: float) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, *, timeout: float, patience: float, key: str = "") -> None:
+        self.url, self._key = url.rstrip("/"), key
         self._timeout, self._patience = timeout, patience
         if not self.url.startswith(("http://", "https://")):
             raise Unreachable(f"{url!r} is no address of a server; write http://HOST:PORT")
@@ -98,8 +99,13 @@ class Sender:
     def once(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], params: Mapping[str, str]
     ) -> httpx.Response:
+        shown = dict(headers)
+        if self._key and "authorization" in shown:
+            shown["x-api-key"] = self._key
+        elif self._key:
+            shown["authorization"] = f"Bearer {self._key}"
         try:
-            return self._http.request(method, path, content=body, headers=dict(headers), params=dict(params))
+            return self._http.request(method, path, content=body, headers=shown, params=dict(params))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise Unreachable(f"nothing answers at {self.url} ({error}); start it with `penstock run app.py`") from None
         except httpx.TimeoutException:

@@ -35,14 +35,20 @@ class KeyAdmission:
             raise BadRequest("a request shows one key, and this one shows several")
         if not shown:
             if any(name == b"authorization" for name, _ in scope["headers"]):
-                raise Unauthorized(NOT_ADMITTED)
+                raise Unauthorized(NOT_ADMITTED, "what was shown is no key")
             return ANYBODY
         return self._principal(shown[0])
 
     def _principal(self, shown: str) -> Principal:
-        found = self._find(shown)
-        if found is None or is_expired(found, self._clock.now()):
-            raise Unauthorized(NOT_ADMITTED)
+        """Raises ``Unauthorized`` in the same words for every key that opens nothing; why not is for the audit."""
+        if not keys.is_whole(shown):
+            raise Unauthorized(NOT_ADMITTED, "what was shown is no whole key")
+        if (found := self._find(shown)) is None:
+            raise Unauthorized(NOT_ADMITTED, "there is no such key")
+        if found.id in self._state.revoked:
+            raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} is revoked")
+        if is_expired(found, self._clock.now()):
+            raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} has expired")
         if (principal := self._principals.get(found.id)) is None:
             if len(self._principals) >= KNOWN:
                 self._principals.clear()
@@ -51,9 +57,7 @@ class KeyAdmission:
         return principal
 
     def _find(self, shown: str) -> KeyCreated | None:
-        """By its digest, of which nobody who guesses keys knows how near he is; what is no key costs a checksum."""
-        if not keys.is_whole(shown):
-            return None
+        """By its digest, of which nobody who guesses keys knows how near he is."""
         digest = keys.digest(shown)
         found = self._state.by_digest.get(digest)
         return found if found is not None and hmac.compare_digest(found.digest, digest) else None

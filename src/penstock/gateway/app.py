@@ -18,6 +18,7 @@ from ..access.rights import Verb
 from ..errors import PenstockError
 from ..plan.plan import Plan
 from . import principal
+from .auditing import is_told, note
 from .docs.openapi import document
 from .docs.page import HOST, page
 from .docs.samples import Samples
@@ -80,7 +81,9 @@ class Gateway:
             else:
                 bare = None
         except PenstockError as error:
-            await answer(scope, send, *problem(error, path))
+            status, headers, body = problem(error, path)
+            note(self._services.audit, scope, status, error)
+            await answer(scope, send, status, headers, body)
             return
         if bare is not None:
             await bare.door(scope, receive, send, parameter)
@@ -101,15 +104,20 @@ class Gateway:
 
 def _routed(route: Route, handler: Handler, services: GatewayServices) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
+        wrong: Exception | None = None
         try:
             if route.on:
                 principal_of(request.scope).require(route.verb, route.on.format(**request.path_params))
-            return await handler(request, services)
+            response = await handler(request, services)
         except (Disconnected, ClientDisconnect):
-            return Response(status_code=499)  # nobody is there to read it
+            response = Response(status_code=499)  # nobody is there to read it
         except Exception as error:
             status, headers, body = problem(error, request.scope["path"])
-            return Response(body, status, {k.decode(): v.decode() for k, v in headers})
+            wrong = error
+            response = Response(body, status, {k.decode(): v.decode() for k, v in headers})
+        if is_told(route.verb, request.scope, response.status_code):
+            note(services.audit, request.scope, response.status_code, wrong)
+        return response
 
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 

@@ -17,12 +17,15 @@ from .wire.errors import BadRequest
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::[0-9]{0,5})?", re.ASCII)  # RFC 3986 §3.2.2
 
 
-def check_bind(host: str) -> None:
-    """Raises ``DeclarationError`` for an address that others could reach: there is no authentication yet."""
-    if not is_loopback(host):
+def check_bind(host: str, *, access: bool) -> None:
+    """Raises ``DeclarationError`` for an address that others could reach where nobody is asked who he is.
+
+    ``access``: whoever comes has to show a key.
+    """
+    if not access and not is_loopback(host):
         raise DeclarationError(
-            f"--host {host} would let other machines publish and register models without authentication; "
-            "Penstock has none yet, so it binds to 127.0.0.1 only: put a proxy that authenticates in front"
+            f"--host {host} would let other machines publish and register models, whoever they are: add --access keys, "
+            "and make the first key with `penstock keys create`; without it only 127.0.0.1 is served"
         )
 
 

@@ -32,7 +32,7 @@ class Principal:
         if self.rights.may(verb, what):
             return
         if self is ANYBODY:
-            raise Unauthorized(NOT_ADMITTED)
+            raise Unauthorized(NOT_ADMITTED, "nothing was shown")
         raise Forbidden(f"{self.name} may not {verb} {what!r:.200}: whoever manages the keys can give the right to it")
 
 

@@ -13,9 +13,12 @@ from contextlib import suppress
 import uvicorn
 import uvloop
 
+from ..access.state import KeyState
 from ..settings import Settings
+from .access import KeyAdmission
 from .app import Gateway
 from .hosts import check_bind
+from .principal import Admission
 from .routes import CATCHER_ROUTES, ROUTES
 from .services import GatewayServices
 from .wire.protocol import config
@@ -32,7 +35,7 @@ def serve(
 
     ``ready`` is called once requests are answered. The caller owns signals; this installs none.
     """
-    check_bind(listening.getsockname()[0])
+    check_bind(listening.getsockname()[0], access=services.audit is not None)
     gc.freeze()  # plan, doors and libraries stay; a collector that looks at them took a sixth of a small request
     gc.set_threshold(YOUNG, 10, 10)
     sys.setswitchinterval(SWITCH_S)
@@ -57,7 +60,7 @@ async def _serve(
     services: GatewayServices, listening: socket.socket, stop: threading.Event, ready: Callable[[], None]
 ) -> None:
     routes = ROUTES if services.catcher is None else (*ROUTES, *CATCHER_ROUTES)
-    gateway, stopped = Gateway(services, routes), asyncio.Event()
+    gateway, stopped = Gateway(services, routes, _admission(services)), asyncio.Event()
     threading.Thread(target=_tell, args=(stop, asyncio.get_running_loop(), stopped), name="stop", daemon=True).start()
     server = _Server(services.settings, gateway, stopped)
     serving = asyncio.create_task(server._serve([listening]))  # serve() would take the process's signals
@@ -74,6 +77,12 @@ async def _serve(
     await serving
     hurry.cancel()
     await gateway.close()
+
+
+def _admission(services: GatewayServices) -> Admission | None:
+    if services.audit is None:
+        return None
+    return KeyAdmission(services.registry.view.areas.only(KeyState), services.clock)
 
 
 def _tell(stop: threading.Event, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

@@ -10,6 +10,7 @@ from threading import Lock
 
 import pyarrow as pa
 
+from ..access.audit import Audit
 from ..clock import Clock
 from ..log.interface import ObservedLog
 from ..models.artifacts import Artifacts
@@ -43,6 +44,7 @@ class GatewayServices:
     clock: Clock
     elsewhere: bool = False  # stages are run by other hosts alone
     catcher: Catcher | None = None  # None: webhooks are sent for real
+    audit: Audit | None = None  # None: nobody is asked who he is, so nobody can be named
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "door"))
     decoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "large-bodies"))
     """Of large bodies one is read at a time: what one may take in memory is then taken once."""

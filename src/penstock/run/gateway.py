@@ -1,4 +1,5 @@
-"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS SLOT ONLY CATCH``: the doors, on the supervisor's socket.
+"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS SLOT ONLY CATCH ACCESS``: the doors, on the supervisor's
+socket.
 
 With CATCH webhooks are caught here, and those that the gateway before has caught are kept.
 """
@@ -35,7 +36,14 @@ LOG = "penstock.log"  # what a gateway calls its log where processes say how the
 
 
 def main(
-    data: Path, fd: int, url: str = "", artifacts: str = "", slot: str = "", only: str = "", catch: str = ""
+    data: Path,
+    fd: int,
+    url: str = "",
+    artifacts: str = "",
+    slot: str = "",
+    only: str = "",
+    catch: str = "",
+    access: str = "",
 ) -> None:
     process = ChildProcess("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
@@ -50,6 +58,7 @@ def main(
     from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log
     from .compose.bootstrap import open_registry
+    from .compose.guard import Guard, opened_audit
     from .compose.lookout import Lookout
 
     plan = plan_from_bytes(process.plan())
@@ -70,6 +79,7 @@ def main(
         clock,
         elsewhere,
         Catcher(plan, os.environ) if catch else None,
+        opened_audit(log, clock, slot) if access else None,
     )
     if services.catcher is not None:
         with suppress(OSError, ValueError):  # there is none, or what could not be written whole
@@ -82,6 +92,10 @@ def main(
         Thread(target=lookout.run, args=(process.stop,), name="lookout"),
     ]
 
+    if services.audit is not None:
+        guard = Guard(services.registry, services.audit)
+        guard.look()  # before the first request: no key that there is is refused
+        threads.append(Thread(target=guard.run, args=(process.stop,), name="guard"))
     make_before_the_first_event()
 
     def ready() -> None:

@@ -45,7 +45,7 @@ class Nowhere(socket.socket):
 
 
 def test_an_address_that_is_not_looked_at_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "check_bind", lambda host: None)
+    monkeypatch.setattr(sockets, "check_bind", lambda host, access: None)
     monkeypatch.setattr(socket, "socket", Nowhere)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         test_another_address_is_refused_without_authentication("192.0.2.7")

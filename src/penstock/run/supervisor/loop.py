@@ -78,6 +78,7 @@ class Options:
     only: str = ""  # gateway, workers or courier: one part alone, the others run elsewhere on the same cluster
     probes: tuple[str, int] | None = None  # where probes are answered; None: nowhere
     catch: bool = False  # webhooks are caught by the gateway, and nobody gets them
+    access: str = ""  # keys: whoever comes shows one; else only this machine is served
 
 
 class Supervisor:
@@ -137,7 +138,7 @@ class Supervisor:
     def _listen(self, stack: ExitStack) -> socket.socket | None:
         if self.options.only in ("workers", "courier"):
             return None
-        listener = stack.enter_context(listen(self.options.host, self.options.port))
+        listener = stack.enter_context(listen(self.options.host, self.options.port, access=bool(self.options.access)))
         host, port = listener.getsockname()[:2]
         stack.enter_context(tokens.announced(host, port, self.directory.secret))
         return listener
@@ -145,7 +146,7 @@ class Supervisor:
     def _gateways(self) -> Iterator[Child]:
         if (listener := self.listener) is not None:
             arguments = [str(self.directory.root), str(listener.fileno()), *self._where, f"{GATEWAY}-{self._run}"]
-            arguments += [self.options.only, "catch" if self.options.catch else ""]
+            arguments += [self.options.only, "catch" if self.options.catch else "", self.options.access]
             yield Child(GATEWAY, "penstock.run.gateway", arguments, [listener.fileno()])
 
     def _workers(self) -> Iterator[Child]:

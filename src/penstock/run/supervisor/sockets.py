@@ -14,10 +14,11 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 BACKLOG = 1_024  # connections that wait while a killed gateway comes back
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind. Raises ``DeclarationError`` for an address that others reach, and ``CannotStart`` for a port in use."""
+def listen(host: str, port: int, *, access: bool = False) -> socket.socket:
+    """Bind. Raises ``DeclarationError`` for an address that others reach, unless they have to show a key (``access``),
+    and ``CannotStart`` for a port in use."""
     ip = _ip(host, "--host")
-    check_bind(str(ip))
+    check_bind(str(ip), access=access)
     return _bound(ip, port, "--port ")
 
 

@@ -1,0 +1,91 @@
+"""`keys`: who may come in, and what each may do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import URL, Json, Url
+
+app = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: a person, a program or a tenant.")]
+Allow = Annotated[
+    str,
+    typer.Option(
+        metavar="VERB:NAME[,…]",
+        help="What it may do, such as append:orders,read:scores, read:*, score:delay; or admin, operator, publisher, "
+        "reader, scorer, monitor.",
+    ),
+]
+Days = Annotated[float | None, typer.Option(help="How long it opens something; for ever when absent.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Make it in this data directory itself: the first one, or with nothing running.")
+]
+Log = Annotated[str, typer.Option(help="Likewise in the log at kafka://…, as for `penstock run`.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="As `penstock keys list` names it; no secret.")]
+
+
+@app.command()
+def create(
+    name: Name, allow: Allow, days: Days = None, url: Url = URL, data: Data = None, log: Log = "", as_json: Json = False
+) -> None:
+    """Make a key, and show it this once: what is kept does not tell it.
+
+    The first one is made where the log is (--data or --log); with it others are made through the server at --url. A
+    name has at most two keys that are live: the one in use, and the one that takes its place.
+    """
+    from .show import lines
+
+    if data is not None or log:
+        made = _in_the_log(name, allow, days, data, log)
+    else:
+        from ..client.connection import connect
+
+        with connect(url) as server:
+            made = server.create_key(name, allow, days=days)
+    if as_json:
+        lines([made])
+        return
+    until = f", until {made['expires']}" if made["expires"] else ""
+    print(f"key {made['id']} of {made['name']} may {made['allow']}{until}; it is shown this once:", file=sys.stderr)
+    print(made["key"])
+
+
+@app.command("list")
+def list_keys(url: Url = URL, as_json: Json = False) -> None:
+    """Every key that was made: its id, whose it is, what it may do, and whether it is live, expired or revoked."""
+    from ..client.connection import connect
+    from .show import rows
+
+    with connect(url) as server:
+        found = server.keys()
+    rows("keys", ["id", "name", "state", "allow", "created", "by", "expires", "revoked"], found, as_json=as_json)
+
+
+@app.command()
+def revoke(id: Id, url: Url = URL) -> None:
+    """End a key: within a second it opens nothing any more, on no host, and never again."""
+    from ..client.connection import connect
+
+    with connect(url) as server:
+        gone = server.revoke_key(id)
+    print(f"key {gone['id']} of {gone['name']} is revoked")
+
+
+def _in_the_log(name: str, allow: str, days: float | None, data: Path | None, log: str) -> dict[str, Any]:
+    from datetime import UTC, datetime
+
+    from ..access.issuing import issue
+    from ..run.keys import opened
+    from .options import DATA
+
+    with opened(data or DATA, log) as keeper:
+        issued = issue(keeper.log, keeper.view, keeper.clock, name, allow, days=days, by="who holds the log")
+    made = issued.made
+    expires = None if made.expires is None else datetime.fromtimestamp(made.expires / 1e6, UTC).isoformat()
+    allowed = ",".join(made.rights)
+    return {"id": made.id, "name": made.name, "allow": allowed, "expires": expires, "key": issued.key}

@@ -1,0 +1,31 @@
+"""What requests leave in the audit: those that were refused, and those that change what others stand on."""
+
+from __future__ import annotations
+
+from ..access.audit import Act, Audit
+from ..access.rights import Verb
+from ..errors import Unauthorized
+from .pages import SAFE
+from .principal import ANYBODY, PRINCIPAL, Principal
+from .wire.asgi import Scope
+
+CHANGES: frozenset[Verb] = frozenset({"register", "alias", "redrive", "steer", "manage"})
+REFUSALS = (401, 403)
+
+
+def is_told(verb: Verb, scope: Scope, status: int) -> bool:
+    """Of a request that was routed: does the audit have it?"""
+    return status in REFUSALS or (verb in CHANGES and scope["method"] not in SAFE)
+
+
+def note(audit: Audit | None, scope: Scope, status: int, error: Exception | None = None) -> None:
+    """Of a request that is answered with ``status``; ``error``: why it was refused. Nothing of its query, headers and
+    body is noted, where secrets are."""
+    if audit is None:
+        return
+    why = error.why if isinstance(error, Unauthorized) else "" if error is None else str(error)
+    who: Principal = scope.get(PRINCIPAL, ANYBODY)
+    client = scope.get("client")
+    source = client[0] if client else ""
+    name = "" if who is ANYBODY else who.name
+    audit.note(Act(name, who.id, scope["method"], scope["path"], source, status, why))

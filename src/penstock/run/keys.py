@@ -1,0 +1,43 @@
+"""Keys made in the log itself, by who holds it: the first one, without which nobody may make any over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..clock import Clock, SystemClock
+from ..errors import LogUnusable
+from ..settings import Settings
+from ..system.snapshots import SNAPSHOT_TOPIC
+from ..system.view import View
+from .compose.backends import AppLog, open_log
+from .compose.bootstrap import SYSTEM_TOPIC, open_registry
+from .directory import DataDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    log: AppLog
+    view: View
+    clock: Clock
+
+
+@contextmanager
+def opened(data: Path, url: str) -> Iterator[Keeper]:
+    """The log, whether or not a run is at work on it; made where there is none yet. Raises what ``open_log`` raises."""
+    directory, clock = DataDirectory(data), SystemClock()
+    with ExitStack() as stack:
+        try:
+            directory.claim()
+        except LogUnusable:
+            if url or not (directory.root / "log.db").is_file():
+                raise
+        else:
+            stack.callback(directory.release)
+        log = stack.enter_context(closing(open_log(directory, clock, Settings.from_env(), url)))
+        for topic in (SYSTEM_TOPIC, SNAPSHOT_TOPIC):
+            log.create(topic)
+        registry = stack.enter_context(closing(open_registry(log, clock, "keys")))
+        yield Keeper(log, registry.view, clock)
