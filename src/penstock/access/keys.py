@@ -8,6 +8,7 @@ it: there is nothing to guess.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 import zlib
@@ -17,6 +18,7 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_CHARS = 32  # characters of 62 kinds each: 190 bits
 CHECKSUM_CHARS = 6  # characters, which hold the 32 bits of a CRC-32
 LENGTH = len(PREFIX) + RANDOM_CHARS + CHECKSUM_CHARS
+_ANY = re.compile(PREFIX + "[0-9A-Za-z]+")
 ID_CHARS = 10  # characters of what a key is called by, which is no secret
 
 
@@ -33,6 +35,11 @@ def make_id() -> str:
 def is_whole(text: str) -> bool:
     """Is it a key, though perhaps nobody's?"""
     return len(text) == LENGTH and text.isascii() and text[-CHECKSUM_CHARS:] == _checksum(text[:-CHECKSUM_CHARS])
+
+
+def hidden(text: str) -> str:
+    """With no key in it, which may be where nobody expects it, such as in a path."""
+    return _ANY.sub(PREFIX + "…", text)
 
 
 def digest(key: str) -> str:

@@ -15,14 +15,14 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import compile_path
 
 from ..access.rights import Verb
-from ..errors import PenstockError
+from ..errors import PenstockError, Unauthorized
 from ..plan.plan import Plan
 from . import principal
 from .auditing import is_told, note
 from .docs.openapi import document
 from .docs.page import HOST, page
 from .docs.samples import Samples
-from .principal import PRINCIPAL, Admission, principal_of
+from .principal import ALIVE, ANYBODY, NOT_ADMITTED, PRINCIPAL, Admission, principal_of
 from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send, answer
@@ -61,6 +61,7 @@ class Gateway:
         self, services: GatewayServices, routes: Sequence[Route] = ROUTES, admit: Admission | None = None
     ) -> None:
         self._services, self._admit = services, admit or principal.admit_local
+        self._open = {route.path for route in routes if route.on == ALIVE}
         self._bare = [BareRoute.of(r, r.door(services)) for r in routes if isinstance(r.door, type)]
         routed = [_routed(r, r.door, services) for r in routes if not isinstance(r.door, type)]
         self._rest = Starlette(routes=[*routed, *_pages(routes, services.plan)])
@@ -74,6 +75,8 @@ class Gateway:
         try:
             admitted = self._admit(scope)
             scope[PRINCIPAL] = who = await admitted if isawaitable(admitted) else admitted
+            if who is ANYBODY and path not in self._open:
+                raise Unauthorized(NOT_ADMITTED, "nothing was shown")
             for bare in self._bare:
                 if parameter := bare.parameter(scope["method"], path):
                     who.require(bare.verb, parameter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..access.audit import Act, Audit
+from ..access.keys import hidden
 from ..access.rights import Verb
 from ..errors import Unauthorized
 from .pages import SAFE
@@ -28,4 +29,4 @@ def note(audit: Audit | None, scope: Scope, status: int, error: Exception | None
     client = scope.get("client")
     source = client[0] if client else ""
     name = "" if who is ANYBODY else who.name
-    audit.note(Act(name, who.id, scope["method"], scope["path"], source, status, why))
+    audit.note(Act(name, who.id, scope["method"], hidden(scope["path"]), source, status, hidden(why)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..access.rights import EVERYTHING, Rights, Verb
-from ..errors import Forbidden, Unauthorized, UnsupportedMediaType
+from ..errors import Forbidden, UnsupportedMediaType
 from . import pages
 from .catching.paths import takes_any_type
 from .hosts import check_host
@@ -28,12 +28,11 @@ class Principal:
         return self.rights.may(verb, what)
 
     def require(self, verb: Verb, what: str) -> None:
-        """Raises ``Unauthorized`` for nobody, ``Forbidden`` for somebody who may not."""
-        if self.rights.may(verb, what):
-            return
-        if self is ANYBODY:
-            raise Unauthorized(NOT_ADMITTED, "nothing was shown")
-        raise Forbidden(f"{self.name} may not {verb} {what!r:.200}: whoever manages the keys can give the right to it")
+        """Raises ``Forbidden``."""
+        if not self.rights.may(verb, what):
+            raise Forbidden(
+                f"{self.name} may not {verb} {what!r:.200}: whoever manages the keys can give the right to it"
+            )
 
 
 NOT_ADMITTED = (
