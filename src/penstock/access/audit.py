@@ -82,7 +82,7 @@ def faults(rows: Iterable[AuditRow]) -> list[str]:
 
 @dataclass
 class Audit:
-    """For many threads: acts are noted by the event loop and written by one thread beside it.
+    """For many threads: acts are noted by the event loop and written beside it, by one thread after the other.
 
     A flood of refusals is a few rows: those alike are counted, and beyond ``MOST`` different ones a row says how many
     more there were.
@@ -91,11 +91,12 @@ class Audit:
     log: Log
     clock: Clock
     writer: str  # of this chain, and of no other
-    _number: int = 0  # of the writing thread
-    _seal: str = ""  # likewise
+    _number: int = 0  # of whoever writes, and then holds ``_turn``; likewise the seal
+    _seal: str = ""
     _noted: dict[Act, int] = field(default_factory=dict)  # under the lock, like the count
     _beyond: int = 0
     _lock: Lock = field(default_factory=Lock)
+    _turn: Lock = field(default_factory=Lock)
 
     def note(self, act: Act) -> None:
         act = act.cut()
@@ -106,8 +107,12 @@ class Audit:
                 self._beyond += 1
 
     def write(self) -> None:
-        """What was noted since the last time, durable on return. Raises what ``Log.append`` raises, and then it is
-        written the next time."""
+        """What was noted before, durable on return. Raises what ``Log.append`` raises, and then it is written the next
+        time."""
+        with self._turn:
+            self._write()
+
+    def _write(self) -> None:
         with self._lock:
             noted, beyond = self._noted, self._beyond
             self._noted, self._beyond = {}, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,7 +19,7 @@ from ..access.rights import Verb
 from ..errors import PenstockError, Unauthorized
 from ..plan.plan import Plan
 from . import principal
-from .auditing import is_told, note
+from .auditing import CHANGES, is_told, note, written
 from .docs.openapi import document
 from .docs.page import HOST, page
 from .docs.samples import Samples
@@ -118,8 +119,10 @@ def _routed(route: Route, handler: Handler, services: GatewayServices) -> Starle
             status, headers, body = problem(error, request.scope["path"])
             wrong = error
             response = Response(body, status, {k.decode(): v.decode() for k, v in headers})
-        if is_told(route.verb, request.scope, response.status_code):
+        if services.audit is not None and is_told(route.verb, request.scope, response.status_code):
             note(services.audit, request.scope, response.status_code, wrong)
+            if route.verb in CHANGES:  # what was changed is told of before the answer says so
+                await asyncio.get_running_loop().run_in_executor(services.threads, written, services.audit)
         return response
 
     return StarletteRoute(route.path, endpoint, methods=[route.method])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..access.audit import Act, Audit
 from ..access.keys import hidden
 from ..access.rights import Verb
-from ..errors import Unauthorized
+from ..errors import PenstockError, Unauthorized
 from .pages import SAFE
 from .principal import ANYBODY, PRINCIPAL, Principal
 from .wire.asgi import Scope
@@ -17,6 +19,12 @@ REFUSALS = (401, 403)
 def is_told(verb: Verb, scope: Scope, status: int) -> bool:
     """Of a request that was routed: does the audit have it?"""
     return status in REFUSALS or (verb in CHANGES and scope["method"] not in SAFE)
+
+
+def written(audit: Audit) -> None:
+    """What was noted, at once. Where the log does not take it, it is kept for the next time: what was done is done."""
+    with suppress(PenstockError):
+        audit.write()
 
 
 def note(audit: Audit | None, scope: Scope, status: int, error: Exception | None = None) -> None:

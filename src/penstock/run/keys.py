@@ -26,18 +26,32 @@ class Keeper:
 
 @contextmanager
 def opened(data: Path, url: str) -> Iterator[Keeper]:
-    """The log, whether or not a run is at work on it; made where there is none yet. Raises what ``open_log`` raises."""
+    """The log, whether or not a run is at work on it; made where there is none yet. Raises what ``open_log`` raises.
+
+    ``url``: of a cluster, and then ``data`` is nothing.
+    """
     directory, clock = DataDirectory(data), SystemClock()
     with ExitStack() as stack:
-        try:
-            directory.claim()
-        except LogUnusable:
-            if url or not (directory.root / "log.db").is_file():
-                raise
-        else:
-            stack.callback(directory.release)
+        if not url:
+            stack.enter_context(_held(directory))
         log = stack.enter_context(closing(open_log(directory, clock, Settings.from_env(), url)))
         for topic in (SYSTEM_TOPIC, SNAPSHOT_TOPIC):
             log.create(topic)
         registry = stack.enter_context(closing(open_registry(log, clock, "keys")))
         yield Keeper(log, registry.view, clock)
+
+
+@contextmanager
+def _held(directory: DataDirectory) -> Iterator[None]:
+    """Made and claimed, unless somebody is at work in it: then it is there."""
+    try:
+        directory.claim()
+    except LogUnusable:
+        if not (directory.root / "log.db").is_file():
+            raise
+        yield
+    else:
+        try:
+            yield
+        finally:
+            directory.release()
