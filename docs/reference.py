@@ -1,4 +1,5 @@
-"""Writes docs/api.md from the docstrings of the public names, and docs/metrics.md from what is declared: ``make docs``.
+"""Writes docs/api.md from the docstrings of the public names, docs/metrics.md and docs/rights.md from what is declared:
+``make docs``.
 
 Public are the names in ``__all__`` of ``penstock`` and ``penstock.testing``, and every error. A docstring is a
 contract, errors included: tests/docs/test_reference.py says what it must have, and runs its examples.
@@ -7,6 +8,7 @@ contract, errors included: tests/docs/test_reference.py says what it must have, 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -14,10 +16,13 @@ from typing import Any, NamedTuple
 
 import penstock
 from penstock import errors, testing
+from penstock.access.rights import ROLES, Rights
 from penstock.client.connection import Readiness
+from penstock.gateway.principal import ALIVE
+from penstock.gateway.routes import EACH, ROUTES, Route
 from penstock.telemetry.metrics import Metric, declared
 
-PAGE, METRICS = (Path(__file__).with_name(name) for name in ("api.md", "metrics.md"))
+PAGE, METRICS, RIGHTS = (Path(__file__).with_name(name) for name in ("api.md", "metrics.md", "rights.md"))
 HEAD = """# The Python side
 
 <!-- Written by `make docs` from the docstrings. -->
@@ -29,6 +34,14 @@ ALIASES = {
     "Duration": 'A text, or a `timedelta`: `"7d"`, `"24h"`, `"1h30m"`, `"200ms"`; units `w d h m s ms us`.',
 }
 DECLARING = ("App", "Topic", "Source", "Model", "Retry", "KafkaTopic", "Duration", "JSON", "env", "secret", "Ref")
+RIGHTS_HEAD = """# What each key may do
+
+<!-- Written by `make docs` from the table of doors. -->
+
+With [`--access keys`](access.md) a door opens to a key that has its right, and to no other. The right is a verb and a
+name; a role is a word for several. "what is allowed": the door shows and touches those things to which the caller has
+the right, and no others.
+"""
 METRICS_HEAD = """# Metrics
 
 <!-- Written by `make docs` from the declarations. -->
@@ -178,6 +191,34 @@ def markdown(text: str) -> str:
     return "\n".join([*lines, *(["```"] if fenced else []), ""])
 
 
+# -- rights -------------------------------------------------------------------
+
+
+def rights_page() -> str:
+    roles = [name for name in ROLES if name != "admin"]
+    lines = [RIGHTS_HEAD, "| role | its rights |", "|---|---|"]
+    for name, rights in ROLES.items():
+        lines.append(f"| `{name}` | {', '.join(f'`{right}`' for right in rights.split(','))} |")
+    lines += ["", "`admin` opens every door.", ""]
+    lines += [f"| door | right | {' | '.join(roles)} |", f"|---|---|{'---|' * len(roles)}"]
+    for route in ROUTES:
+        name = re.sub(r"{(\w+)}", lambda found: found[1].upper(), route.on)
+        asked = f"`{route.verb}:{name}`" if name else f"`{route.verb}`, what is allowed"
+        asked = "none" if route.on == ALIVE else asked
+        marks = ["✓" if _opens(role, route) else "" for role in roles]
+        lines.append(f"| `{route.method} {route.path}` | {asked} | {' | '.join(marks)} |")
+    return "\n".join([*lines, ""])
+
+
+def _opens(role: str, route: Route) -> bool:
+    rights = Rights.parse(ROLES[role])
+    if route.on == ALIVE:
+        return True
+    if route.on == EACH:
+        return any(right.startswith(f"{route.verb}:") for right in rights.texts)
+    return rights.may(route.verb, re.sub("{.*?}", "x", route.on))
+
+
 # -- metrics ------------------------------------------------------------------
 
 
@@ -206,3 +247,4 @@ def metrics_page() -> str:
 if __name__ == "__main__":
     PAGE.write_text(page())
     METRICS.write_text(metrics_page())
+    RIGHTS.write_text(rights_page())

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.access import audit
-from penstock.access.audit import AUDIT, AUDIT_TOPIC, MOST, Act, Audit, AuditRow, faults, read
+from penstock.access.audit import AUDIT, AUDIT_TOPIC, MOST_ROWS, Act, Audit, AuditRow, faults, read
 from penstock.clock import ManualClock
 from penstock.errors import LogFull
 from penstock.log.memory import MemoryLog
@@ -77,7 +77,7 @@ def test_alike_are_counted_and_a_flood_is_a_few_rows(place: Place) -> None:
         place.audit.note(replace(ACT, on=f"/{number}", status=401))
     place.audit.write()
     rows = place.rows()
-    assert len(rows) == MOST + 1 and faults(rows) == []
+    assert len(rows) == MOST_ROWS + 1 and faults(rows) == []
     assert rows[0].times == 10_000 and sum(row.times for row in rows) == 20_000
 
 

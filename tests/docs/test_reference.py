@@ -169,6 +169,10 @@ def test_the_page_of_metrics_is_what_is_declared() -> None:
     assert (ROOT / "docs" / "metrics.md").read_text() == reference.metrics_page(), "stale: run `make docs`"
 
 
+def test_the_page_of_rights_is_what_the_doors_ask_for() -> None:
+    assert (ROOT / "docs" / "rights.md").read_text() == reference.rights_page(), "stale: run `make docs`"
+
+
 def test_every_public_name_is_on_the_page() -> None:
     titles = {entry.title for entry in ENTRIES}
     assert {f"ps.{name}" for name in ps.__all__} - titles == {"ps.errors", "ps.eventgrid"}

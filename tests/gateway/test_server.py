@@ -208,6 +208,7 @@ ELSEWHERE = ["0.0.0.0", "::", "192.168.1.1", "example.org", ""]
 def test_only_loopback_may_be_bound(host: str) -> None:
     with pytest.raises(DeclarationError, match="authentication"):
         check_bind(host, access=False)
+    check_bind(host, access=True)  # whoever comes has to show a key
 
 
 class Elsewhere(socket.socket):

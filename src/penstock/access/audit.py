@@ -21,7 +21,7 @@ from ..log.interface import Log
 
 AUDIT = "penstock.audit"
 AUDIT_TOPIC = TopicSpec(AUDIT, partitions=1)  # no retention: it is kept
-MOST = 256  # rows of one write; what comes beyond is counted
+MOST_ROWS = 256  # rows of one write; what comes beyond is counted
 WRITE_S = 0.2  # seconds between two writes
 SAID_CHARS = 200  # characters of what a request says of itself
 
@@ -84,8 +84,8 @@ def faults(rows: Iterable[AuditRow]) -> list[str]:
 class Audit:
     """For many threads: acts are noted by the event loop and written beside it, by one thread after the other.
 
-    A flood of refusals is a few rows: those alike are counted, and beyond ``MOST`` different ones a row says how many
-    more there were.
+    A flood of refusals is a few rows: those alike are counted, and beyond ``MOST_ROWS`` different ones a row says how
+    many more there were.
     """
 
     log: Log
@@ -101,7 +101,7 @@ class Audit:
     def note(self, act: Act) -> None:
         act = act.cut()
         with self._lock:
-            if act in self._noted or len(self._noted) < MOST:
+            if act in self._noted or len(self._noted) < MOST_ROWS:
                 self._noted[act] = self._noted.get(act, 0) + 1
             else:
                 self._beyond += 1

@@ -15,7 +15,22 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import CannotStart, DeclarationError, LogUnusable, PenstockError
-from . import backup, dead, demo, deploy, events, keys, migrate, models, repair, scale, serve, subscriptions, topics
+from . import (
+    audit,
+    backup,
+    dead,
+    demo,
+    deploy,
+    events,
+    keys,
+    migrate,
+    models,
+    repair,
+    scale,
+    serve,
+    subscriptions,
+    topics,
+)
 
 COULD_NOT_START = (CannotStart, DeclarationError, LogUnusable)
 
@@ -66,6 +81,7 @@ app.command(epilog="Such as: penstock publish payments.csv payments")(events.pub
 app.command(epilog="Such as: penstock tail scores --follow")(events.tail)
 app.command(epilog="Such as: penstock groups --url http://127.0.0.1:8000")(events.groups)
 app.command(epilog="Such as: penstock scale-hint --url http://host-1:8000 --url http://host-2:8000")(scale.scale_hint)
+app.command(epilog="Such as: penstock audit --limit 20")(audit.audit)
 app.add_typer(topics.app, name="topics", epilog="Such as: penstock topics --json")
 app.add_typer(models.app, name="models")
 app.add_typer(dead.app, name="dead")

@@ -24,8 +24,8 @@ def check_bind(host: str, *, access: bool) -> None:
     """
     if not access and not is_loopback(host):
         raise DeclarationError(
-            f"--host {host} would let other machines publish and register models, whoever they are: add --access keys, "
-            "and make the first key with `penstock keys create`; without it only 127.0.0.1 is served"
+            f"--host {host} would let other machines publish and register models without authentication: add "
+            "--access keys, and make the first key with `penstock keys create`; without it only 127.0.0.1 is served"
         )
 
 
