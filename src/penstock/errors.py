@@ -110,6 +110,22 @@ class Forbidden(PenstockError):
     """Not for whoever asks: a foreign page, something of Penstock's own, or the secret that it needs is missing."""
 
 
+class TokenRefused(PenstockError):
+    """A bearer token that admits nobody. Its text tells the sender no more than that; why it is so is for the audit.
+
+    ``reason`` is one word of ``penstock.access.oidc.faults.Fault``, ``detail`` what was found. Neither holds the token.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__("not admitted")
+        self.reason = reason
+        self.detail = detail
+
+
+class IssuerUnusable(PenstockError):
+    """The issuer of bearer tokens is away, or what it answers is no set of keys; those of before are kept for a while."""
+
+
 class Conflict(PenstockError):
     """A compare-and-set found another value than expected; says which."""
 
