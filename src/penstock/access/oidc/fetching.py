@@ -17,7 +17,7 @@ BODY_BYTES = 256 << 10  # bytes of one answer
 WELL_KNOWN = "/.well-known/openid-configuration"
 
 
-class _Discovery(msgspec.Struct):
+class Discovery(msgspec.Struct):
     """OpenID Connect Discovery 1.0 §3, of which only this is used."""
 
     issuer: str
@@ -54,18 +54,22 @@ async def _discover(http: httpx.AsyncClient, issuer: Issuer) -> str:
     """Where the keys are. The document has to be this issuer's own (OpenID Connect Discovery 1.0 §4.3)."""
     where = issuer.url.rstrip("/") + WELL_KNOWN
     try:
-        found = msgspec.json.decode(await _get(http, where), type=_Discovery)
+        found = msgspec.json.decode(await _get(http, where), type=Discovery)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IssuerUnusable(f"{where} is no discovery document ({error}); set PENSTOCK_OIDC_JWKS_URI") from None
+    check_discovered(found, where, issuer)
+    return found.jwks_uri
+
+
+def check_discovered(found: Discovery, where: str, issuer: Issuer) -> None:
+    """Without TLS keys come only from this machine, and only where the issuer is here too: a document from elsewhere
+    has nothing fetched here. Raises ``IssuerUnusable``."""
     if found.issuer != issuer.url:
         raise IssuerUnusable(
             f"{where} is of the issuer {shown(found.issuer)}: set PENSTOCK_OIDC_ISSUER to what its tokens say"
         )
-    # Without TLS only where the issuer is without it too, which is then this machine's: a document from elsewhere
-    # may not have something fetched here.
     if why := unsafe(found.jwks_uri, here=issuer.url.startswith("http:")):
         raise IssuerUnusable(f"{where} has a jwks_uri, {shown(found.jwks_uri)}, that {why}")
-    return found.jwks_uri
 
 
 async def _get(http: httpx.AsyncClient, url: str) -> bytes:

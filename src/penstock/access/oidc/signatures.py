@@ -30,7 +30,7 @@ class TokenHead(msgspec.Struct, frozen=True):
     alg: str
     kid: str = ""
     typ: str = ""
-    crit: msgspec.Raw | None = None
+    crit: Any = msgspec.UNSET
 
 
 class _AllowedAlgorithms(JWSRegistry):
@@ -94,7 +94,7 @@ def check_algorithm(head: TokenHead, allowed: Collection[str]) -> None:
 
 def check_critical(head: TokenHead) -> None:
     """RFC 7515 §4.1.11: who does not understand an extension refuses the token, and here none is understood."""
-    if head.crit is not None:
+    if head.crit is not msgspec.UNSET:
         raise TokenRefused(Fault.CRITICAL, "it has critical extensions (crit), none of which is known here")
 
 
