@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from penstock.clock import ManualClock
 
 NOW = 1_700_000_000  # seconds since the epoch, as ManualClock begins
 NOW_US = ManualClock().now()
+LEEWAY_S = 30  # seconds, as where nothing is said
 AUDIENCE = "api://penstock"
 ROLES = {"operator": "append:tx,read:risks", "auditor": "read:*"}
 PATIENCE_S = 20.0  # seconds until something that never comes fails a test
@@ -77,8 +79,8 @@ class LoopbackIssuer:
     """``answers``: status, headers and body by path; a body in pieces is sent a piece at a time. ``asked``: the paths
     in their order. While ``open`` is clear nothing is answered."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}/realms/tests"
+    def __init__(self, address: str) -> None:
+        self.url = f"{address}/realms/tests"
         self.answers: dict[str, tuple[int, dict[str, str], bytes | Sequence[bytes]]] = {}
         self.asked: list[str] = []
         self.open = Event()
@@ -116,7 +118,7 @@ class LoopbackIssuer:
 
 
 @contextmanager
-def loopback_issuer() -> Iterator[LoopbackIssuer]:
+def loopback_issuer(tls: ssl.SSLContext | None = None) -> Iterator[LoopbackIssuer]:
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             with issuer.changed:
@@ -141,7 +143,9 @@ def loopback_issuer() -> Iterator[LoopbackIssuer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     server.daemon_threads = True
-    issuer = LoopbackIssuer(server.server_port)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    issuer = LoopbackIssuer(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}")
     Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield issuer

@@ -92,6 +92,8 @@ class IssuerKeys:
     def _keep(self, why: str) -> None:
         with self._lock:
             self._due_at = self._clock.monotonic() + RETRY_S
+            if self._closed:
+                return
         left = self.in_force() is not NONE
         stay = f"those of before stay for {KEEP_S / 3_600:g} hours" if left else "no token of its is admitted"
         notices().tell(

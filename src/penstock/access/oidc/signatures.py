@@ -55,8 +55,8 @@ class Signatures:
         self._allowed = {name: _AllowedAlgorithms(name) for name in algorithms}
 
     def read_head(self, token: str) -> TokenHead:
-        """Raises ``TokenRefused`` for what is no token, or one that no key could make good."""
-        check_size(token)
+        """Of a token whose size was looked at (``check_size``). Raises ``TokenRefused`` for what is no token, or one
+        that no key could make good."""
         if not _PARTS.fullmatch(token):
             raise TokenRefused(Fault.MALFORMED, "not three parts of base64url with dots between them")
         encoded = token.partition(".")[0]
@@ -82,6 +82,7 @@ class Signatures:
 
 
 def check_size(token: str) -> None:
+    """Before anything else is done with it. Raises ``TokenRefused``, as the others below do."""
     if len(token) > TOKEN_BYTES:
         raise TokenRefused(Fault.OVERSIZED, f"{len(token)} bytes; a token has {TOKEN_BYTES} at most")
 
