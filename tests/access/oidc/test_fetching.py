@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import ssl
 from collections.abc import Callable, Iterator
@@ -151,7 +152,7 @@ async def no_limit(seconds: float) -> Any:
         (elsewhere, fetching, "check_discovered", lambda *_: None),
         (redirected, httpx, "AsyncClient", Following),
         (too_much, fetching, "BODY_BYTES", 2 * BODY_BYTES),
-        (drop_by_drop, fetching.asyncio, "timeout", no_limit),
+        (drop_by_drop, asyncio, "timeout", no_limit),
     ],
 )
 def test_mutant_that_takes_it_is_caught(

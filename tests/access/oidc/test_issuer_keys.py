@@ -24,10 +24,18 @@ def keys(issuer: LoopbackIssuer, clock: ManualClock) -> IssuerKeys:
 
 @pytest.fixture
 def started(issuer: LoopbackIssuer, clock: ManualClock) -> Iterator[IssuerKeys]:
+    """With their thread, after its first fetch."""
     found = IssuerKeys(issuer.settings(), clock)
+    first = found.ask()
     found.start()
+    finished(first)
     yield found
     found.close()
+
+
+def finished(fetch: Future[None] | None) -> None:
+    assert fetch is not None
+    fetch.result(PATIENCE_S)
 
 
 def told() -> str:
@@ -44,7 +52,7 @@ def test_there_are_none_before_they_are_fetched(keys: IssuerKeys) -> None:
 
 
 def check_kept(issuer: LoopbackIssuer, clock: ManualClock) -> None:
-    """Keys stay in force while the issuer is away, for ``KEEP_S`` and no longer, and it is told."""
+    """Keys stay in force while the issuer is away, for ``KEEP_S`` and no longer."""
     keys = IssuerKeys(issuer.settings(), clock)
     keys.refresh()
     found = keys.in_force()
@@ -52,15 +60,23 @@ def check_kept(issuer: LoopbackIssuer, clock: ManualClock) -> None:
     clock.advance(KEEP_S)
     keys.refresh()
     assert keys.in_force() is found, "the keys are gone with the issuer"
-    assert f"{issuer.url} cannot be fetched, and those of before stay for 24 hours" in told()
     clock.advance(0.001)
     keys.refresh()
     assert keys.in_force() is NONE, "keys that nobody can withdraw are in force"
-    assert "no token of its is admitted" in told() and "answers 503" in told()
 
 
 def test_keys_stay_while_the_issuer_is_away(issuer: LoopbackIssuer, clock: ManualClock) -> None:
     check_kept(issuer, clock)
+
+
+def test_an_issuer_that_is_away_is_told(issuer: LoopbackIssuer, clock: ManualClock, keys: IssuerKeys) -> None:
+    keys.refresh()
+    issuer.goes_away()
+    keys.refresh()
+    assert f"{issuer.url} cannot be fetched, and those of before stay for 24 hours: " in told()
+    clock.advance(KEEP_S + 1)
+    keys.refresh()
+    assert "no token of its is admitted" in told() and "answers 503" in told() and "PENSTOCK_OIDC_*" in told()
 
 
 def test_mutant_keys_that_go_with_the_issuer_are_caught(
@@ -81,8 +97,6 @@ def test_mutant_keys_that_stay_for_ever_are_caught(
     issuer: LoopbackIssuer, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(issuer_keys, "KEEP_S", math.inf)
-    monkeypatch.setattr(IssuerKeys, "_keep", lambda self, why: notices().tell("oidc", f"{issuer.url} cannot be fetched, "
-        "and those of before stay for 24 hours"))  # fmt: skip
     with pytest.raises(AssertionError, match="nobody can withdraw"):
         check_kept(issuer, clock)
 
@@ -113,7 +127,6 @@ def test_a_bug_ends_no_thread_and_is_told(
     def damaged(body: bytes) -> None:
         raise KeyError("planted")
 
-    issuer.wait_for(lambda: issuer.fetches() == 1)
     with monkeypatch.context() as planted:
         planted.setattr(issuer_keys, "read_key_set", damaged)
         clock.advance(GAP_S)
@@ -125,11 +138,6 @@ def test_a_bug_ends_no_thread_and_is_told(
 
 
 # -- when it is asked ---------------------------------------------------------
-
-
-def finished(fetch: Future[None] | None) -> None:
-    assert fetch is not None
-    fetch.result(PATIENCE_S)
 
 
 def check_flood(issuer: LoopbackIssuer, clock: ManualClock) -> None:
@@ -161,7 +169,6 @@ def test_mutant_that_fetches_for_each_unknown_key_is_caught(
 
 
 def test_a_flood_does_not_keep_a_new_key_away(issuer: LoopbackIssuer, clock: ManualClock, started: IssuerKeys) -> None:
-    issuer.wait_for(lambda: issuer.fetches() == 1)
     issuer.publishes(key("two"))
     for _ in range(2):
         clock.advance(GAP_S)
@@ -207,7 +214,6 @@ def test_the_issuer_is_asked_again_by_itself(
 
 
 def test_who_is_closed_asks_nobody(issuer: LoopbackIssuer, clock: ManualClock, started: IssuerKeys) -> None:
-    issuer.wait_for(lambda: issuer.fetches() == 1)
     started.close()
     clock.advance(RETRY_S)
     assert started.ask() is None
