@@ -113,7 +113,8 @@ class Forbidden(PenstockError):
 class TokenRefused(PenstockError):
     """A bearer token that admits nobody. Its text tells the sender no more than that; why it is so is for the audit.
 
-    ``reason`` is one word of ``penstock.access.oidc.faults.Fault``, ``detail`` what was found. Neither holds the token.
+    ``reason`` is one word of ``penstock.access.oidc.faults.TokenFault``, ``detail`` what was found; neither holds the
+    token.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -123,7 +124,7 @@ class TokenRefused(PenstockError):
 
 
 class IssuerUnusable(PenstockError):
-    """The issuer of bearer tokens is away, or what it answers is no set of keys; those of before are kept for a while."""
+    """The issuer of bearer tokens is away, or what it answers is no set of keys; those of before stay for a while."""
 
 
 class Conflict(PenstockError):

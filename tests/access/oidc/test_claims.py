@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.access.oidc.claims import Verified, check_time, read_claims
-from penstock.access.oidc.faults import Fault
+from penstock.access.oidc.faults import TokenFault
 from penstock.access.oidc.issuer import Issuer
 from penstock.errors import TokenRefused
 
@@ -49,7 +49,7 @@ def test_roles_are_read_where_they_are(claims: dict[str, Any], claim: str, roles
 def test_roles_of_another_form_are_refused(claims: dict[str, Any]) -> None:
     with pytest.raises(TokenRefused) as refused:
         read(claims, of("realm_access.roles"))
-    assert refused.value.reason == Fault.CLAIMS and "realm_access.roles" in refused.value.detail
+    assert refused.value.reason == TokenFault.CLAIMS and "realm_access.roles" in refused.value.detail
 
 
 @pytest.mark.parametrize("aud", ["api://a", ["api://b"], ["account", "api://a"]])
@@ -63,4 +63,4 @@ def test_times_may_have_fractions() -> None:
     check_time(found, 100_249_999, 0)
     with pytest.raises(TokenRefused, match="not admitted") as refused:
         check_time(found, 99_499_999, 0)
-    assert refused.value.reason == Fault.EARLY
+    assert refused.value.reason == TokenFault.EARLY

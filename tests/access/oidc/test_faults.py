@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.access.oidc.faults import SHOWN_CHARS, Fault, shown
+from penstock.access.oidc.faults import SHOWN_CHARS, TokenFault, shown
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,4 @@ def test_what_is_shown(value: Any, said: str) -> None:
 
 
 def test_a_fault_is_a_word_of_its_own() -> None:
-    assert all(fault.value.isidentifier() for fault in Fault)
+    assert all(fault.value.isidentifier() for fault in TokenFault)

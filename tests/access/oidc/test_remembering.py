@@ -17,7 +17,7 @@ from tests.access.oidc.issuers import (
 from penstock.access.oidc import claims as claims_module
 from penstock.access.oidc import tokens as tokens_module
 from penstock.access.oidc.claims import Verified
-from penstock.access.oidc.faults import Fault
+from penstock.access.oidc.faults import TokenFault
 from penstock.access.oidc.key_set import PublicKey, PublicKeys
 from penstock.access.oidc.signatures import Signatures, TokenHead
 from penstock.access.oidc.tokens import Tokens
@@ -31,7 +31,7 @@ def check_ends(tokens: Tokens, there: LoopbackIssuer) -> None:
     end = (NOW + 60 + LEEWAY_S) * 1_000_000
     assert tokens.verify(shown, end - 1).expires == (NOW + 60) * 1_000_000
     assert tokens.verify(shown, (NOW - LEEWAY_S) * 1_000_000).not_before == NOW * 1_000_000
-    for now, fault in ((end, Fault.EXPIRED), ((NOW - LEEWAY_S) * 1_000_000 - 1, Fault.EARLY)):
+    for now, fault in ((end, TokenFault.EXPIRED), ((NOW - LEEWAY_S) * 1_000_000 - 1, TokenFault.EARLY)):
         try:
             tokens.verify(shown, now)
         except TokenRefused as refused:
@@ -96,7 +96,7 @@ def check_withdrawn(issuer: LoopbackIssuer, clock: ManualClock) -> None:
             try:
                 tokens.verify(shown, NOW_US)
             except TokenRefused as refused:
-                assert shown not in admitted and refused.reason == Fault.UNKNOWN_KEY
+                assert shown not in admitted and refused.reason == TokenFault.UNKNOWN_KEY
             else:
                 assert shown in admitted, "a withdrawn key is still in force"
 

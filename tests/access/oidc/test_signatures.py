@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.access.oidc.issuers import key, token, with_parts
 
-from penstock.access.oidc.faults import Fault
+from penstock.access.oidc.faults import TokenFault
 from penstock.access.oidc.signatures import HEAD_BYTES, TOKEN_BYTES, Signatures, check_size
 from penstock.errors import TokenRefused
 
@@ -27,7 +27,7 @@ def test_of_an_algorithm_named_twice_the_last_counts(first: str, last: str) -> N
     if last == "none":
         with pytest.raises(TokenRefused) as refused:
             SIGNATURES.read_head(shown)
-        assert refused.value.reason == Fault.ALGORITHM
+        assert refused.value.reason == TokenFault.ALGORITHM
     else:
         assert SIGNATURES.payload(shown, SIGNATURES.read_head(shown), key("one")) == b"{}"
 

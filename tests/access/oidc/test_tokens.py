@@ -24,7 +24,7 @@ from penstock.access.oidc import claims as claims_module
 from penstock.access.oidc import signatures
 from penstock.access.oidc import tokens as tokens_module
 from penstock.access.oidc.claims import LATEST_S, Verified
-from penstock.access.oidc.faults import Fault
+from penstock.access.oidc.faults import TokenFault
 from penstock.access.oidc.issuer import SIGNED_WITH
 from penstock.access.oidc.key_set import PublicKey, PublicKeys
 from penstock.access.oidc.signatures import TOKEN_BYTES, Signatures, TokenHead
@@ -91,7 +91,7 @@ def believes_the_token(self: Signatures, shown: str, head: TokenHead, found: Pub
         assert isinstance(found, RSAKey)
         expected = hmac.digest(found.as_pem(private=False), signed.encode(), "sha256")
         if not hmac.compare_digest(signature, encoded(expected)):
-            raise TokenRefused(Fault.FORGED, "")
+            raise TokenRefused(TokenFault.FORGED, "")
     return payload
 
 

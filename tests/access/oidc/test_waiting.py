@@ -16,7 +16,7 @@ from tests.access.oidc.issuers import (
 from penstock.access.oidc import issuer_keys
 from penstock.access.oidc import tokens as tokens_module
 from penstock.access.oidc.claims import Verified
-from penstock.access.oidc.faults import Fault
+from penstock.access.oidc.faults import TokenFault
 from penstock.access.oidc.tokens import Tokens
 from penstock.clock import ManualClock
 from penstock.errors import TokenRefused
@@ -73,7 +73,7 @@ def test_nobody_else_waits_while_the_issuer_does_not_answer(
         return served, refused.value
 
     served, refused = asyncio.run(both())
-    assert served > 1 and refused.reason == Fault.UNKNOWN_KEY
+    assert served > 1 and refused.reason == TokenFault.UNKNOWN_KEY
 
 
 def test_whoever_goes_away_takes_nobody_along(issuer: LoopbackIssuer, started: Tokens) -> None:

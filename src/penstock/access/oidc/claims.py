@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ...errors import TokenRefused
-from .faults import Fault, shown
+from .faults import TokenFault, shown
 from .issuer import Issuer
 
 SUBJECT_CHARS = 255  # characters, OpenID Connect Core 1.0 §2
@@ -36,7 +36,7 @@ def read_claims(payload: bytes, issuer: Issuer) -> Verified:
     try:
         claims = msgspec.json.decode(payload, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise TokenRefused(Fault.CLAIMS, "what is signed is no JSON object") from None
+        raise TokenRefused(TokenFault.CLAIMS, "what is signed is no JSON object") from None
     check_issuer(claims, issuer)
     check_audience(claims, issuer)
     check_unbound(claims)
@@ -53,7 +53,7 @@ def read_claims(payload: bytes, issuer: Issuer) -> Verified:
 
 def check_issuer(claims: Mapping[str, Any], issuer: Issuer) -> None:
     if claims.get("iss") != issuer.url:
-        raise TokenRefused(Fault.ISSUER, f"iss is {shown(claims.get('iss'))}, not {issuer.url}")
+        raise TokenRefused(TokenFault.ISSUER, f"iss is {shown(claims.get('iss'))}, not {issuer.url}")
 
 
 def check_audience(claims: Mapping[str, Any], issuer: Issuer) -> None:
@@ -62,13 +62,13 @@ def check_audience(claims: Mapping[str, Any], issuer: Issuer) -> None:
     named = given if isinstance(given, list) else [given]
     if not any(audience in named for audience in issuer.audiences):
         texts = " ".join(name for name in named if isinstance(name, str))
-        raise TokenRefused(Fault.AUDIENCE, f"aud is {shown(texts)}, not {' or '.join(issuer.audiences)}")
+        raise TokenRefused(TokenFault.AUDIENCE, f"aud is {shown(texts)}, not {' or '.join(issuer.audiences)}")
 
 
 def check_unbound(claims: Mapping[str, Any]) -> None:
     """RFC 9449 §7.2, RFC 8705 §3: a token that is bound to a key is no bearer token; who stole it would show it so."""
     if "cnf" in claims:
-        raise TokenRefused(Fault.BOUND, "it is bound to a key of its holder (cnf), and was shown as a bearer token")
+        raise TokenRefused(TokenFault.BOUND, "it is bound to a key of its holder (cnf), which a bearer does not show")
 
 
 def check_time(verified: Verified, now: int, leeway_s: float) -> None:
@@ -79,18 +79,18 @@ def check_time(verified: Verified, now: int, leeway_s: float) -> None:
 
 def check_expiry(verified: Verified, now: int, leeway_s: float) -> None:
     if now >= verified.expires + leeway_s * US:
-        raise TokenRefused(Fault.EXPIRED, f"it ended {(now - verified.expires) / US:.0f} s ago")
+        raise TokenRefused(TokenFault.EXPIRED, f"it ended {(now - verified.expires) / US:.0f} s ago")
 
 
 def check_not_before(verified: Verified, now: int, leeway_s: float) -> None:
     if now < verified.not_before - leeway_s * US:
-        raise TokenRefused(Fault.EARLY, f"it begins in {(verified.not_before - now) / US:.0f} s")
+        raise TokenRefused(TokenFault.EARLY, f"it begins in {(verified.not_before - now) / US:.0f} s")
 
 
 def read_expiry(claims: Mapping[str, Any]) -> int:
     """Microseconds since the epoch. A token without an end would be good for ever."""
     if "exp" not in claims:
-        raise TokenRefused(Fault.CLAIMS, "exp is missing: it would never end")
+        raise TokenRefused(TokenFault.CLAIMS, "exp is missing: it would never end")
     return _date(claims, "exp")
 
 
@@ -105,26 +105,26 @@ def read_roles(claims: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     found: Any = claims
     for name in path:
         if not isinstance(found, dict):
-            raise TokenRefused(Fault.CLAIMS, f"{'.'.join(path)} leads through what is no object")
+            raise TokenRefused(TokenFault.CLAIMS, f"{'.'.join(path)} leads through what is no object")
         if (found := found.get(name)) is None:
             return []
     if isinstance(found, str):
         return found.split()
     if isinstance(found, list) and all(isinstance(role, str) for role in found):
         return found
-    raise TokenRefused(Fault.CLAIMS, f"{'.'.join(path)} is neither a list of texts nor a text")
+    raise TokenRefused(TokenFault.CLAIMS, f"{'.'.join(path)} is neither a list of texts nor a text")
 
 
 def _date(claims: Mapping[str, Any], name: str) -> int:
     """A NumericDate (RFC 7519 §2): seconds since the epoch, whole or not."""
     given = claims[name]
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < LATEST_S:
-        raise TokenRefused(Fault.CLAIMS, f"{name} is {shown(given)}, not a time in seconds")
+        raise TokenRefused(TokenFault.CLAIMS, f"{name} is {shown(given)}, not a time in seconds")
     return int(given * US)
 
 
 def _subject(claims: Mapping[str, Any]) -> str:
     found = claims.get("sub")
     if not isinstance(found, str) or not 0 < len(found) <= SUBJECT_CHARS or not found.isprintable():
-        raise TokenRefused(Fault.CLAIMS, f"sub is {shown(found)}, not a text of 1 to {SUBJECT_CHARS} characters")
+        raise TokenRefused(TokenFault.CLAIMS, f"sub is {shown(found)}, not a text of 1 to {SUBJECT_CHARS} characters")
     return found

@@ -8,7 +8,7 @@ SHOWN_CHARS = 80  # characters of what a token says that an audit repeats
 SHOWN_BELOW = 1e18
 
 
-class Fault(StrEnum):
+class TokenFault(StrEnum):
     """The ``reason`` of a ``TokenRefused``."""
 
     OVERSIZED = "oversized"  # more than a token may have, so nothing of it was read

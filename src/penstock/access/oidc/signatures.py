@@ -13,7 +13,7 @@ from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
 from ...errors import TokenRefused
-from .faults import Fault, shown
+from .faults import TokenFault, shown
 from .key_set import KID_CHARS, PublicKey
 
 TOKEN_BYTES = 16 << 10  # bytes of a token
@@ -58,19 +58,19 @@ class Signatures:
         """Of a token whose size was looked at (``check_size``). Raises ``TokenRefused`` for what is no token, or one
         that no key could make good."""
         if not _PARTS.fullmatch(token):
-            raise TokenRefused(Fault.MALFORMED, "not three parts of base64url with dots between them")
+            raise TokenRefused(TokenFault.MALFORMED, "not three parts of base64url with dots between them")
         encoded = token.partition(".")[0]
         if len(encoded) > HEAD_BYTES:
-            raise TokenRefused(Fault.OVERSIZED, f"its head is longer than {HEAD_BYTES} bytes")
+            raise TokenRefused(TokenFault.OVERSIZED, f"its head is longer than {HEAD_BYTES} bytes")
         try:
             head = msgspec.json.decode(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)), type=TokenHead)
         except (msgspec.DecodeError, ValueError, RecursionError):
-            raise TokenRefused(Fault.MALFORMED, "its head is no JSON object with an algorithm") from None
+            raise TokenRefused(TokenFault.MALFORMED, "its head is no JSON object with an algorithm") from None
         check_algorithm(head, self._allowed)
         check_critical(head)
         check_type(head)
         if not 0 < len(head.kid) <= KID_CHARS:
-            raise TokenRefused(Fault.MALFORMED, f"it names no key (kid), or with over {KID_CHARS} characters")
+            raise TokenRefused(TokenFault.MALFORMED, f"it names no key (kid), or with over {KID_CHARS} characters")
         return head
 
     def payload(self, token: str, head: TokenHead, key: PublicKey) -> bytes:
@@ -78,27 +78,27 @@ class Signatures:
         try:
             return jws.deserialize_compact(token, key, registry=self._allowed[head.alg]).payload
         except (JoseError, ValueError, TypeError, RecursionError):
-            raise TokenRefused(Fault.FORGED, f"the key {shown(head.kid)} did not sign it") from None
+            raise TokenRefused(TokenFault.FORGED, f"the key {shown(head.kid)} did not sign it") from None
 
 
 def check_size(token: str) -> None:
     """Before anything else is done with it. Raises ``TokenRefused``, as the others below do."""
     if len(token) > TOKEN_BYTES:
-        raise TokenRefused(Fault.OVERSIZED, f"{len(token)} bytes; a token has {TOKEN_BYTES} at most")
+        raise TokenRefused(TokenFault.OVERSIZED, f"{len(token)} bytes; a token has {TOKEN_BYTES} at most")
 
 
 def check_algorithm(head: TokenHead, allowed: Collection[str]) -> None:
     """RFC 8725 §3.1: the issuer's settings say what is taken, whatever the token says."""
     if head.alg not in allowed:
-        raise TokenRefused(Fault.ALGORITHM, f"signed with {shown(head.alg)}; allowed are {', '.join(allowed)}")
+        raise TokenRefused(TokenFault.ALGORITHM, f"signed with {shown(head.alg)}; allowed are {', '.join(allowed)}")
 
 
 def check_critical(head: TokenHead) -> None:
     """RFC 7515 §4.1.11: who does not understand an extension refuses the token, and here none is understood."""
     if head.crit is not msgspec.UNSET:
-        raise TokenRefused(Fault.CRITICAL, "it has critical extensions (crit), none of which is known here")
+        raise TokenRefused(TokenFault.CRITICAL, "it has critical extensions (crit), none of which is known here")
 
 
 def check_type(head: TokenHead) -> None:
     if head.typ.lower().removeprefix("application/") not in TYPES:
-        raise TokenRefused(Fault.TYPE, f"it is of the type {shown(head.typ)}, not JWT or at+jwt")
+        raise TokenRefused(TokenFault.TYPE, f"it is of the type {shown(head.typ)}, not JWT or at+jwt")

@@ -10,7 +10,7 @@ from threading import Lock
 from ...clock import Clock
 from ...errors import TokenRefused
 from .claims import Verified, check_time, read_claims
-from .faults import Fault, shown
+from .faults import TokenFault, shown
 from .issuer import Issuer
 from .issuer_keys import IssuerKeys
 from .key_set import PublicKeys
@@ -49,7 +49,7 @@ class Tokens:
         """``now``: microseconds since the epoch. Waits for nothing and nobody, so an event loop may call it: some
         microseconds for a token that is remembered, and the check of one signature else.
 
-        Raises ``TokenRefused``. With ``Fault.UNKNOWN_KEY`` the keys are being fetched, or were just now: the same
+        Raises ``TokenRefused``. With ``TokenFault.UNKNOWN_KEY`` the keys are being fetched, or were just now: the same
         token may be admitted a moment later.
         """
         check_size(token)
@@ -68,7 +68,7 @@ class Tokens:
         try:
             return self.verify(token, now)
         except TokenRefused as refused:
-            fetch = self.keys.ask() if refused.reason == Fault.UNKNOWN_KEY else None
+            fetch = self.keys.ask() if refused.reason == TokenFault.UNKNOWN_KEY else None
             if fetch is None and self.keys.in_force() is keys:  # else the fetch has ended between these lines
                 raise
         if fetch is not None:
@@ -79,9 +79,9 @@ class Tokens:
         head = self._signatures.read_head(token)
         if (key := keys.find(head.kid, head.alg)) is None:
             if head.kid in keys.names:
-                raise TokenRefused(Fault.UNFIT_KEY, f"the key {shown(head.kid)} is not for {head.alg}")
+                raise TokenRefused(TokenFault.UNFIT_KEY, f"the key {shown(head.kid)} is not for {head.alg}")
             self.keys.ask()
-            raise TokenRefused(Fault.UNKNOWN_KEY, f"{self.issuer.url} has no key {shown(head.kid)} as yet")
+            raise TokenRefused(TokenFault.UNKNOWN_KEY, f"{self.issuer.url} has no key {shown(head.kid)} as yet")
         return read_claims(self._signatures.payload(token, head, key), self.issuer)
 
     def _recall(self, digest: bytes, keys: PublicKeys) -> Verified | None:
