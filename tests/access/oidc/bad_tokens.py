@@ -114,6 +114,8 @@ BAD = [
     Bad("an end before time", TokenFault.CLAIMS, claimed(exp=-1)),
     Bad("an end after all time", TokenFault.CLAIMS, claimed(exp=10**300)),
     Bad("a begin that is none", TokenFault.CLAIMS, claimed(nbf=[])),
+    Bad("an end without an end of digits", TokenFault.CLAIMS, lambda there: token(
+        b'{"exp":' + b"9" * 9_000 + b"}", key("one"))),
     Bad("nobody", TokenFault.CLAIMS, claimed(sub=None)),
     Bad("an empty subject", TokenFault.CLAIMS, claimed(sub="")),
     Bad("an endless subject", TokenFault.CLAIMS, claimed(sub="s" * 256)),
@@ -125,6 +127,8 @@ BAD = [
     Bad("claims without an end of levels", TokenFault.CLAIMS, lambda there: token(DEEP[:9_000], key("one"))),
     Bad("a head without an end of levels", TokenFault.MALFORMED, lambda there: with_parts(
         DEEP[:3_000], b"{}", lambda _: b"x", "RS256")),
+    Bad("a head without an end of digits", TokenFault.CRITICAL, lambda there: with_parts(
+        b'{"alg":"RS256","kid":"one","crit":' + b"9" * 2_500 + b"}", b"{}", lambda _: b"x", "RS256")),
     Bad("a head that is a list", TokenFault.MALFORMED, lambda there: with_parts(b"[]", b"{}", lambda _: b"x", "RS256")),
     Bad("a head without an algorithm", TokenFault.MALFORMED, lambda there: with_parts(
         b'{"kid":"one"}', b"{}", lambda _: b"x", "RS256")),

@@ -72,6 +72,14 @@ def test_what_does_not(more: dict[str, Any], why: str) -> None:
         Issuer(**GOOD | more)
 
 
+@pytest.mark.parametrize("field", ["url", "jwks_uri"])
+@pytest.mark.parametrize("url", ["https://user:hunter2@issuer.example", "http://user:hunter2@x@issuer.example:port/"])
+def test_a_password_is_not_repeated(field: str, url: str) -> None:
+    with pytest.raises(DeclarationError, match="//…@issuer") as said:
+        Issuer(**GOOD | {field: url})
+    assert "hunter2" not in str(said.value)
+
+
 def test_no_algorithm_is_symmetric() -> None:
     assert set(ALGORITHMS) <= set(SIGNED_WITH)
     assert not [name for name in SIGNED_WITH if name.startswith("HS") or name.lower() == "none"]

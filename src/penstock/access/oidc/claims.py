@@ -35,7 +35,7 @@ def read_claims(payload: bytes, issuer: Issuer) -> Verified:
     """All but whether it is in time. Raises ``TokenRefused``."""
     try:
         claims = msgspec.json.decode(payload, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise TokenRefused(TokenFault.CLAIMS, "what is signed is no JSON object") from None
     check_issuer(claims, issuer)
     check_audience(claims, issuer)

@@ -55,7 +55,7 @@ async def _discover(http: httpx.AsyncClient, issuer: Issuer) -> str:
     where = issuer.url.rstrip("/") + WELL_KNOWN
     try:
         found = msgspec.json.decode(await _get(http, where), type=Discovery)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise IssuerUnusable(f"{where} is no discovery document ({error}); set PENSTOCK_OIDC_JWKS_URI") from None
     check_discovered(found, where, issuer)
     return found.jwks_uri

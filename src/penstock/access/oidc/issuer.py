@@ -52,11 +52,11 @@ class Issuer:
 
     def __post_init__(self) -> None:
         if why := unsafe(self.url):
-            raise DeclarationError(f"the issuer {self.url!r} {why}")
+            raise DeclarationError(f"the issuer {_without_user(self.url)!r} {why}")
         if "?" in self.url or "#" in self.url:
             raise DeclarationError(f"the issuer {self.url!r} has a query or a fragment, which no issuer has")
         if self.jwks_uri and (why := unsafe(self.jwks_uri)):
-            raise DeclarationError(f"jwks_uri {self.jwks_uri!r} {why}")
+            raise DeclarationError(f"jwks_uri {_without_user(self.jwks_uri)!r} {why}")
         if not self.audiences or not all(self.audiences):
             raise DeclarationError(
                 "no audience: name what the issuer calls this API, else its tokens for any other would be admitted"
@@ -107,3 +107,8 @@ def unsafe(url: str, *, here: bool = True) -> str:
     if parts.scheme != "https" and not (here and parts.scheme == "http" and is_loopback(host)):
         return "is not https, so anybody on the way could give out keys of their own"
     return ""
+
+
+def _without_user(url: str) -> str:
+    """For an error: what stands before the ``@`` may be a password."""
+    return re.sub(r"//[^/]*@", "//…@", url)

@@ -95,7 +95,7 @@ class IssuerKeys:
             if self._closed:
                 return
         left = self.in_force() is not NONE
-        stay = f"those of before stay for {KEEP_S / 3_600:g} hours" if left else "no token of its is admitted"
+        stay = f"those of before stay for {KEEP_S / 3_600:g} hours" if left else "none of its tokens is admitted"
         notices().tell(
             NOTICE,
             f"the keys of the tokens' issuer {self._issuer.url} cannot be fetched, and {stay}: {why}",

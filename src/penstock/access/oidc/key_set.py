@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.util import base64_to_int
@@ -67,7 +68,7 @@ def read_key_set(body: bytes) -> PublicKeys:
     where no key is left, or far too many are there."""
     try:
         written = msgspec.json.decode(body, type=_Written).keys
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise IssuerUnusable(f"its key set is no JSON Web Key Set ({error})") from None
     if len(written) > KEYS_LIMIT:
         raise IssuerUnusable(f"its key set has {len(written)} keys, more than {KEYS_LIMIT}")
@@ -80,7 +81,7 @@ def read_key_set(body: bytes) -> PublicKeys:
                 continue
             if (key := _import(one)) is not None:
                 described[one.kid, one.kind], keys[one.kid, one.kind] = one, key
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, JoseError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError, JoseError, UnsupportedAlgorithm):
             continue
     if not keys:
         raise IssuerUnusable("its key set has no key with a name (kid) that a token could be checked with")
@@ -88,7 +89,8 @@ def read_key_set(body: bytes) -> PublicKeys:
 
 
 def _import(one: WrittenKey) -> PublicKey | None:
-    """None: no algorithm of ours takes it. Raises ``JoseError`` or ``ValueError`` for a damaged or an unsafe one."""
+    """None: no algorithm of ours takes it. Raises ``JoseError`` or ``ValueError`` for a damaged or an unsafe one, and
+    ``UnsupportedAlgorithm`` where this machine's OpenSSL does not know its kind."""
     if not one.kind:
         return None
     if one.kty == "RSA":

@@ -100,7 +100,7 @@ def _roles(text: str) -> dict[str, str]:
             raise DeclarationError(f"{where} is larger than {ROLES_BYTES} bytes")
     try:
         return msgspec.json.decode(written, type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DeclarationError(
             f'{where} is not a JSON object of texts ({error}); write, for instance, {{"operator": "RIGHTS"}}'
         ) from None

@@ -27,8 +27,9 @@ class Tokens:
 
     A gateway makes one (``open_tokens``), calls ``start`` before it serves, ``await verify_waiting(token, now)`` for
     each request that shows ``Authorization: Bearer TOKEN`` (RFC 6750 §2.1), and ``close`` at the end. ``TokenRefused``
-    is a 401 whose body says what the error's text says; its ``reason`` and ``detail`` go to the audit. What the texts
-    in ``Verified.rights`` mean is not known here: read those of ``issuer.roles`` at start, when a mistake can be said.
+    is a 401 with the error's text, and ``WWW-Authenticate: Bearer error="invalid_token"`` (§3); its ``reason`` and
+    ``detail`` go to the audit. What the texts in ``Verified.rights`` mean is not known here: read those of
+    ``issuer.roles`` at start, when a mistake can be said.
     """
 
     def __init__(self, issuer: Issuer, clock: Clock) -> None:
