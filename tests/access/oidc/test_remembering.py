@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from threading import Event
 
 import pytest
 from tests.access.oidc.issuers import (
@@ -121,3 +123,32 @@ def test_the_same_keys_again_forget_nothing(fresh: Tokens, there: LoopbackIssuer
     first = fresh.verify(shown := token(there.claims(), key("one")), NOW_US)
     fresh.keys.refresh()
     assert fresh.verify(shown, NOW_US) is first
+
+
+def test_many_threads_while_keys_change(issuer: LoopbackIssuer, clock: ManualClock) -> None:
+    """Each is told what one of the two sets says, and the last one counts in the end."""
+    tokens, ended = Tokens(issuer.settings(), clock), Event()
+    shown = [token(issuer.claims(sub=f"s{n}"), key(name)) for name in ("one", "two") for n in range(5)]
+
+    def verify() -> set[str]:
+        said = set()
+        while not ended.is_set():
+            for one in shown:
+                try:
+                    said.add(tokens.verify(one, NOW_US).subject)
+                except TokenRefused as refused:
+                    said.add(refused.reason)
+        return said
+
+    with ThreadPoolExecutor(4) as threads:
+        results = [threads.submit(verify) for _ in range(4)]
+        try:
+            for n in range(6):
+                issuer.publishes(key("one" if n % 2 else "two"))
+                tokens.keys.refresh()
+        finally:
+            ended.set()
+    assert set.union(*(r.result() for r in results)) <= {TokenFault.UNKNOWN_KEY, *(f"s{n}" for n in range(5))}
+    tokens.verify(shown[0], NOW_US)
+    with pytest.raises(TokenRefused):
+        tokens.verify(shown[-1], NOW_US)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import traceback
 from typing import Any
 
 import pytest
@@ -150,3 +151,19 @@ def test_mutant_without_a_check_is_caught(
         monkeypatch.setattr(place, what, mutant)
     with pytest.raises(AssertionError, match=f"{name}: {found}"):
         check_refused(fetched(there), there, name)
+
+
+def test_no_token_is_logged(
+    tokens: Tokens, there: LoopbackIssuer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("DEBUG")
+    shown = [bad.make(there) for bad in BY_NAME.values()] + [token(there.claims(), key("one"))]
+    for one in shown:
+        try:
+            tokens.verify(one, NOW_US)
+        except TokenRefused:
+            traceback.print_exc()
+    tokens.keys.refresh()
+    said = caplog.text + "".join(capfd.readouterr())
+    assert "not admitted" in said
+    assert not [part for one in shown for part in one.split(".") if len(part) > 16 and part in said]

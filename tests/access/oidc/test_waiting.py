@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from tests.access.oidc.issuers import (
@@ -17,6 +20,7 @@ from penstock.access.oidc import issuer_keys
 from penstock.access.oidc import tokens as tokens_module
 from penstock.access.oidc.claims import Verified
 from penstock.access.oidc.faults import TokenFault
+from penstock.access.oidc.issuer_keys import IssuerKeys
 from penstock.access.oidc.tokens import Tokens
 from penstock.clock import ManualClock
 from penstock.errors import TokenRefused
@@ -53,27 +57,46 @@ def test_a_new_key_is_fetched_at_once_and_once_for_all(
     assert issuer.fetches() == 2
 
 
-def test_nobody_else_waits_while_the_issuer_does_not_answer(
-    issuer: LoopbackIssuer, clock: ManualClock, started: Tokens, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def check_others_go_on(issuer: LoopbackIssuer, clock: ManualClock, tokens: Tokens) -> None:
+    """While a request waits for an issuer that does not answer, others are served on the same event loop."""
     known, unknown = (token(issuer.claims(), key(name)) for name in ("one", "two"))
-    asyncio.run(started.verify_waiting(known, NOW_US))
+    asyncio.run(tokens.verify_waiting(known, NOW_US))
     issuer.open.clear()
     clock.advance(issuer_keys.GAP_S)
-    monkeypatch.setattr(tokens_module, "WAIT_S", 0.1)
 
     async def both() -> tuple[int, TokenRefused]:
-        waiting = asyncio.create_task(started.verify_waiting(unknown, NOW_US))
+        waiting = asyncio.create_task(tokens.verify_waiting(unknown, NOW_US))
         served = 0
         while not waiting.done():
-            served += bool(started.verify(known, NOW_US))
+            served += bool(tokens.verify(known, NOW_US))
             await asyncio.sleep(0)
         with pytest.raises(TokenRefused) as refused:
             await waiting
         return served, refused.value
 
     served, refused = asyncio.run(both())
-    assert served > 1 and refused.reason == TokenFault.UNKNOWN_KEY
+    assert served > 5, "the event loop is held"
+    assert refused.reason == TokenFault.UNKNOWN_KEY
+
+
+def test_nobody_else_waits_while_the_issuer_does_not_answer(
+    issuer: LoopbackIssuer, clock: ManualClock, started: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens_module, "WAIT_S", 0.2)
+    check_others_go_on(issuer, clock, started)
+
+
+def test_mutant_that_waits_on_the_event_loop_is_caught(
+    issuer: LoopbackIssuer, clock: ManualClock, started: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(started.verify_waiting(token(issuer.claims(), key("one")), NOW_US))
+
+    async def holding(futures: set[Future[None]], *, timeout: float) -> None:
+        wait(futures, 0.2)
+
+    monkeypatch.setattr(tokens_module, "asyncio", SimpleNamespace(wait=holding, wrap_future=lambda fetch: fetch))
+    with pytest.raises(AssertionError, match="the event loop is held"):
+        check_others_go_on(issuer, clock, started)
 
 
 def test_whoever_goes_away_takes_nobody_along(issuer: LoopbackIssuer, started: Tokens) -> None:
@@ -102,3 +125,18 @@ def test_closing_lets_go_of_who_waits(issuer: LoopbackIssuer, started: Tokens) -
             await waiting
 
     asyncio.run(closed())
+
+
+def test_a_fetch_that_has_ended_by_then_counts(
+    issuer: LoopbackIssuer, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the refusal and the question when the keys come, they have come."""
+
+    def came(self: IssuerKeys) -> None:
+        fetching = Thread(target=self.refresh)
+        fetching.start()
+        fetching.join()
+
+    monkeypatch.setattr(IssuerKeys, "ask", came)
+    tokens = Tokens(issuer.settings(), clock)
+    assert asyncio.run(tokens.verify_waiting(token(issuer.claims(), key("one")), NOW_US)).subject == "service-7"
