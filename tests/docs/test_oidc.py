@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.access.oidc.issuers import AUDIENCE, ROLES, key, loopback_issuer, token
 
 from penstock.access.oidc import fetching, issuer_keys, signatures, tokens
 from penstock.access.oidc.faults import TokenFault
@@ -26,9 +30,8 @@ def test_each_setting_and_algorithm_is_there() -> None:
 
 def test_each_reason_is_there() -> None:
     table = PAGE[PAGE.index("| reason |") :]
-    assert {
-        word for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in re.findall(r"`(\w+)`", row)
-    } == {fault.value for fault in TokenFault}
+    first_column = " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", first_column)) == {fault.value for fault in TokenFault}
 
 
 def test_the_figures_are_those_of_the_code() -> None:
@@ -51,6 +54,22 @@ def test_the_figures_are_those_of_the_code() -> None:
 def test_an_example_can_be_set(example: str) -> None:
     words = [word for word in shlex.split(example) if word != "export"]
     assert issuer_from_env(dict(word.split("=", 1) for word in words))
+
+
+def test_the_code_of_the_page_admits_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    with loopback_issuer() as issuer:
+        issuer.publishes(key("one"))
+        for name, value in (("ISSUER", issuer.url), ("AUDIENCE", AUDIENCE), ("ROLES", json.dumps(ROLES))):
+            monkeypatch.setenv(PREFIX + name, value)
+        page: dict[str, Any] = {}
+        exec(code, page)
+        try:
+            now = page["clock"].now() // 1_000_000
+            shown = token(issuer.claims(iat=now, exp=now + 300), key("one"))
+            assert asyncio.run(page["who"](shown)).rights == (ROLES["operator"],)
+        finally:
+            page["tokens"].close()
 
 
 def test_there_is_an_example_of_each_provider() -> None:
