@@ -121,6 +121,23 @@ class Unauthorized(PenstockError):
         self.why = why
 
 
+class TokenRefused(Unauthorized):
+    """A bearer token that admits nobody. Its text tells the sender no more than that; why it is so is for the audit.
+
+    ``reason`` is one word of ``penstock.access.oidc.faults.TokenFault``, ``detail`` what was found; neither holds the
+    token.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__("not admitted", f"token: {reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class IssuerUnusable(PenstockError):
+    """The issuer of bearer tokens is away, or what it answers is no set of keys; those of before stay for a while."""
+
+
 class Conflict(PenstockError):
     """A compare-and-set found another value than expected; says which."""
 

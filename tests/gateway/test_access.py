@@ -6,23 +6,25 @@ import asyncio
 import base64
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+from tests.access.oidc.issuers import LoopbackIssuer, key, loopback_issuer, token
 
 from penstock.access import keys
 from penstock.access.audit import AUDIT, AUDIT_TOPIC, Audit, faults, read
 from penstock.access.issuing import issue, revoke
+from penstock.access.oidc.tokens import Tokens
 from penstock.access.rights import Rights
 from penstock.access.state import KeyState
 from penstock.clock import ManualClock
 from penstock.errors import Unauthorized
 from penstock.gateway import access
-from penstock.gateway.access import KeyAdmission
+from penstock.gateway.access import AccessAdmission
 from penstock.gateway.app import Gateway
 from penstock.gateway.principal import Principal
 from penstock.gateway.routes import EACH, ROUTES, Route
@@ -41,7 +43,7 @@ class Doors:
         self.log.create(AUDIT_TOPIC)
         self.audit = Audit(self.log, self.clock, "gateway")
         services = replace(h.services, clock=self.clock, audit=self.audit)
-        gateway = Gateway(services, admit=KeyAdmission(self.view.areas.only(KeyState), self.clock))
+        gateway = Gateway(services, admit=AccessAdmission(self.view.areas.only(KeyState), self.clock))
         transport = httpx.ASGITransport(gateway, client=("10.1.2.3", 9))
         self.http = httpx.AsyncClient(transport=transport, base_url="https://penstock.example")
 
@@ -244,9 +246,12 @@ def check_lists(house: Any) -> None:
             if route.on != EACH:
                 continue
             said = {}
-            for name, key in (("mine", mine), ("nobody", nobody), ("all", everything)):
+            for name, shown in (("mine", mine), ("nobody", nobody), ("all", everything)):
                 answer = await doors.http.request(
-                    route.method, route.path, headers={"authorization": f"Bearer {key}"}, json=EACH_BODY.get(route.path)
+                    route.method,
+                    route.path,
+                    headers={"authorization": f"Bearer {shown}"},
+                    json=EACH_BODY.get(route.path),
                 )
                 assert answer.status_code == 200, answer.text
                 said[name] = answer.text
@@ -318,6 +323,60 @@ def test_who_manages_keys_gives_no_more_than_he_has(house: Any) -> None:
     run(house, work)
 
 
+# -- tokens of an issuer ----------------------------------------------------------
+
+
+def check_tokens(house: Any, issuer: LoopbackIssuer) -> None:
+    roles = {"feed": "append:flights", "nothing": "append:elsewhere"}
+    tokens = Tokens(issuer.settings(roles=roles), ManualClock())
+    tokens.keys.refresh()
+
+    async def work(doors: Doors) -> None:
+        state = doors.view.areas.only(KeyState)
+        services = replace(doors.h.services, audit=doors.audit)
+        gateway = Gateway(services, admit=AccessAdmission(state, ManualClock(), tokens))
+        await doors.http.aclose()
+        transport = httpx.ASGITransport(gateway, client=("10.1.2.3", 9))
+        doors.http = httpx.AsyncClient(transport=transport, base_url="https://penstock.example")
+        feed = token(issuer.claims(roles=["feed"], sub="svc-feed"), key("one"))
+        assert (await doors.ask(feed)).status_code == 200, "a token with the right opens nothing"
+        assert (await doors.ask(doors.key("append:flights"))).status_code == 200, "and keys go on"
+        for role in ("nothing", "unheard-of"):
+            other = token(issuer.claims(roles=[role], sub="svc-other"), key("one"))
+            assert (await doors.ask(other)).status_code == 403, "another role opens it"
+        forged = token(issuer.claims(roles=["feed"]), key("two"))
+        expired = token(issuer.claims(roles=["feed"], exp=1), key("one"))
+        outside = [await doors.ask(shown) for shown in (forged, expired, feed[:-4], "x.y.z", None)]
+        assert {(said.status_code, said.content) for said in outside} == {(401, outside[-1].content)}
+        whys = [why.partition(":")[2].split(":")[0].strip() for _, _, status, why in doors.told() if status == 401]
+        assert whys == ["unknown_key", "expired", "forged", "malformed", ""]
+        assert ("svc-other", f"POST {WHERE}", 403) in [told[:3] for told in doors.told()]
+
+    try:
+        run(house, work)
+    finally:
+        tokens.close()
+
+
+@pytest.fixture
+def issuer() -> Iterator[LoopbackIssuer]:
+    with loopback_issuer() as found:
+        found.publishes(key("one"))
+        yield found
+
+
+def test_a_token_of_the_issuer_opens_what_its_roles_say(house: Any, issuer: LoopbackIssuer) -> None:
+    check_tokens(house, issuer)
+
+
+def test_mutant_that_gives_every_token_all_roles_is_caught(
+    house: Any, issuer: LoopbackIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_principal", lambda name, rights, id: Principal(name, Rights.parse("publisher"), id))
+    with pytest.raises(AssertionError, match="another role opens it"):
+        check_tokens(house, issuer)
+
+
 # -- secrets ------------------------------------------------------------------------
 
 
@@ -327,15 +386,15 @@ def check_secrets(house: Any, caplog: pytest.LogCaptureFixture) -> None:
         admin, acme = doors.key("admin", "admin"), doors.key("append:flights")
         seen = [repr(doors.view.areas.only(KeyState)), repr(doors.audit)]
         for path in (WHERE, "/topics", "/keys", "/metrics", "/docs", "/nowhere", f"/keys/{acme}", f"/topics/{acme}"):
-            for key in (admin, acme, acme[:-1], None):
-                answer = await doors.ask(key, path)
+            for shown in (admin, acme, acme[:-1], None):
+                answer = await doors.ask(shown, path)
                 if acme not in path:  # who writes a key there is told what he wrote, and he alone
                     seen.append(answer.text)
         doors.audit.write()
         seen += [str(batch.rows.to_pylist()) for topic in (AUDIT, "penstock.system") for batch in doors.h.stored(topic)]
         seen += [record.getMessage() for record in caplog.records if record.name.startswith("penstock")]
-        for key in (admin, acme):
-            for spelling in (key[4:], base64.b64encode(key.encode()).decode(), quote(key)):
+        for shown in (admin, acme):
+            for spelling in (shown[4:], base64.b64encode(shown.encode()).decode(), quote(shown)):
                 assert not any(spelling in text for text in seen), "a key is told"
 
     run(house, work)

@@ -175,6 +175,7 @@ def _supervise(
     _check_half(only, log)
     if access not in ("", "keys"):
         raise CannotStart(f"--access {access}: there is keys, or nothing")
+    _check_issuer(access)
     log_to_stderr("supervisor")
     if log and not artifacts and only != "courier":  # which has no use for models
         logger(__name__).warning(
@@ -196,6 +197,19 @@ def _supervise(
         access,
     )
     Supervisor(options, _say).run()
+
+
+def _check_issuer(access: str) -> None:
+    """Raises ``DeclarationError`` for settings of an issuer of tokens that could not work, or that nobody looks at."""
+    from ..errors import DeclarationError
+    from ..run.compose.guard import checked_issuer
+
+    if any(name.startswith("PENSTOCK_OIDC_") for name in os.environ):
+        if not access:
+            raise DeclarationError(
+                "PENSTOCK_OIDC_… says whose tokens are believed, and nobody is asked: add --access keys"
+            )
+        checked_issuer()
 
 
 def _check_half(only: str, log: str | None) -> None:

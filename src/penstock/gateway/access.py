@@ -3,43 +3,60 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from ..access import keys
 from ..access.rights import Rights
 from ..access.state import KeyCreated, KeyState, is_expired
 from ..clock import Clock
-from ..errors import BadRequest, Unauthorized
+from ..errors import BadRequest, TokenRefused, Unauthorized
 from .hosts import check_host
 from .principal import ANYBODY, NOT_ADMITTED, Principal, check_page
 from .wire.asgi import Scope
 
+if TYPE_CHECKING:
+    from ..access.oidc.tokens import Tokens
+
 SHOWN_IN = (b"authorization", b"x-api-key")
 """The second is for requests whose Authorization holds something else, and for clients that have no other."""
 
-KNOWN = 4_096  # keys whose rights are kept as they are looked up
+KNOWN = 4_096  # keys, or texts of rights, that are remembered as they were read
 
 
-class KeyAdmission:
-    """For the event loop alone; ``state`` is kept up by another thread, and says which keys there are."""
+class AccessAdmission:
+    """By a key, or by a token of ``tokens``, where there are any.
 
-    def __init__(self, state: KeyState, clock: Clock) -> None:
-        self._state, self._clock = state, clock
-        self._principals: dict[str, Principal] = {}  # by the key's id: its rights never change
+    For the event loop alone; ``state`` is kept up by another thread, and says which keys there are.
+    """
 
-    def __call__(self, scope: Scope) -> Principal:
-        """Raises what ``Admission`` says. One key is shown, or none: who shows two means one of them for others."""
+    def __init__(self, state: KeyState, clock: Clock, tokens: Tokens | None = None) -> None:
+        self._state, self._clock, self._tokens = state, clock, tokens
+
+    def __call__(self, scope: Scope) -> Principal | Awaitable[Principal]:
+        """Raises what ``Admission`` says. One thing is shown, or none: who shows two means one of them for others."""
         check_host(scope["http_version"], scope["headers"], loopback_only=False)
         check_page(scope)
-        shown = [key for name, value in scope["headers"] if name in SHOWN_IN and (key := _key(name, value))]
-        if len(shown) > 1:
+        bearer, found = "", list[str]()
+        for name, value in scope["headers"]:
+            if name in SHOWN_IN:
+                text = value.decode("latin-1").strip()
+                if name == b"authorization":
+                    scheme, _, text = text.partition(" ")
+                    bearer = text = text.strip() if scheme.lower() == "bearer" else ""
+                found += [text] if text.startswith(keys.PREFIX) else []
+        if len(found) > 1:
             raise BadRequest("a request shows one key, and this one shows several")
-        if not shown:
-            if any(name == b"authorization" for name, _ in scope["headers"]):
-                raise Unauthorized(NOT_ADMITTED, "what was shown is no key")
-            return ANYBODY
-        return self._principal(shown[0])
+        if found:
+            return self._by_key(found[0])
+        if bearer and self._tokens is not None:
+            return self._by_token(self._tokens, bearer)
+        if any(name == b"authorization" for name, _ in scope["headers"]):
+            raise Unauthorized(NOT_ADMITTED, "what was shown is no key")
+        return ANYBODY
 
-    def _principal(self, shown: str) -> Principal:
+    def _by_key(self, shown: str) -> Principal:
         """Raises ``Unauthorized`` in the same words for every key that opens nothing; why not is for the audit."""
         if not keys.is_whole(shown):
             raise Unauthorized(NOT_ADMITTED, "what was shown is no whole key")
@@ -49,12 +66,7 @@ class KeyAdmission:
             raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} is revoked")
         if is_expired(found, self._clock.now()):
             raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} has expired")
-        if (principal := self._principals.get(found.id)) is None:
-            if len(self._principals) >= KNOWN:
-                self._principals.clear()
-            rights = Rights.parse(",".join(found.rights))
-            principal = self._principals[found.id] = Principal(found.name, rights, found.id)
-        return principal
+        return _principal(found.name, found.rights, found.id)
 
     def _find(self, shown: str) -> KeyCreated | None:
         """By its digest, of which nobody who guesses keys knows how near he is."""
@@ -62,13 +74,14 @@ class KeyAdmission:
         found = self._state.by_digest.get(digest)
         return found if found is not None and hmac.compare_digest(found.digest, digest) else None
 
+    async def _by_token(self, tokens: Tokens, shown: str) -> Principal:
+        try:
+            verified = await tokens.verify_waiting(shown, self._clock.now())
+        except TokenRefused as refused:
+            raise Unauthorized(NOT_ADMITTED, refused.why) from None
+        return _principal(verified.subject, verified.rights, verified.issuer)
 
-def _key(name: bytes, value: bytes) -> str:
-    """Empty: it is none."""
-    text = value.decode("latin-1").strip()
-    if name == b"authorization":
-        scheme, _, text = text.partition(" ")
-        if scheme.lower() != "bearer":
-            return ""
-    text = text.strip()
-    return text if text.startswith(keys.PREFIX) else ""
+
+@lru_cache(KNOWN)
+def _principal(name: str, rights: tuple[str, ...], id: str) -> Principal:
+    return Principal(name, Rights.parse(",".join(rights)) if rights else Rights.of([]), id)

@@ -15,7 +15,7 @@ import uvloop
 
 from ..access.state import KeyState
 from ..settings import Settings
-from .access import KeyAdmission
+from .access import AccessAdmission
 from .app import Gateway
 from .hosts import check_bind
 from .principal import Admission
@@ -82,7 +82,8 @@ async def _serve(
 def _admission(services: GatewayServices) -> Admission | None:
     if services.audit is None:
         return None
-    return KeyAdmission(services.registry.view.areas.only(KeyState), services.clock)
+    state = services.registry.view.areas.only(KeyState)
+    return AccessAdmission(state, services.clock, services.tokens)
 
 
 def _tell(stop: threading.Event, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

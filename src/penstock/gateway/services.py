@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -22,6 +23,9 @@ from .catching.catcher import Catcher
 from .wait.arrivals import Arrivals
 from .wait.followers import Followers
 from .wire.pages import Shelf
+
+if TYPE_CHECKING:
+    from ..access.oidc.tokens import Tokens
 
 READERS = 32  # threads that read the log for requests; beyond them requests wait their turn
 ANSWERS_BYTES = 64 << 20  # of what is read of topics, over all readers: being made, or not yet taken by them
@@ -45,6 +49,7 @@ class GatewayServices:
     elsewhere: bool = False  # stages are run by other hosts alone
     catcher: Catcher | None = None  # None: webhooks are sent for real
     audit: Audit | None = None  # None: nobody is asked who he is, so nobody can be named
+    tokens: Tokens | None = None  # of the issuer that is believed beside the keys
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "door"))
     decoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "large-bodies"))
     """Of large bodies one is read at a time: what one may take in memory is then taken once."""

@@ -58,7 +58,7 @@ def main(
     from ..stages.ingest.group_commit import Ingest
     from .compose.backends import open_artifacts, open_log
     from .compose.bootstrap import open_registry
-    from .compose.guard import Guard, opened_audit
+    from .compose.guard import Guard, opened_audit, opened_tokens
     from .compose.lookout import Lookout
 
     plan = plan_from_bytes(process.plan())
@@ -80,6 +80,7 @@ def main(
         elsewhere,
         Catcher(plan, os.environ) if catch else None,
         opened_audit(log, clock, slot) if access else None,
+        opened_tokens(clock) if access else None,
     )
     if services.catcher is not None:
         with suppress(OSError, ValueError):  # there is none, or what could not be written whole
@@ -108,6 +109,8 @@ def main(
     if services.catcher is not None:
         with suppress(OSError):  # no space is left: the next one begins without
             directory.caught.write_bytes(services.catcher.save())
+    if services.tokens is not None:
+        services.tokens.close()
     services.registry.close()
     log.close()
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from secrets import token_hex
 from threading import Event
+from typing import TYPE_CHECKING
 
 from ...access.audit import AUDIT_TOPIC, WRITE_S, Audit
+from ...access.oidc.issuer import Issuer
+from ...access.oidc.open import issuer_from_env, open_tokens
+from ...access.rights import Rights
 from ...clock import Clock
-from ...errors import PenstockError
+from ...errors import DeclarationError, PenstockError
 from ...log.interface import Log
 from ...models.registry import Registry
 from ...notices import notices
+
+if TYPE_CHECKING:
+    from ...access.oidc.tokens import Tokens
 
 NOTICE = "access"
 
@@ -19,6 +26,26 @@ def opened_audit(log: Log, clock: Clock, slot: str) -> Audit:
     """``slot``: of the process, which says on whose host a chain was written. The topic is made where there is none."""
     log.create(AUDIT_TOPIC)
     return Audit(log, clock, f"{slot or 'gateway'}/{token_hex(8)}")
+
+
+def checked_issuer() -> Issuer | None:
+    """Whose tokens are believed. Raises ``DeclarationError`` for settings that could not work."""
+    issuer = issuer_from_env()
+    for role, rights in issuer.roles.items() if issuer is not None else ():
+        try:
+            Rights.parse(rights)
+        except DeclarationError as error:
+            raise DeclarationError(f"PENSTOCK_OIDC_ROLES: role {role!r}: {error}") from None
+    return issuer
+
+
+def opened_tokens(clock: Clock) -> Tokens | None:
+    """Their keys are on the way. Raises what ``checked_issuer`` raises, and ``CannotStart`` without the library."""
+    if (issuer := checked_issuer()) is None:
+        return None
+    tokens = open_tokens(issuer, clock)
+    tokens.start()
+    return tokens
 
 
 class Guard:
