@@ -1,6 +1,9 @@
 """What holds for all tests."""
 
 import os
+import re
+from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,6 +13,9 @@ from tests.brokers.fixtures import BROKERS, GROUP, _three, alone, certificates, 
 from tests.buckets.fixtures import bucket, moto
 
 __all__ = ["_three", "alone", "bucket", "certificates", "hub", "kafka", "moto", "prefix", "secured", "three"]
+
+FUNCTION = re.compile(r"^(?:    (?=def test_))?def (\w+)", re.MULTILINE)  # of a module, or a test in a class
+EXPECTED = re.compile(r"\braises\([^:]*\b(?:AssertionError|fail\.Exception)\b")
 
 settings.register_profile("shared machine", deadline=None)  # a test never asserts a time
 settings.load_profile("shared machine")
@@ -42,9 +48,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(_group(item)))
         if _shares_brokers(item):
             item.add_marker(pytest.mark.broker)
-        if item.name.startswith("test_mutant_"):
+        if item.name.partition("[")[0] in _planted(item.path):
             item.add_marker(pytest.mark.flaky(reruns=2))
     items.sort(key=lambda item: not _shares_brokers(item))
+
+
+@cache
+def _planted(file: Path) -> frozenset[str]:
+    """The tests that expect an assertion to fail, since they planted what it is about."""
+    functions = FUNCTION.split(file.read_text())
+    named = zip(functions[1::2], functions[2::2], strict=True)
+    return frozenset(name for name, body in named if EXPECTED.search(body))
 
 
 def _group(item: pytest.Item) -> str:

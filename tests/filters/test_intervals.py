@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.filters.intervals import INT64_MAX, INT64_MIN, Interval
@@ -22,6 +23,8 @@ def within(number: float, given: Interval) -> bool:
 
 
 @given(intervals, st.floats(allow_nan=False), whole)
+@example(Interval(sys.float_info.max, math.inf, False, True), 0.0, 0)
+@example(Interval(-math.inf, -sys.float_info.max, True, False), 0.0, 0)
 def test_the_same_numbers_are_between_them(given: Interval, fraction: float, integer: int) -> None:
     for number in (fraction, given.low, given.high, math.nextafter(given.low, math.inf)):
         low, high = given.floats

@@ -10,8 +10,6 @@ import math
 import sys
 from typing import NamedTuple
 
-import numpy as np
-
 MOST = sys.float_info.max
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -27,8 +25,8 @@ class Interval(NamedTuple):
     @property
     def floats(self) -> tuple[float, float]:
         """The least float and the greatest; the first is above the second where there are none."""
-        low = self.low if self.low_in else float(np.nextafter(self.low, math.inf))
-        return low, self.high if self.high_in else float(np.nextafter(self.high, -math.inf))
+        low = self.low if self.low_in else math.nextafter(self.low, math.inf)
+        return low, self.high if self.high_in else math.nextafter(self.high, -math.inf)
 
     @property
     def integers(self) -> tuple[int, int]:
