@@ -237,7 +237,7 @@ def _data(record: ReceivedRecord, attributes: Attributes, decoder: Decoder) -> b
     value = record.value or b""
     if JSON_CONTENT not in record.headers:
         return check_data(attributes, value, decoder)
-    said = {name: attributes.pop(name) for name in (BASE64, "datacontenttype") if name in attributes}
+    said = {name: attributes.pop(name) for name in ("datacontenttype", BASE64) if name in attributes}
     data = check_data(attributes, value, decoder)
     if BASE64 in said:
         unpack(data, 0)
