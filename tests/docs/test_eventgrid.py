@@ -14,23 +14,16 @@ from typing import Any
 import httpx
 import lightgbm
 import numpy as np
-import pyarrow as pa
 import pytest
 from tests.docs.pages import blocks
 
 from penstock import App, testing
-from penstock.clock import SystemClock
 from penstock.declare.load import load
-from penstock.errors import Busy
 from penstock.gateway.doors import eventgrid
 from penstock.gateway.server import serve
-from penstock.gateway.services import GatewayServices
-from penstock.models.artifacts import Artifacts
-from penstock.run.compose.bootstrap import open_registry
 from penstock.run.supervisor.sockets import listen
 from penstock.schema.eventgrid import PublishedGridEvent
-from penstock.settings import Settings
-from penstock.stages.ingest.group_commit import Ingest
+from penstock.testing.door_contract import services_over
 
 PAGE = (Path(__file__).parents[2] / "docs" / "eventgrid.md").read_text()
 FILES = {block.name: "\n".join(block.lines) + "\n" for block in blocks(PAGE) if block.name}
@@ -46,28 +39,10 @@ REGISTERED = {
 }
 
 
-async def nobody(model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
-    raise Busy("no worker is running")
-
-
 @contextmanager
 def served(t: testing.Running, folder: Path) -> Iterator[str]:
     """The doors to an app under test."""
-    log, plan = t._log, t._composition.plan
-    settings, clock = Settings(), SystemClock()
-    (folder / "status").mkdir()
-    services = GatewayServices(
-        plan,
-        log,
-        Ingest(log, plan.topics, settings, clock, lambda: None),
-        open_registry(log, clock, "view"),
-        Artifacts(folder / "artifacts"),
-        nobody,
-        folder / "status",
-        folder / "token",
-        settings,
-        clock,
-    )
+    services = services_over(t._log, t._composition.plan, folder)
     listening = listen("127.0.0.1", 0)
     stop, ready = threading.Event(), threading.Event()
     thread = threading.Thread(target=serve, args=(services, listening, stop, ready.set))

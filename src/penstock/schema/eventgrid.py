@@ -16,7 +16,7 @@ and time, as Event Grid itself turns one schema into the other, and keep their r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -58,17 +58,16 @@ _PUBLISHED = msgspec.json.Decoder(list[PublishedGridEvent])
 _DELIVERED = msgspec.json.Decoder(list[DeliveredGridEvent])
 
 
-def read_events(body: bytes, *, delivered: bool, start: PieceStart = WHOLE) -> list[Any]:
+def read_events(body: bytes, *, delivered: bool, start: PieceStart = WHOLE) -> Sequence[PublishedGridEvent]:
     """The events of an array, by their members. Raises ``InvalidEvent`` naming the row and the member."""
     if not body.lstrip(b" \t\r\n").startswith(b"["):
         raise InvalidEvent(_NOT_AN_ARRAY)
     try:
         if not body.isascii():
             body.decode()
-        found: list[Any] = (_DELIVERED if delivered else _PUBLISHED).decode(body)
+        return _DELIVERED.decode(body) if delivered else _PUBLISHED.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _hinted(explain(body, error, many=True, before=start.byte)) from None
-    return found
 
 
 def decode_events(

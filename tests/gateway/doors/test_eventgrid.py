@@ -471,8 +471,8 @@ def test_what_event_grid_delivers_keeps_its_topic_and_what_is_new_there_is_passe
     run(house, work)
 
 
-def test_cloud_events_of_event_grid_have_a_schema_that_is_their_data_version(house: Any) -> None:
-    """It writes ``#`` before it, which no CloudEvent's ``dataschema`` may be."""
+def versions_are_no_schemas(house: Any) -> None:
+    """Event Grid writes ``#`` before an event's version, which no CloudEvent's ``dataschema`` may be."""
     event = {"specversion": "1.0", "type": "t", "source": "/s", "id": "1", "time": "2026-01-31T12:00:00.1234567Z"}
 
     async def work(h: Any) -> None:
@@ -480,22 +480,46 @@ def test_cloud_events_of_event_grid_have_a_schema_that_is_their_data_version(hou
         for id, version in (("1", "#"), ("2", "#2.0")):
             body = event | {"id": id, "data": {}, "dataschema": version}
             said = await h.http.post(NOTES, json=body, headers=headers)
-            assert said.status_code == 200, said.text
+            assert said.status_code == 200, f"what Event Grid delivers is refused: {said.text}"
         assert [found["dataVersion"] for found in delivered(h, "eventgrid")] == ["", "2.0"]
         assert [found.get("dataschema") for found in delivered(h, "cloudevents-structured")] == [None, None]
 
     run(house, work)
 
 
-def test_the_end_of_a_subscription_is_logged_and_not_stored(house: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_cloud_events_of_event_grid_have_a_schema_that_is_their_data_version(house: Any) -> None:
+    versions_are_no_schemas(house)
+
+
+def test_mutant_a_version_that_is_taken_for_a_schema_is_caught(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloudevents, "_tell_data_version", lambda attributes: None)
+    with pytest.raises(AssertionError, match="what Event Grid delivers is refused"):
+        versions_are_no_schemas(house)
+
+
+def ends_are_told(house: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def work(h: Any) -> None:
         headers = {"aeg-event-type": "SubscriptionDeletion", "aeg-subscription-name": "MINE\x1b[31m"}
         said = await h.http.post(NOTES, json=[EVENT], headers=headers)
-        assert (said.status_code, said.content, h.count()) == (200, b"", 0)
+        assert (said.status_code, said.content) == (200, b"")
+        assert h.count() == 0, "it is stored as an event of the topic"
 
     run(house, work)
     (told,) = [record.getMessage() for record in caplog.records if "was deleted" in record.getMessage()]
     assert "MINE" in told and "notes" in told and "\x1b" not in told
+
+
+def test_the_end_of_a_subscription_is_logged_and_not_stored(house: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ends_are_told(house, caplog)
+
+
+def test_mutant_the_end_of_a_subscription_that_is_stored_is_caught(
+    house: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(eventgrid, "NOTIFICATION", "SubscriptionDeletion")
+    monkeypatch.setattr(eventgrid, "DELETION", "nothing")
+    with pytest.raises(AssertionError, match="it is stored as an event of the topic"):
+        ends_are_told(house, caplog)
 
 
 def origins_are_granted(house: Any) -> None:
