@@ -383,6 +383,19 @@ def test_one_cloud_event_and_one_in_binary_mode(house: Any) -> None:
     run(house, work)
 
 
+def test_fields_that_the_type_lacks_are_told_or_refused_as_the_topic_says(house: Any) -> None:
+    event = EVENT | {"data": {"flight": 1, "tail": "N1", "dealy": 1}}
+
+    async def work(h: Any) -> None:
+        said = await h.http.post(FLIGHTS, json=[event])
+        reason = "the topic's type has no such field; did you mean 'delay'?"
+        assert said.json() == {"ignored": [{"field": "dealy", "count": 1, "reason": reason}]}
+        said = await h.http.post("/eventgrid/strict/api/events", json=[event])
+        assert (said.status_code, said.json()["error"]["details"][0]["field"], h.count()) == (400, "dealy", 1)
+
+    run(house, work)
+
+
 def test_nobody_writes_to_a_topic_of_penstocks_own(house: Any) -> None:
     async def work(h: Any) -> None:
         said = await h.http.post("/eventgrid/penstock.system/api/events", json=[EVENT])

@@ -1,9 +1,10 @@
 """/eventgrid/{topic}/api/events: a topic as Azure Event Grid's publishers know one, and a webhook of its subscriptions.
 
 What is published is answered as the service does (https://learn.microsoft.com/azure/event-grid/post-to-custom-topic):
-200 and nothing else, once it is durable. ``aeg-event-type`` says what Event Grid delivers
-(https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema): events; the question
-whether this address wants them; or that no more will come, which is logged, and no event of the topic.
+200 and nothing else, once it is durable; but where fields of the data were left out, these. ``aeg-event-type`` says
+what Event Grid delivers (https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema):
+events; the question whether this address wants them; or that no more will come, which is logged, and no event of the
+topic.
 """
 
 from __future__ import annotations
@@ -136,12 +137,13 @@ class EventGrid:
                 raise BadRequest(f"{KIND.decode()}={kind!r:.60} is not known: there are {known}")
             incoming = await self._reader.read(intake, receive, headers, room)
             await self._ingest.store(topic, incoming.rows, incoming.envelope, size=incoming.size)
-        return b""
+        ignored = incoming.ignored.told(intake.spec.schema) if incoming.ignored else []
+        return msgspec.json.encode({"ignored": ignored}) if ignored else b""
 
 
 async def grant(request: Request, services: EventGridNeeds) -> Response:
-    """What asks with ``WebHook-Request-Origin`` may deliver here, as fast as it likes: who may not, has no key to come
-    in with, and who is too fast is told 503. So it is granted at once, and no callback is called."""
+    """Whoever asks with ``WebHook-Request-Origin`` may deliver here, as fast as it likes: who is too fast is told 503,
+    and who may not is not let in to ask. It is granted at once, so that no callback needs to be called."""
     intake_of(services.ingest, request.path_params["topic"])
     headers = {"allow": "POST, OPTIONS"}
     if (origin := request.headers.get(ORIGIN)) is not None:
