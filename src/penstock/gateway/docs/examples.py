@@ -104,7 +104,7 @@ EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
         Example(
             "/eventgrid/$topic/api/events",
             "",
-            ("-i -X OPTIONS", "-H 'webhook-request-origin: eventgrid.azure.net'"),
+            ("-X OPTIONS -D -", "-H 'webhook-request-origin: eventgrid.azure.net'"),
         ),
     ),
     ("GET", "/dead"): (Example("/dead?topic=$topic&since=2h", f"[{LETTER}]"),),
