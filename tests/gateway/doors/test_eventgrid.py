@@ -484,6 +484,31 @@ def test_what_event_grid_delivers_keeps_its_topic_and_what_is_new_there_is_passe
     run(house, work)
 
 
+def large_deliveries_are_taken(house: Any) -> None:
+    """An event that was published within the limits has more to say once it is delivered."""
+
+    async def work(h: Any) -> None:
+        around = len(json.dumps([EVENT | {"data": ""}]))
+        event = EVENT | {"data": "x" * ((1 << 20) - around), "topic": "/subscriptions/1", "metadataVersion": "1"}
+        said = await h.http.post(NOTES, json=[event], headers={"aeg-event-type": "Notification"})
+        assert said.status_code == 200, "an event is dropped for what Event Grid adds to it"
+        assert h.count() == 1
+
+    run(house, work)
+
+
+def test_what_event_grid_adds_to_an_event_makes_it_not_too_large(house: Any) -> None:
+    large_deliveries_are_taken(house)
+
+
+def test_mutant_a_delivery_that_is_held_to_a_publishers_limits_is_caught(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eventgrid, "_is_delivered", lambda headers: False)
+    with pytest.raises(AssertionError, match="an event is dropped for what Event Grid adds to it"):
+        large_deliveries_are_taken(house)
+
+
 def versions_are_no_schemas(house: Any) -> None:
     """Event Grid writes ``#`` before an event's version, which no CloudEvent's ``dataschema`` may be."""
     event = {"specversion": "1.0", "type": "t", "source": "/s", "id": "1", "time": "2026-01-31T12:00:00.1234567Z"}

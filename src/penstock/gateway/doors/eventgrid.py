@@ -34,8 +34,8 @@ from ..wire.asgi import Receive, Scope, Send
 from ..wire.body import BOM, Reservation, read_body
 from ..wire.errors import BadRequest
 
-ARRAY_LIMIT_BYTES = 1 << 20  # bytes of a request, and so of an event, as Event Grid has it
-EVENTS_LIMIT = 5_000  # of a request, likewise
+ARRAY_LIMIT_BYTES = 1 << 20  # bytes of what is published at once, and so of an event, as Event Grid has it
+EVENTS_LIMIT = 5_000  # likewise
 ABOUT_SUBSCRIPTIONS_LIMIT_BYTES = 64 << 10  # bytes of one event that is not the topic's
 
 KIND = b"aeg-event-type"
@@ -105,15 +105,14 @@ class EventGrid:
     """The door for ``POST``."""
 
     def __init__(self, services: EventGridNeeds) -> None:
-        given = services.settings
+        given, bodies = services.settings, EventGridBodies(services.plan.app)
+        array = min(given.body_limit, ARRAY_LIMIT_BYTES)
+        limits = replace(given, body_limit=array, batch_limit=min(given.batch_limit, EVENTS_LIMIT))
         self._ingest = services.ingest
-        self._limits = replace(
-            given,
-            body_limit=min(given.body_limit, ARRAY_LIMIT_BYTES),
-            batch_limit=min(given.batch_limit, EVENTS_LIMIT),
-        )
+        self._published = EventReader(bodies, limits, services.decoding)
+        # Event Grid adds to what was published within its limits, and what it is told is too large it drops.
+        self._delivered = EventReader(bodies, given, services.decoding)
         self._about_subscriptions = replace(given, body_limit=ABOUT_SUBSCRIPTIONS_LIMIT_BYTES)
-        self._reader = EventReader(EventGridBodies(services.plan.app), self._limits, services.decoding)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, topic: str) -> None:
         await respond(scope, send, self._ingest, topic, self._accept(scope, receive, topic))
@@ -135,7 +134,8 @@ class EventGrid:
             if kind != NOTIFICATION:
                 known = f"{NOTIFICATION}, {VALIDATION} and {DELETION}"
                 raise BadRequest(f"{KIND.decode()}={kind!r:.60} is not known: there are {known}")
-            incoming = await self._reader.read(intake, receive, headers, room)
+            reader = self._delivered if _is_delivered(headers) else self._published
+            incoming = await reader.read(intake, receive, headers, room)
             await self._ingest.store(topic, incoming.rows, incoming.envelope, size=incoming.size)
         ignored = incoming.ignored.told(intake.spec.schema) if incoming.ignored else []
         return msgspec.json.encode({"ignored": ignored}) if ignored else b""
