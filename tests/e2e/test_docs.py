@@ -41,6 +41,8 @@ def request(url: str, line: str) -> httpx.Response:
             headers[name] = text.strip()
         elif option == "-X":
             method = value
+        elif option == "-D":
+            assert value == "-"  # the answer's headers are shown
         else:
             assert option in ("-d", "--data-binary")
             method = "POST" if method == "GET" else method

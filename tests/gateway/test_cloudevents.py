@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from penstock.batch import JSON_SCHEMA
 from penstock.errors import InvalidEvent, PenstockError, UnsupportedMediaType
-from penstock.gateway.cloudevents import Headers, decode, mode, percent_decode
+from penstock.gateway import cloudevents as gateway
+from penstock.gateway.cloudevents import Headers, Mode, decode, mode, percent_decode
 from penstock.schema import cloudevents
 from penstock.schema.decode import Decoder
 from penstock.schema.types import schema_of
@@ -94,11 +97,29 @@ def test_percent_decoding(value: bytes, text: str) -> None:
     assert percent_decode(value) == text
 
 
-@pytest.mark.parametrize("value", [b"%C0%A0", b"%ED%A0%80", b"%F4%90%80%80", b"%E2%82", b"%80", b"\xff", b"5%", b"%zz"])
+NO_UTF8 = [b"%C0%A0", b"%ED%A0%80", b"%F4%90%80%80", b"%E2%82", b"%80", b"\xff", b"5%", b"%zz"]
+
+
+def is_refused(kind: Mode, headers: Headers, body: bytes, row: int, field: str | None) -> None:
+    """Is the event that breaks a rule named, with its attribute?"""
+    try:
+        decode(kind, headers, body, TYPED)
+    except InvalidEvent as error:
+        assert (error.row, error.field) == (row, field), f"it names {error.field}"
+    else:
+        raise AssertionError(f"{field} may be anything")
+
+
+@pytest.mark.parametrize("value", NO_UTF8)
 def test_what_is_not_percent_encoded_utf8_is_refused(value: bytes) -> None:
-    with pytest.raises(InvalidEvent) as caught:
-        decode("binary", BINARY | {b"ce-subject": value}, b'{"n":1}', TYPED)
-    assert (caught.value.row, caught.value.field) == (0, "subject")
+    is_refused("binary", BINARY | {b"ce-subject": value}, b'{"n":1}', 0, "subject")
+
+
+@pytest.mark.parametrize("value", NO_UTF8)
+def test_mutant_a_header_that_is_read_leniently_is_caught(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "percent_decode", lambda value: unquote_to_bytes(value).decode("utf-8", "replace"))
+    with pytest.raises(AssertionError, match="subject may be anything"):
+        is_refused("binary", BINARY | {b"ce-subject": value}, b'{"n":1}', 0, "subject")
 
 
 @given(st.text(), st.booleans(), st.booleans())
@@ -112,48 +133,106 @@ def test_percent_encoding_round_trips(text: str, lower: bool, needless: bool) ->
     assert percent_decode("".join(map(encoded, text.encode())).encode()) == text
 
 
+BROKEN: list[tuple[dict[str, Any], str | None]] = [
+    *[({name: None}, name) for name in ("id", "source", "specversion", "type")],
+    *[({name: ""}, name) for name in ("id", "source", "specversion", "type", "subject", "time", "dataschema")],
+    *[({name: 5}, name) for name in ("id", "source", "specversion", "type", "subject", "partitionkey")],
+    ({"specversion": "0.3"}, "specversion"),
+    ({"source": "a b"}, "source"),
+    ({"source": "%zz"}, "source"),
+    ({"time": "yesterday"}, "time"),
+    ({"time": "2020-01-01T00:00:00"}, "time"),
+    ({"time": "0001-01-01T00:00:00+10:00"}, "time"),
+    ({"dataschema": "/relative"}, "dataschema"),
+    ({"Upper": "x"}, "Upper"),
+    ({"with-dash": "x"}, "with-dash"),
+    ({"": "x"}, ""),
+    ({"n": 2**31}, "n"),
+    ({"n": -(2**31) - 1}, "n"),
+    ({"n": 1.5}, "n"),
+    ({"n": {"a": 1}}, "n"),
+    ({"x": "a\x00"}, "x"),
+    ({"x": "a\x7f"}, "x"),
+    ({"x": "a\x9f"}, "x"),
+    ({"x": "a\ufdd0"}, "x"),
+    ({"x": "a\U0001ffff"}, "x"),
+    ({"x": "a\ud800"}, "x"),
+    ({"data_base64": "eyJuIjoxfQ=="}, "data_base64"),
+    ({"data": None}, None),
+    ({"data": {"n": "5"}}, "n"),
+    ({"datacontenttype": "text/plain"}, "datacontenttype"),
+    ({"datacontenttype": "text"}, "datacontenttype"),
+]
+
+
+def changed(change: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in (EVENT | change).items() if v is not None or k == "data"}
+
+
+@pytest.mark.parametrize(("change", "field"), BROKEN)
+def test_a_rule_broken_names_row_and_attribute(change: dict[str, Any], field: str | None) -> None:
+    is_refused("batch", BATCH, json.dumps([EVENT, EVENT, changed(change)]).encode(), 2, field)
+
+
 @pytest.mark.parametrize(
-    ("change", "field"),
+    ("name", "value", "change", "field"),
     [
-        *[({name: None}, name) for name in ("id", "source", "specversion", "type")],
-        *[({name: ""}, name) for name in ("id", "source", "specversion", "type", "subject", "time", "dataschema")],
-        *[({name: 5}, name) for name in ("id", "source", "specversion", "type", "subject", "partitionkey")],
-        ({"specversion": "0.3"}, "specversion"),
-        ({"source": "a b"}, "source"),
-        ({"source": "%zz"}, "source"),
-        ({"time": "yesterday"}, "time"),
-        ({"time": "2020-01-01T00:00:00"}, "time"),
-        ({"time": "0001-01-01T00:00:00+10:00"}, "time"),
-        ({"dataschema": "/relative"}, "dataschema"),
-        ({"Upper": "x"}, "Upper"),
-        ({"with-dash": "x"}, "with-dash"),
-        ({"": "x"}, ""),
-        ({"n": 2**31}, "n"),
-        ({"n": -(2**31) - 1}, "n"),
-        ({"n": 1.5}, "n"),
-        ({"n": {"a": 1}}, "n"),
-        ({"x": "a\x00"}, "x"),
-        ({"x": "a\x7f"}, "x"),
-        ({"x": "a\x9f"}, "x"),
-        ({"x": "a\ufdd0"}, "x"),
-        ({"x": "a\U0001ffff"}, "x"),
-        ({"x": "a\ud800"}, "x"),
-        ({"data_base64": "eyJuIjoxfQ=="}, "data_base64"),
-        ({"data": None}, None),
-        ({"data": {"n": "5"}}, "n"),
-        ({"datacontenttype": "text/plain"}, "datacontenttype"),
+        ("_REQUIRED", (), {"id": None}, "id"),
+        ("_TEXTS", set(), {"subject": ""}, "subject"),
+        ("_TEXTS", set(), {"subject": 5}, "subject"),
+        ("_NAME", re.compile(".*"), {"Upper": "x"}, "Upper"),
+        ("_FORBIDDEN", re.compile("[\x00-\x1f]"), {"x": "a\x7f"}, "x"),
+        ("_FORBIDDEN", re.compile("[\x00-\x1f]"), {"x": "a\ufdd0"}, "x"),
+        ("_RULES", {}, {"time": "yesterday"}, "time"),
+        ("_RULES", {}, {"source": "a b"}, "source"),
+        ("fault_of", lambda name, value: None, {"n": 2**31}, "n"),
+        ("check", lambda attributes, row: None, {"n": -(2**31) - 1}, "n"),
     ],
 )
-def test_a_rule_broken_names_row_and_attribute(change: dict[str, Any], field: str | None) -> None:
-    event = {k: v for k, v in (EVENT | change).items() if v is not None or k == "data"}
-    with pytest.raises(InvalidEvent) as caught:
-        decode("batch", BATCH, json.dumps([EVENT, EVENT, event]).encode(), TYPED)
-    assert (caught.value.row, caught.value.field) == (2, field)
+def test_mutant_a_rule_that_is_missing_is_caught(
+    name: str, value: Any, change: dict[str, Any], field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudevents, name, value)
+    with pytest.raises(AssertionError, match=f"{field} may be anything"):
+        try:
+            is_refused("batch", BATCH, json.dumps([EVENT, EVENT, changed(change)]).encode(), 2, field)
+        except ValueError as error:  # what it is made into later says so
+            raise AssertionError(f"{field} may be anything until it is used: {error}") from None
 
 
-def test_the_rules_test_notices_a_missing_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cloudevents, "check", lambda attributes, row: None)
-    assert structured(EVENT | {"subject": ""})[0] == [{"n": 5}]
+DOORS = ["/topics/flights/events", "/eventgrid/flights/api/events"]
+FLIGHT_DATA = {"flight": 1, "tail": "N1"}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_each_door_refuses_what_breaks_a_rule_and_names_it(house: Any, door: str) -> None:
+    good = EVENT | {"data": FLIGHT_DATA}
+
+    async def work() -> None:
+        async with house() as h:
+
+            async def refused(content: bytes, headers: dict[bytes, bytes], row: int, field: str | None) -> None:
+                said = await h.http.post(door, content=content, headers=headers)
+                error = said.json()["error"]
+                error = error.get("details", [error])[0]
+                assert (said.status_code, error["row"], error["field"]) == (400, row, field), said.text
+                assert field is None or field in error["message"]
+
+            for change, field in BROKEN:
+                if change.keys() & {"data"}:
+                    continue  # of a topic of another type
+                events = [good, {k: v for k, v in (good | change).items() if v is not None}]
+                await refused(json.dumps(events).encode(), BATCH, 1, field)
+            for value in NO_UTF8:
+                await refused(json.dumps(FLIGHT_DATA).encode(), BINARY | {b"ce-subject": value}, 0, "subject")
+            assert h.count() == 0
+            subject = {b"ce-subject": b"Euro%20%e2%82%ac%20%F0%9F%98%80"}
+            said = await h.http.post(door, content=json.dumps(FLIGHT_DATA), headers=BINARY | subject)
+            assert said.status_code == 200
+            (stored,) = h.stored("flights")
+            assert stored.rows.column("_subject").to_pylist() == ["Euro € 😀"]
+
+    asyncio.run(work())
 
 
 def test_integers_and_booleans_stay_what_they_are() -> None:
@@ -182,11 +261,28 @@ def test_data_in_base64_is_json_or_refused() -> None:
     event = {k: v for k, v in EVENT.items() if k != "data"} | {"datacontenttype": "application/json"}
     good = base64.b64encode(b'{"n": 6}').decode()
     assert structured(event | {"data_base64": good})[0] == [{"n": 6}]
-    for text in ("!", base64.b64encode(b"x").decode(), base64.b64encode(b'{"n":1},{"n":2}').decode(), ""):
+    for text in ("!", "A", 5, base64.b64encode(b"x").decode(), base64.b64encode(b'{"n":1},{"n":2}').decode(), ""):
         with pytest.raises(InvalidEvent):
             structured(event | {"data_base64": text})
     with pytest.raises(InvalidEvent, match="'data_base64'"):
         structured({k: v for k, v in event.items() if k != "datacontenttype"} | {"data_base64": good})
+
+
+@pytest.mark.parametrize("kind", [None, "application/octet-stream", "text/plain"])
+def test_bytes_are_kept_as_their_base64_where_there_is_no_type(kind: str | None) -> None:
+    event = {k: v for k, v in EVENT.items() if k != "data"} | {"data_base64": "AP8="}
+    event |= {} if kind is None else {"datacontenttype": kind}
+    rows, envelope = structured(event, TEXTS)
+    assert rows == [{"json": '"AP8="'}]
+    said = {} if kind is None else {"datacontenttype": kind}
+    assert json.loads(envelope["_extensions"][0]) == said | {"data_base64": True}
+    for text in ("!", "AP8", 5, None):
+        with pytest.raises(InvalidEvent, match="'data_base64'"):
+            structured(event | {"data_base64": text}, TEXTS)
+
+
+def test_no_attribute_is_taken_for_the_mark_of_bytes() -> None:
+    is_refused("binary", BINARY | {b"ce-data_base64": b"true"}, b'{"n":1}', 0, "data_base64")
 
 
 def test_data_and_data_base64_together_are_refused_even_where_each_would_do() -> None:

@@ -31,8 +31,7 @@ from tests.gateway.wire.test_protocol import test_what_keeps_a_connection_for_no
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from penstock import tokens
-from penstock.gateway import hosts, pages, server
-from penstock.gateway.doors import publish
+from penstock.gateway import hosts, incoming, pages, server
 from penstock.gateway.wait.lineage import Waiter
 from penstock.gateway.wire import body, protocol
 from penstock.settings import Settings
@@ -71,11 +70,11 @@ def test_decompression_without_an_end_is_found(house: Any, monkeypatch: pytest.M
 
 
 def test_a_body_that_is_unpacked_before_it_is_counted_is_found(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def as_a_whole(intake: Any, headers: Any, given: Any, limits: Any) -> Any:
-        return in_pieces(intake, headers, body.Body([b"".join(given.parts)]), limits)
+    def as_a_whole(forms: Any, intake: Any, headers: Any, given: Any, limits: Any) -> Any:
+        return in_pieces(forms, intake, headers, body.Body([b"".join(given.parts)]), limits)
 
-    in_pieces = publish.incoming_in_pieces
-    monkeypatch.setattr(publish, "incoming_in_pieces", as_a_whole)
+    in_pieces = incoming.decoded_in_pieces
+    monkeypatch.setattr(incoming, "decoded_in_pieces", as_a_whole)
     with pytest.raises(AssertionError, match="unpacked as a whole"):
         unpacking_is_counted(house, "lines")
 

@@ -13,7 +13,7 @@ import pytest
 from penstock.errors import Forbidden
 from penstock.gateway.app import Gateway
 from penstock.gateway.principal import LOCAL_USER, PRINCIPAL, Principal
-from penstock.gateway.routes import ROUTES
+from penstock.gateway.routes import ROUTES, BareDoor
 from penstock.gateway.wire.asgi import Receive, Scope, Send
 
 EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}
@@ -76,14 +76,17 @@ def test_a_door_before_admission_is_found(house: Any) -> None:
 def test_doors_are_told_who_asks(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(h: Any) -> None:
         seen: list[Principal] = []
-        (bare,) = h.gateway._bare
 
-        async def look(scope: Scope, receive: Receive, send: Send, topic: str) -> None:
-            seen.append(scope[PRINCIPAL])
-            await bare.door(scope, receive, send, topic)
+        def looking(door: BareDoor) -> BareDoor:
+            async def look(scope: Scope, receive: Receive, send: Send, topic: str) -> None:
+                seen.append(scope[PRINCIPAL])
+                await door(scope, receive, send, topic)
 
-        h.gateway._bare = [replace(bare, door=look)]
+            return look
+
+        h.gateway._bare = [replace(bare, door=looking(bare.door)) for bare in h.gateway._bare]
         assert (await h.http.post("/topics/flights/events", json=EVENT)).status_code == 200
-        assert seen == [LOCAL_USER]
+        assert (await h.http.post("/eventgrid/flights/api/events", json=[])).status_code == 200
+        assert seen == [LOCAL_USER] * len(h.gateway._bare)
 
     run(house, work)

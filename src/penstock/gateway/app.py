@@ -161,7 +161,7 @@ def _unrouted(routes: Sequence[Route]) -> Callable[[Request, Exception], Awaitab
             headers["allow"] = ", ".join(methods or ["GET", "HEAD"])  # the pages', which are no rows of the table
         if of_open_inference(request.scope["path"]):
             headers[CODE.decode()] = code
-        body = error_body({"code": code, "message": message}, request.scope["path"])
+        body = error_body(status, {"code": code, "message": message}, request.scope["path"])
         return Response(body, status, headers, media_type="application/json")
 
     return unrouted

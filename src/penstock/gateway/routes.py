@@ -12,7 +12,7 @@ from ..access.rights import HEALTH as WORKS
 from ..access.rights import KEYS, Verb
 from .catching.catcher import ANSWERS
 from .catching.paths import PATH
-from .doors import caught, dead, health, infer, keys, models, publish, read, subscriptions, topics
+from .doors import caught, dead, eventgrid, health, infer, keys, models, publish, read, subscriptions, topics
 from .principal import ALIVE
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send
@@ -34,7 +34,7 @@ class Route:
     method: str
     path: str
     summary: str
-    door: Handler | type[publish.Publish]
+    door: Handler | type[publish.Publish] | type[eventgrid.EventGrid]
     query: tuple[tuple[str, str], ...] = ()
     body: tuple[tuple[str, str], ...] = ()
     success: int = 200
@@ -46,6 +46,7 @@ EACH = ""
 TOPIC, LETTER, MODEL, SUBSCRIBED = "{topic}", "dead/{topic}", "models/{model}", "subscriptions/{subscription}"
 EVENTS, MODELS, INFER, HEALTH = "Events", "Models", "Open Inference Protocol v2", "Health"
 LETTERS, SUBSCRIPTIONS, CAUGHT, ACCESS = "Dead letters", "Subscriptions", "Caught webhooks", "Access"
+EVENT_GRID, GRID = "Azure Event Grid", "/eventgrid/{topic}/api/events"
 PUBLISH = Route(
     EVENTS,
     "append",
@@ -150,6 +151,30 @@ ROUTES: tuple[Route, ...] = (
         "/groups",
         "Every consumer group: position, owner and lag by partition.",
         topics.groups,
+    ),
+    Route(
+        EVENT_GRID,
+        "append",
+        TOPIC,
+        "POST",
+        GRID,
+        "Append events as to a topic of Azure Event Grid, or be its webhook. 200 without a body: they are on disk.",
+        eventgrid.EventGrid,
+        query=(("api-version", "2018-01-01, or any other: it changes nothing"),),
+        body=(
+            ("application/json", "an array of events in Event Grid's schema, also of one; 1 MiB and 5,000 at most"),
+            ("application/cloudevents+json", "one CloudEvent"),
+            ("application/cloudevents-batch+json", "an array of CloudEvents"),
+        ),
+    ),
+    Route(
+        EVENT_GRID,
+        "append",
+        TOPIC,
+        "OPTIONS",
+        GRID,
+        "May who asks with WebHook-Request-Origin deliver here (CloudEvents' web hooks)? Yes.",
+        eventgrid.grant,
     ),
     Route(
         LETTERS,

@@ -2,12 +2,13 @@
 
 Pure functions. Data must be JSON, since a topic holds columns or JSON; attributes without a column of their own
 (extensions, ``dataschema``, a ``datacontenttype`` that is not ``application/json``) are kept together as a JSON object.
-The extension ``partitionkey`` becomes the key.
+The extension ``partitionkey`` becomes the key. In a topic without a type data that are not JSON may come as
+``data_base64``: they are kept as that text, and a member of that name beside the attributes, which none of them can
+have, says so.
 """
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,8 @@ Attributes: TypeAlias = dict[str, str | int | bool]
 
 ATTRIBUTES_LIMIT_BYTES = 64 << 10  # bytes of one event's attributes, as many as of a request's headers
 JSON_TYPE = "application/json"  # of data that says nothing else
+DATA_VERSION = "dataversion"  # the extension that Event Grid's ``dataVersion`` is here
+BASE64 = "data_base64"  # true among the attributes: the data are this text, and stand for bytes
 MEMBERS_LIMIT = 256  # attributes of one event, its data included
 
 _REQUIRED = ("id", "source", "specversion", "type")
@@ -87,7 +90,7 @@ def check_data(attributes: Attributes, data: bytes, decoder: Decoder) -> bytes:
     if not _says_json(attributes):
         kind = attributes["datacontenttype"]
         raise InvalidEvent(f"data of type {kind}: this topic takes JSON", row=0, field="datacontenttype")
-    return _present(data, 0, decoder)
+    return present_data(data, 0, decoder)
 
 
 def envelope(events: list[Attributes]) -> dict[str, list[Any]]:
@@ -113,20 +116,21 @@ def _event(members: dict[str, msgspec.Raw], row: int, decoder: Decoder) -> tuple
     """An event's checked attributes, and its data as JSON."""
     if len(members) > MEMBERS_LIMIT:
         raise InvalidEvent(f"{len(members)} attributes; the limit is {MEMBERS_LIMIT}", row=row)
-    data, base64 = members.pop("data", None), members.pop("data_base64", None)
+    data, base64 = members.pop("data", None), members.pop(BASE64, None)
     attributes: Attributes = {}
     for name, raw in members.items():
         if (value := _attribute(name, raw, row)) is not None:
             attributes[name] = value
+    _tell_data_version(attributes)
     check(attributes, row)
     if data is not None and base64 is not None:
-        raise InvalidEvent("both data and data_base64: an event has one", row=row, field="data_base64")
+        raise InvalidEvent("both data and data_base64: an event has one", row=row, field=BASE64)
     if base64 is not None:
         return attributes, _unpacked(base64, attributes, row, decoder)
     if data is not None and not _says_json(attributes) and not is_json(decoder.schema):
         kind = attributes["datacontenttype"]
         raise InvalidEvent(f"data of type {kind}: this topic takes JSON", row=row, field="datacontenttype")
-    return attributes, _present(b"" if data is None else bytes(data), row, decoder)
+    return attributes, present_data(b"" if data is None else bytes(data), row, decoder)
 
 
 def _attribute(name: str, raw: msgspec.Raw, row: int) -> str | int | bool | None:
@@ -140,19 +144,43 @@ def _attribute(name: str, raw: msgspec.Raw, row: int) -> str | int | bool | None
     return value
 
 
+def _tell_data_version(attributes: Attributes) -> None:
+    """Where Event Grid makes a CloudEvent of an event in its own schema, it writes ``#`` and the ``dataVersion`` as the
+    ``dataschema``, which is no absolute URI (https://learn.microsoft.com/azure/event-grid/cloud-event-schema)."""
+    schema = attributes.get("dataschema")
+    if isinstance(schema, str) and schema.startswith("#"):
+        del attributes["dataschema"]
+        if version := schema[1:]:
+            attributes.setdefault(DATA_VERSION, version)
+
+
 def _unpacked(raw: msgspec.Raw, attributes: Attributes, row: int, decoder: Decoder) -> bytes:
-    if "datacontenttype" not in attributes or not _says_json(attributes):
-        raise InvalidEvent("binary data: this topic takes JSON", row=row, field="data_base64")
+    """The data as JSON: what the bytes say, if that is their type; else, where there is a place for it, their text."""
+    says_json = "datacontenttype" in attributes and _says_json(attributes)
+    if not says_json and not is_json(decoder.schema):
+        raise InvalidEvent("binary data: this topic takes JSON", row=row, field=BASE64)
+    data = unpack(raw, row)
+    if not says_json:
+        attributes[BASE64] = True
+        return bytes(raw)
     try:
-        data = b64decode(msgspec.json.decode(raw, type=str), validate=True)
         msgspec.json.decode(data, type=msgspec.Raw)  # one value and no more: it is going to stand in an array
         data.decode()
-    except (msgspec.DecodeError, RecursionError, binascii.Error, ValueError) as error:
-        raise InvalidEvent(f"not JSON in base64: {error}", row=row, field="data_base64") from None
-    return _present(data, row, decoder)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise InvalidEvent(f"not JSON in base64: {error}", row=row, field=BASE64) from None
+    return present_data(data, row, decoder)
 
 
-def _present(data: bytes, row: int, decoder: Decoder) -> bytes:
+def unpack(text: bytes, row: int) -> bytes:
+    """The bytes that a JSON string stands for. Raises ``InvalidEvent`` for one that is not base64."""
+    try:
+        return b64decode(msgspec.json.decode(text, type=str), validate=True)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidEvent(f"not base64: {error}", row=row, field=BASE64) from None
+
+
+def present_data(data: bytes, row: int, decoder: Decoder) -> bytes:
+    """The same, or what stands for none. Raises ``InvalidEvent`` where there must be some."""
     if data:
         return data
     if is_json(decoder.schema):
@@ -175,11 +203,12 @@ def check(attributes: Attributes, row: int) -> None:
         if name not in attributes:
             raise InvalidEvent("missing: every CloudEvent has one", row=row, field=name)
     for name, value in attributes.items():
-        if (fault := _fault(name, value)) is not None:
+        if (fault := fault_of(name, value)) is not None:
             raise InvalidEvent(fault, row=row, field=name)
 
 
-def _fault(name: str, value: str | int | bool) -> str | None:
+def fault_of(name: str, value: str | int | bool) -> str | None:
+    """What is wrong with an attribute, by the rules of its type."""
     if _NAME.fullmatch(name) is None:
         return "an attribute's name has lower-case letters and digits only"
     if isinstance(value, str):

@@ -23,6 +23,7 @@ from ..gateway.principal import Admission, Principal
 from ..gateway.routes import Route
 from ..gateway.services import GatewayServices
 from ..gateway.wire.asgi import Scope
+from ..log.interface import ObservedLog
 from ..log.memory import MemoryLog
 from ..models.artifacts import Artifacts
 from ..plan.plan import Plan
@@ -146,14 +147,20 @@ def asked(
 
 
 def made(folder: Path) -> GatewayServices:
-    log, settings, clock = MemoryLog(), Settings(), SystemClock()
+    log = MemoryLog()
     for spec in (*PLAN.topics, TopicSpec(SYSTEM, partitions=1), DEAD_TOPIC):
         log.create(spec)
+    return services_over(log, PLAN, folder)
+
+
+def services_over(log: ObservedLog, plan: Plan, folder: Path) -> GatewayServices:
+    """What doors lead to over a log that has the plan's topics."""
+    settings, clock = Settings(), SystemClock()
     (folder / "status").mkdir()
     return GatewayServices(
-        PLAN,
+        plan,
         log,
-        Ingest(log, PLAN.topics, settings, clock, lambda: None),
+        Ingest(log, plan.topics, settings, clock, lambda: None),
         open_registry(log, clock, "view"),
         Artifacts(folder / "artifacts"),
         nobody,

@@ -53,6 +53,11 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/topics"): {"url": "/topics"},
     ("GET", "/topics/{topic}"): {"url": "/topics/notes"},
     ("GET", "/groups"): {"url": "/groups"},
+    ("POST", "/eventgrid/{topic}/api/events"): {
+        "url": "/eventgrid/notes/api/events",
+        "json": [{"id": "1", "subject": "s", "eventType": "t", "eventTime": "2026-01-31T12:00:00Z", "data": {"n": 1}}],
+    },
+    ("OPTIONS", "/eventgrid/{topic}/api/events"): {"url": "/eventgrid/notes/api/events"},
     ("GET", "/dead"): {"url": "/dead"},
     ("GET", "/dead/{topic}/{partition}/{offset}"): {"url": "/dead/notes/0/0"},
     ("POST", "/dead/redrive"): {"url": "/dead/redrive", "json": {}},

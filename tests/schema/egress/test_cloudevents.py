@@ -4,6 +4,7 @@ import json
 import random
 import re
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -320,6 +321,34 @@ def delivered_again(format: Format, events: Batch) -> Batch:
 
 
 BATCH: Format = "cloudevents-batch"
+
+
+BYTES = st.builds(
+    lambda event, data: {n: v for n, v in event.items() if n != "data"} | {"data_base64": b64encode(data).decode()},
+    EVENTS.map(lambda event: event | {"datacontenttype": "image/png"} if "datacontenttype" in event else event),
+    st.binary(max_size=12),
+)
+
+
+@given(st.lists(EVENTS | BYTES, min_size=1, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_bytes_that_are_delivered_are_those_that_were_published(events: list[dict[str, Any]]) -> None:
+    stored = published(*events)
+    for format in ("cloudevents-structured", BATCH):
+        same(delivered_again(format, stored), stored)
+    for event, part in zip(events, all_rendered("cloudevents", stored), strict=True):
+        if "data_base64" in event:
+            assert part.body == b64decode(event["data_base64"]), "the body is another"
+            kind = event.get("datacontenttype", "application/octet-stream")
+            assert dict(part.headers)["content-type"] == kind
+
+
+def test_mutant_bytes_that_are_delivered_as_their_text_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egress, "unpack", lambda text, row: text)
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data_base64": "AP8="}
+    stored = published(event)
+    with pytest.raises(AssertionError, match="the body is another"):
+        assert all_rendered("cloudevents", stored)[0].body == b"\x00\xff", "the body is another"
 
 
 @given(st.lists(EVENTS, min_size=1, max_size=4))

@@ -53,6 +53,21 @@ def test_several_are_one_array_and_name_no_event() -> None:
     assert "aeg-output-event-id" not in dict(whole.headers)
 
 
+@pytest.mark.parametrize(
+    ("extensions", "version"),
+    [
+        (None, ""),
+        ('{"n":1}', ""),
+        ('{"dataversion":"2.0","n":1}', "2.0"),
+        ('{"dataversion":2}', "2"),
+        ('{"dataversion":true}', "true"),
+    ],
+)
+def test_the_data_version_is_the_publishers(extensions: str | None, version: str) -> None:
+    found = all_rendered("eventgrid", batch(texts("1", "2"), _extensions=[extensions, '{"dataversion":"é"}']))
+    assert [json.loads(part.body)[0]["dataVersion"] for part in found] == [version, "é"]
+
+
 def check(parts: list[Rendered]) -> None:
     """Has each event what the schema asks for, and does Azure's own package read it?"""
     for part in parts:

@@ -94,6 +94,27 @@ EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
             ' "lag_events": 0, "lag_seconds": 0.0}]',
         ),
     ),
+    ("POST", "/eventgrid/{topic}/api/events"): (
+        Example(
+            "/eventgrid/$topic/api/events?api-version=2018-01-01",
+            "",
+            (TYPE, "-H 'aeg-sas-key: KEY'", "-d $grid"),
+            "Event Grid's schema; any key will do, for none is asked for",
+        ),
+        Example(
+            "/eventgrid/$topic/api/events",
+            '{"validationResponse": "CODE"}',
+            (TYPE, "-H 'aeg-event-type: SubscriptionValidation'", "-d $validation"),
+            "the question of a new subscription",
+        ),
+    ),
+    ("OPTIONS", "/eventgrid/{topic}/api/events"): (
+        Example(
+            "/eventgrid/$topic/api/events",
+            "",
+            ("-X OPTIONS -D -", "-H 'webhook-request-origin: eventgrid.azure.net'"),
+        ),
+    ),
     ("GET", "/dead"): (Example("/dead?topic=$topic&since=2h", f"[{LETTER}]"),),
     ("GET", "/dead/{topic}/{partition}/{offset}"): (Example("/dead/$topic/0/7", f"[{LETTER}]"),),
     ("POST", "/dead/redrive"): (

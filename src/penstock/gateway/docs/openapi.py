@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from ..routes import INFER, Route
+from ..routes import EVENT_GRID, INFER, Route
 from .examples import EXAMPLES, Example
 from .samples import Samples
 
-ERROR = {
+ERROR: dict[str, Any] = {
     "type": "object",
     "properties": {
         "error": {
@@ -24,6 +24,20 @@ ERROR = {
                 "row": {"type": ["integer", "null"]},
                 "field": {"type": ["string", "null"]},
                 "reason": {"type": "string"},
+            },
+        }
+    },
+}
+GRID_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message"],
+            "properties": {
+                "code": {"type": "string", "description": "the status"},
+                "message": {"type": "string"},
+                "details": {"type": "array", "items": ERROR["properties"]["error"]},
             },
         }
     },
@@ -45,6 +59,7 @@ def document(routes: Sequence[Route], app: str, samples: Samples) -> dict[str, A
         "components": {
             "responses": {
                 "Error": error | {"content": {"application/json": {"schema": ERROR}}},
+                "GridError": error | {"content": {"application/json": {"schema": GRID_ERROR}}},
                 "InferError": error | {"content": {"application/json": {"schema": INFER_ERROR}}},
             },
         },
@@ -60,7 +75,7 @@ def _operation(route: Route, samples: Samples) -> dict[str, Any]:
     parameters += [{"name": n, "in": "query", "description": d, "schema": text} for n, d in route.query]
     examples = EXAMPLES.get((route.method, route.path), ())
     done: dict[str, Any] = {"description": "done"}
-    error = "InferError" if route.group == INFER else "Error"
+    error = {INFER: "InferError", EVENT_GRID: "GridError"}.get(route.group, "Error")
     if answers := [e.answer for e in examples if e.answer]:
         done["content"] = {"application/json": {"example": msgspec.json.decode(samples.answer(answers[-1]))}}
     operation: dict[str, Any] = {

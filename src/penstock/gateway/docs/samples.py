@@ -15,6 +15,7 @@ from ...plan.graph import hops, ways
 from ...plan.plan import Plan
 from ...plan.reachability import reached
 from ...schema.rows import children, is_json, rules_of
+from ..doors.eventgrid import VALIDATION_TYPE
 
 _VALUES: list[tuple[pa.DataType, Any]] = [
     (pa.bool_(), True),
@@ -41,9 +42,12 @@ class Samples:
         inputs = [column | {"name": name} for name in (model and model.inputs) or ("COLUMN",)]
         outputs = [column | {"name": name} for name in (model.outputs if model else ("COLUMN",))]
         cloud = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "example", "data": event}
+        grid = {"id": "1", "subject": "shop/1", "eventType": "example", "eventTime": "2026-01-31T12:00:00Z"}
         self._bodies = {
             "event": event,
             "cloud": cloud,
+            "grid": [grid | {"data": event, "dataVersion": "1.0"}],
+            "validation": [grid | {"eventType": VALIDATION_TYPE, "data": {"validationCode": "CODE"}}],
             "inputs": {"inputs": inputs},
             "outputs": outputs,
             "described": [{"name": i["name"], "datatype": i["datatype"], "shape": [-1]} for i in inputs],

@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Literal, Protocol
 from urllib.parse import parse_qs
 
@@ -16,22 +14,20 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...batch import DEAD, SYSTEM
-from ...errors import Forbidden, TooLarge, UnsupportedMediaType
+from ...errors import UnsupportedMediaType
 from ...schema.ingress.arrow import from_arrow
 from ...schema.ingress.ignored import Ignored, IgnoredField
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
-from ...stages.interface import concat_promote
-from ...telemetry.metrics import counter
 from .. import cloudevents
+from ..incoming import DecodedBody, EventReader, RequestHeaders, intake_of, media_type, respond
 from ..principal import principal_of
 from ..wait.followers import Followers
 from ..wait.lineage import Waiter
-from ..wire.asgi import JSON_TYPE, Receive, Scope, Send, answer
-from ..wire.body import BOM, Body, Reservation, beside, breathe, read_body
-from ..wire.errors import BadRequest, Disconnected, problem, unknown
+from ..wire.asgi import Receive, Scope, Send
+from ..wire.body import Reservation
+from ..wire.errors import BadRequest
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -40,7 +36,6 @@ READS = (
     f"application/json, {NDJSON[0]}, {NDJSON[1]}, application/cloudevents+json, "
     f"application/cloudevents-batch+json, {ARROW}"
 )
-REFUSED = counter("ingest_refused", "Requests refused at the door", "topic", "reason")  # ``reason``: the status
 
 
 class PublishNeeds(Protocol):
@@ -59,47 +54,26 @@ class PublishNeeds(Protocol):
     def followers(self) -> Followers: ...
 
 
-@dataclass(slots=True)
-class DecodedBody:
-    rows: Rows
-    envelope: Envelope | None = None
-    ignored: Ignored = field(default_factory=Ignored)
-
-
 class Publish:
     def __init__(self, services: PublishNeeds) -> None:
         self._ingest = services.ingest
-        self._threads = services.decoding
         self._settings = services.settings
+        self._reader = EventReader(PublishedBodies(), services.settings, services.decoding)
         self._followers = services.followers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, topic: str) -> None:
-        try:
-            body = await self._accept(scope, receive, topic)
-        except Disconnected:
-            return
-        except Exception as error:
-            status, headers, body = problem(error)
-            REFUSED.labels(topic if topic in self._ingest.topics else "", str(status)).inc()
-            await answer(scope, send, status, headers, body)
-        else:
-            await answer(scope, send, 200, [JSON_TYPE], body)
+        await respond(scope, send, self._ingest, topic, self._accept(scope, receive, topic))
 
     async def _accept(self, scope: Scope, receive: Receive, topic: str) -> bytes:
         headers = dict(scope["headers"])
-        intake = self._intake(topic)
+        intake = intake_of(self._ingest, topic)
         asked = self._asked(scope, topic) if scope["query_string"] else None
         with ExitStack() as waiting:
             with Reservation(self._ingest) as room:
-                body = await read_body(receive, headers, room, self._settings)
-                if body.is_large:
-                    incoming = await beside(self._threads, incoming_in_pieces, intake, headers, body, self._settings)
-                else:
-                    incoming = incoming_of(intake, headers, b"".join(body.parts), self._settings)
-                room.take(body.unpacked)
+                incoming = await self._reader.read(intake, receive, headers, room)
                 if asked is not None:
                     waiter = waiting.enter_context(await self._followers.join(topic, asked[0]))
-                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=body.size)
+                receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=incoming.size)
             ignored = incoming.ignored.told(intake.spec.schema) if incoming.ignored else []
             if asked is None:
                 return encode(receipt, ignored)
@@ -119,14 +93,6 @@ class Publish:
                 return await answered(waiter, receipt, ignored, until - time.monotonic())
         except TimeoutError:
             return encode_waited(receipt, ignored, [], complete=False)
-
-    def _intake(self, topic: str) -> Intake:
-        intake = self._ingest.topics.get(topic)
-        if intake is None:
-            if topic in (SYSTEM, DEAD) or topic.startswith("penstock."):
-                raise Forbidden(f"'{topic}' is Penstock's own: it can be read, and not published to")
-            raise unknown("topic", topic, sorted(self._ingest.topics))
-        return intake
 
     def _asked(self, scope: Scope, topic: str) -> tuple[str, float]:
         """``?wait=TOPIC&timeout=DURATION``, checked before anything is stored."""
@@ -152,64 +118,38 @@ async def answered(waiter: Waiter, receipt: Receipt, ignored: list[IgnoredField]
     return encode_waited(receipt, ignored, results, complete=waiter.complete)
 
 
-def incoming_of(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> DecodedBody:
-    """What a small body holds, if it is not too many. Raises what ``decode`` raises."""
-    found = decode(intake, headers, body.removeprefix(BOM), limits)  # no Arrow stream begins like that
-    if (count := len(found.rows)) > limits.batch_limit:
-        raise TooLarge(f"the request has {count} events, and the limit is {limits.batch_limit}: send several")
-    return found
+class PublishedBodies:
+    """By content type, see ``BodyForms``."""
 
+    def decode(self, intake: Intake, headers: RequestHeaders, body: bytes, limits: Settings) -> DecodedBody:
+        given = headers.get(b"content-type", b"")
+        ignored = Ignored()
+        if given == b"application/json" and cloudevents.mode("", headers) is None:
+            return DecodedBody(intake.decoder.decode(body, ignored=ignored), None, ignored)
+        kind = media_type(given)
+        mode = cloudevents.mode(kind, headers)
+        if mode is not None:
+            rows, envelope = cloudevents.decode(mode, headers, body, intake.decoder, ignored)
+            return DecodedBody(rows, envelope, ignored)
+        if kind == "application/json":
+            return DecodedBody(intake.decoder.decode(body, ignored=ignored), None, ignored)
+        if kind in NDJSON:
+            return DecodedBody(intake.decoder.decode(body, "ndjson", ignored=ignored), None, ignored)
+        return DecodedBody(columns(kind, intake, body, limits, ignored), None, ignored)
 
-def incoming_in_pieces(intake: Intake, headers: dict[bytes, bytes], body: Body, limits: Settings) -> DecodedBody:
-    """The columns of a large body, made of some events at a time and counted on the way: of one that holds too many no
-    more is unpacked than it takes to find out. Raises what ``decode`` and the parts raise.
-
-    Beside the event loop, and alone there: see ``PublishNeeds.decoding``.
-    """
-    batches: list[pa.RecordBatch] = []
-    ignored = Ignored()
-    count = 0
-    parts = chain((next(body.parts, b"").removeprefix(BOM),), body.parts)
-    for rows, envelope in decode_in_pieces(intake, headers, parts, limits, ignored):
-        if (count := count + len(rows)) > limits.batch_limit:
-            raise TooLarge(f"the request has more events than the limit, which is {limits.batch_limit}: send several")
-        batches.append(rows if isinstance(rows, pa.RecordBatch) else intake.columns(rows, envelope))
-        breathe()
-    return DecodedBody(concat_promote(batches) if batches else intake.columns([], None), None, ignored)
-
-
-def decode(intake: Intake, headers: dict[bytes, bytes], body: bytes, limits: Settings) -> DecodedBody:
-    """By content type. Raises ``UnsupportedMediaType``, ``InvalidEvent``, ``TooLarge``."""
-    given = headers.get(b"content-type", b"")
-    ignored = Ignored()
-    if given == b"application/json" and cloudevents.mode("", headers) is None:
-        return DecodedBody(intake.decoder.decode(body, ignored=ignored), None, ignored)
-    kind = media_type(given)
-    mode = cloudevents.mode(kind, headers)
-    if mode is not None:
-        rows, envelope = cloudevents.decode(mode, headers, body, intake.decoder, ignored)
-        return DecodedBody(rows, envelope, ignored)
-    if kind == "application/json":
-        return DecodedBody(intake.decoder.decode(body, ignored=ignored), None, ignored)
-    if kind in NDJSON:
-        return DecodedBody(intake.decoder.decode(body, "ndjson", ignored=ignored), None, ignored)
-    return DecodedBody(columns(kind, intake, body, limits, ignored), None, ignored)
-
-
-def decode_in_pieces(
-    intake: Intake, headers: dict[bytes, bytes], parts: Iterable[bytes], limits: Settings, ignored: Ignored
-) -> Iterator[tuple[Rows, Envelope | None]]:
-    """The same, some events at a time; ``ignored`` is filled on the way."""
-    kind = media_type(headers.get(b"content-type", b""))
-    mode = cloudevents.mode(kind, headers)
-    if mode is not None:
-        yield from cloudevents.decode_in_pieces(mode, headers, parts, intake.decoder, limits.event_limit, ignored)
-    elif kind == "application/json" or kind in NDJSON:
-        form: Literal["json", "ndjson"] = "ndjson" if kind in NDJSON else "json"
-        for rows in intake.decoder.decode_pieces(parts, form, ignored=ignored):
-            yield rows, None
-    else:
-        yield columns(kind, intake, b"".join(parts), limits, ignored), None
+    def decode_in_pieces(
+        self, intake: Intake, headers: RequestHeaders, parts: Iterable[bytes], limits: Settings, ignored: Ignored
+    ) -> Iterator[tuple[Rows, Envelope | None]]:
+        kind = media_type(headers.get(b"content-type", b""))
+        mode = cloudevents.mode(kind, headers)
+        if mode is not None:
+            yield from cloudevents.decode_in_pieces(mode, headers, parts, intake.decoder, limits.event_limit, ignored)
+        elif kind == "application/json" or kind in NDJSON:
+            form: Literal["json", "ndjson"] = "ndjson" if kind in NDJSON else "json"
+            for rows in intake.decoder.decode_pieces(parts, form, ignored=ignored):
+                yield rows, None
+        else:
+            yield columns(kind, intake, b"".join(parts), limits, ignored), None
 
 
 def columns(kind: str, intake: Intake, body: bytes, limits: Settings, ignored: Ignored) -> pa.RecordBatch:
@@ -224,14 +164,6 @@ def columns(kind: str, intake: Intake, body: bytes, limits: Settings, ignored: I
         reject_unknown=intake.spec.extra == "reject",
         ignored=ignored,
     )
-
-
-def media_type(given: bytes) -> str:
-    kind, _, rest = given.decode("latin-1").lower().partition(";")
-    charset = next((p.partition("=")[2].strip(' "') for p in rest.split(";") if p.strip().startswith("charset=")), "")
-    if charset not in ("", "utf-8", "utf8", "us-ascii"):
-        raise UnsupportedMediaType(f"charset '{charset}' is not utf-8")
-    return kind.strip()
 
 
 def encode(receipt: Receipt, ignored: list[IgnoredField]) -> bytes:

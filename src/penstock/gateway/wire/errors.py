@@ -97,18 +97,31 @@ def problem(error: Exception, path: str = "") -> tuple[int, Headers, bytes]:
     # Surrogates, control characters, anything a request may have put into a message: JSON escapes or replaces it.
     if of_open_inference(path):
         headers.append((CODE, code.encode()))
-    return status, headers, error_body(detail, path)
+    return status, headers, error_body(status, detail, path)
 
 
 def of_open_inference(path: str) -> bool:
     return path.split("/")[1:2] == ["v2"]
 
 
-def error_body(detail: dict[str, object], path: str) -> bytes:
-    """``{"error": {"code", "message", …}}``; on ``/v2`` the message alone, a string, as the Open Inference Protocol
-    has it: its clients show that to their users. Ours has the code from a header."""
+def of_event_grid(path: str) -> bool:
+    return path.split("/")[1:2] == ["eventgrid"]
+
+
+def error_body(status: int, detail: dict[str, object], path: str) -> bytes:
+    """``{"error": {"code", "message", …}}``.
+
+    On ``/v2`` the message alone, a string, as the Open Inference Protocol has it: its clients show that to their users.
+    Ours has the code from a header. On ``/eventgrid`` as Event Grid answers publishers, whose clients read the status
+    there as the code; ours is among the details (https://learn.microsoft.com/azure/event-grid/post-to-custom-topic).
+    """
     clean = _clean(detail)
-    return msgspec.json.encode({"error": clean["message"] if of_open_inference(path) else clean})
+    if of_open_inference(path):
+        return msgspec.json.encode({"error": clean["message"]})
+    if of_event_grid(path):
+        whole = {"code": str(status), "message": clean["message"], "details": [clean]}
+        return msgspec.json.encode({"error": whole})
+    return msgspec.json.encode({"error": clean})
 
 
 def said(error: Exception) -> str:

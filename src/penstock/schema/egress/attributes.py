@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...batch import Batch, TopicSpec, column, event_ids
-from ..cloudevents import FORBIDDEN, JSON_TYPE, Attributes
+from ..cloudevents import BASE64, FORBIDDEN, JSON_TYPE, Attributes
 from ..encode import keys, source_of, times
 
 Values: TypeAlias = pa.StringArray | str
@@ -22,7 +22,7 @@ _NO_PARTITION_KEY = f"^$|[{FORBIDDEN}]"
 
 class AttributeColumns:
     """``subject`` and ``partition_key`` may be null; ``others`` are the attributes without a column, of the rows that
-    have any."""
+    have any; the data of the rows in ``base64`` stand for bytes. A media type is empty where those have none."""
 
     def __init__(self, batch: Batch, topic: TopicSpec, app: str) -> None:
         self.id = event_ids(batch)
@@ -33,6 +33,7 @@ class AttributeColumns:
         self.partition_key = keys(batch.rows, topic)
         self.media_types = [JSON_TYPE] * len(batch)
         self.others: dict[int, Attributes] = {}
+        self.base64: set[int] = set()
         if self.partition_key.null_count < len(batch):  # a client of Kafka's has keys that no attribute may be
             unfit = pc.match_substring_regex(self.partition_key, _NO_PARTITION_KEY)
             self.partition_key = pc.if_else(unfit, None, self.partition_key)
@@ -47,7 +48,9 @@ class AttributeColumns:
             if text is not None:
                 others: Attributes = msgspec.json.decode(text)
                 found[row] = others.pop("partitionkey", found[row])
-                self.media_types[row] = str(others.pop("datacontenttype", JSON_TYPE))
+                if is_base64 := bool(others.pop(BASE64, False)):
+                    self.base64.add(row)
+                self.media_types[row] = str(others.pop("datacontenttype", "" if is_base64 else JSON_TYPE))
                 others.pop("data", None)  # no attribute may have this name (spec, Naming Conventions)
                 if others:
                     self.others[row] = others

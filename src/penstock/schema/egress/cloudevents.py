@@ -1,6 +1,7 @@
 """CloudEvents 1.0.2, out: binary, structured and batched mode over HTTP (HTTP binding §3), and binary mode in Kafka's
 records (Kafka binding §3.2), whose structured mode has the same body and header.
 
+Data that stand for bytes (``schema.cloudevents``) are those bytes in binary mode, and ``data_base64`` in the others.
 What has no column of its own is in the envelope's ``_extensions``: ``dataschema``, ``datacontenttype`` and extensions.
 An event's key is its extension ``partitionkey``.
 """
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ...batch import Batch, TopicSpec
-from ..cloudevents import JSON_TYPE, is_json_type
+from ..cloudevents import JSON_TYPE, is_json_type, unpack
 from ..encode import data_objects, data_texts
 from .attributes import AttributeColumns, listed
 from .headers import canonical, header_column, media_type, percent_encode
@@ -31,10 +32,11 @@ class CloudEvent(msgspec.Struct, omit_defaults=True, tag_field="specversion", ta
     source: str
     type: str
     time: str
-    datacontenttype: str
+    datacontenttype: str | msgspec.UnsetType
     data: Any
     subject: str | None = None
     partitionkey: str | None = None
+    data_base64: Any = None
 
 
 def binary(batch: Batch, topic: TopicSpec, app: str) -> list[Rendered]:
@@ -54,8 +56,10 @@ def _binary(batch: Batch, topic: TopicSpec, app: str, prefix: str, *, encoded: b
     for row, others in found.others.items():
         texts = {f"{prefix}{name}": canonical(value) for name, value in others.items()}
         headers[row] += tuple((name, percent_encode(text) if encoded else text) for name, text in texts.items())
+    for row in found.base64:
+        bodies[row] = unpack(bodies[row], row)
     for row, kind in enumerate(found.media_types):
-        if kind is not JSON_TYPE and not is_json_type(kind):
+        if kind is not JSON_TYPE and not is_json_type(kind) and row not in found.base64:
             bodies[row] = _text(bodies[row])
     return list(map(Rendered, bodies, headers))
 
@@ -73,7 +77,11 @@ def batched(batch: Batch, topic: TopicSpec, app: str) -> list[Rendered]:
 def _events(batch: Batch, topic: TopicSpec, app: str) -> list[bytes]:
     found = AttributeColumns(batch, topic, app)
     first, last = (found.id, found.source, found.type, found.time), (found.subject, found.partition_key)
-    events = map(CloudEvent, *map(listed, first), found.media_types, data_objects(batch.rows), *map(listed, last))
+    events = list(map(CloudEvent, *map(listed, first), found.media_types, data_objects(batch.rows), *map(listed, last)))
+    for row in found.base64:
+        event = events[row]
+        event.data, event.data_base64 = msgspec.UNSET, event.data
+        event.datacontenttype = event.datacontenttype or msgspec.UNSET
     texts = list(map(_ENCODER.encode, events))
     for row, others in found.others.items():
         texts[row] = texts[row][:-1] + b"," + _ENCODER.encode(others)[1:]

@@ -1,20 +1,25 @@
 """Events in Azure Event Grid's own schema (https://learn.microsoft.com/azure/event-grid/event-schema).
 
-A CloudEvent's source is the ``topic``, and an event without a subject has an empty one, since the schema asks for it.
-Extensions, ``dataschema`` and ``datacontenttype`` have no place in it and are left out; Event Grid itself refuses to
-deliver CloudEvents so.
+A CloudEvent's source is the ``topic``, its extension ``dataversion`` the ``dataVersion``, and an event without a
+subject has an empty one, since the schema asks for it. Other extensions, ``dataschema`` and ``datacontenttype`` have no
+place in it and are left out, and data that stand for bytes are base64; Event Grid itself refuses to deliver CloudEvents
+so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from ...batch import Batch, TopicSpec, column, event_ids
 from ..encode import data_objects, source_of, times
+from ..eventgrid import METADATA_VERSION
 from .attributes import filled, listed
-from .headers import header_column
+from .headers import canonical, header_column
 from .rendered import Rendered
 
 HEADERS = (
@@ -35,8 +40,17 @@ class GridEvent(msgspec.Struct, rename="camel", gc=False):
     event_type: str
     event_time: str
     data: Any
-    data_version: str = ""  # is the publisher's to say, and no topic keeps one
-    metadata_version: str = "1"
+    data_version: str = ""  # is the publisher's to say
+    metadata_version: str = METADATA_VERSION
+
+
+class _Kept(msgspec.Struct):
+    """What ``_extensions`` says that has a place in the schema."""
+
+    dataversion: str | int | bool = ""
+
+
+_KEPT = msgspec.json.Decoder(_Kept)
 
 
 def alone(batch: Batch, topic: TopicSpec, app: str) -> list[Rendered]:
@@ -49,6 +63,13 @@ def alone(batch: Batch, topic: TopicSpec, app: str) -> list[Rendered]:
         filled(column(batch.rows, "_type"), batch.topic),
         times(batch),
     )
-    events = map(_ENCODER.encode, map(GridEvent, *map(listed, columns), data_objects(batch.rows)))
+    versions = _data_versions(column(batch.rows, "_extensions"))
+    events = map(_ENCODER.encode, map(GridEvent, *map(listed, columns), data_objects(batch.rows), versions))
     names = header_column(EVENT_ID, ids)
     return [Rendered(b"[%b]" % event, (*HEADERS, name)) for event, name in zip(events, names, strict=True)]
+
+
+def _data_versions(extensions: pa.StringArray) -> Iterable[str]:
+    if extensions.null_count == len(extensions):
+        return repeat("")
+    return ["" if text is None else canonical(_KEPT.decode(text).dataversion) for text in extensions.to_pylist()]

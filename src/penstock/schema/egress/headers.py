@@ -41,5 +41,7 @@ def canonical(value: str | int | bool) -> str:
 
 
 def media_type(kind: str) -> str:
-    """A ``datacontenttype`` as a header: the characters of a parameter that no header has are encoded as in others."""
+    """A ``datacontenttype`` as a header: the characters of a parameter that no header has are encoded as in others.
+    Empty: of bytes that say nothing else (RFC 9110 §8.3)."""
+    kind = kind or "application/octet-stream"
     return kind if kind.isascii() else _NOT_ASCII.sub(lambda found: percent_encode(found[0]), kind)

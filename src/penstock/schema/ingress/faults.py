@@ -60,15 +60,20 @@ def unfit(message: str, *, many: bool) -> InvalidEvent:
 
 def with_hint(error: InvalidEvent, schema: pa.Schema) -> InvalidEvent:
     """The same error; of an unknown field with its own path, and the name that may have been meant."""
-    found = _UNKNOWN.fullmatch(error.reason)
-    if found is None:
+    if (name := unknown_name(error)) is None:
         return error
-    path = found[1] if error.field is None else f"{error.field}.{found[1]}"
-    return InvalidEvent(unknown_field(found[1], schema), row=error.row, field=path)
+    path = name if error.field is None else f"{error.field}.{name}"
+    return InvalidEvent(unknown_field(name, schema), row=error.row, field=path)
 
 
 def is_unknown_field(error: InvalidEvent) -> bool:
-    return _UNKNOWN.fullmatch(error.reason) is not None
+    return unknown_name(error) is not None
+
+
+def unknown_name(error: InvalidEvent) -> str | None:
+    """The field that a type lacks, if that is the error."""
+    found = _UNKNOWN.fullmatch(error.reason)
+    return found[1] if found else None
 
 
 def unknown_field(name: str, schema: pa.Schema) -> str:

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from confluent_kafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.log.kafka.records.samples import LIMIT, SCHEMA, batch, lineage, origin, plain, read, received, writes
 
-from penstock.batch import Batch, Lineage, TopicSpec, Write, column, event_ids
+from penstock.batch import JSON_SCHEMA, Batch, Lineage, TopicSpec, Write, column, event_ids
 from penstock.log.kafka.consume.buffer import PartitionBuffer
 from penstock.log.kafka.consume.consumer import Committed
+from penstock.log.kafka.records import json as json_records
 from penstock.log.kafka.records.arrow import ArrowRecords
-from penstock.log.kafka.records.interface import Encoding
+from penstock.log.kafka.records.interface import Encoding, OutgoingRecord
 from penstock.log.kafka.records.json import PARENT, JsonRecords
 
 KEYED = TopicSpec("t", SCHEMA, 1, "name")
@@ -30,7 +32,7 @@ def encodings() -> Iterator[Encoding]:
 def same(encoding: Encoding, spec: TopicSpec, write: Write, most: int = 1 << 30) -> None:
     records = received(encoding.encode(spec, write))
     batches = read(encoding, spec, records, most)
-    assert not any(each.rejected for each in batches)
+    assert not any(each.rejected for each in batches), "a record of ours is refused"
     expected = [{n: v for n, v in row.items() if v is not None} for row in write.rows.to_pylist()]
     for row in [*expected, *(found := plain(batches))]:
         if spec.key is not None and row.get("_key") == row[spec.key]:
@@ -52,6 +54,47 @@ def test_a_source_comes_back_as_it_was_published(published: str | None) -> None:
     for encoding in encodings():
         (found,) = read(encoding, spec, received(encoding.encode(spec, Write("t", 0, rows))), 1 << 30)
         assert column(found.rows, "_source").to_pylist() == [published]
+
+
+NO_JSON = pytest.mark.parametrize(
+    ("extensions", "data"),
+    [
+        ('{"datacontenttype":"text/plain"}', '"hello"'),
+        ('{"data_base64":true}', '"AP8="'),
+        ('{"datacontenttype":"image/png","data_base64":true}', '"AP8="'),
+    ],
+    ids=["text", "bytes", "bytes of a type"],
+)
+
+
+@NO_JSON
+def test_data_that_were_published_as_no_json_come_back(extensions: str, data: str) -> None:
+    schema = JSON_SCHEMA.append(pa.field("_id", pa.string())).append(pa.field("_extensions", pa.string()))
+    rows = pa.RecordBatch.from_pylist([{"json": data, "_id": "1", "_extensions": extensions}], schema)
+    for encoding in encodings():
+        same(encoding, TopicSpec("t"), Write("t", 0, rows))
+
+
+@NO_JSON
+def test_mutant_a_record_whose_value_is_not_taken_for_json_is_caught(
+    extensions: str, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_records, "JSON_CONTENT", ("content-type", b"nothing"))
+    with pytest.raises(AssertionError, match="a record of ours is refused"):
+        test_data_that_were_published_as_no_json_come_back(extensions, data)
+
+
+def test_a_mark_of_bytes_before_what_are_none_is_refused() -> None:
+    records = JsonRecords(LIMIT)
+    for value, headers in (
+        (b'"A"', [("ce_data_base64", b"true")]),
+        (b"5", [("ce_data_base64", b"true")]),
+        (b"5", [("ce_datacontenttype", b"text/plain\r\nx: y")]),
+    ):
+        known = [("ce_id", b"1"), ("ce_source", b"/s"), ("ce_type", b"t"), ("ce_specversion", b"1.0")]
+        given = OutgoingRecord(value, 1, [*known, ("content-type", b"application/json"), *headers], None)
+        (found,) = read(records, TopicSpec("t"), received([given]), 1 << 30)
+        assert found.rejected and not len(found), f"{value!r} is taken for bytes"
 
 
 def test_two_apps_on_one_cluster_are_two_sources() -> None:

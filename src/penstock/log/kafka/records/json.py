@@ -24,7 +24,7 @@ from ....batch import ENVELOPE, Batch, Lineage, Rejected, TopicSpec, Write, colu
 from ....errors import InvalidEvent, PenstockError
 from ....partition import key_text
 from ....schema import cloudevents
-from ....schema.cloudevents import Attributes, check_data, decode_events
+from ....schema.cloudevents import BASE64, Attributes, check_data, decode_events, fault_of, unpack
 from ....schema.decode import Decoder
 from ....schema.encode import data_texts, keys
 from ....schema.rows import rules_of, with_rules
@@ -34,7 +34,8 @@ from .positions import ONE_A_RECORD
 PARENT = (
     "penstock-parent"  # PARTITION/POSITION/ORDINAL, in the topic that the origin names; left out where the id ends so
 )
-COMMON: Headers = [("ce_specversion", b"1.0"), ("content-type", b"application/json")]
+JSON_CONTENT = ("content-type", b"application/json")
+COMMON: Headers = [("ce_specversion", b"1.0"), JSON_CONTENT]
 STRUCTURED = b"application/cloudevents"
 FRAMING_BYTES = 512  # bytes of a record beside its value, its key and its headers
 HEADER_BYTES = 10  # bytes of a header beside its name and its value
@@ -224,10 +225,28 @@ def _binary(decoder: Decoder, records: list[ReceivedRecord]) -> tuple[list[Any],
         return decoder.decode_each([record.value or b"" for record in records]), {}
     marked = [_attributes(record) for record in records]
     values = [
-        (record.value or b"") if attributes is None else check_data(attributes, record.value or b"", decoder)
+        (record.value or b"") if attributes is None else _data(record, attributes, decoder)
         for record, attributes in zip(records, marked, strict=True)
     ]
     return decoder.decode_each(values), cloudevents.envelope([attributes or {} for attributes in marked])
+
+
+def _data(record: ReceivedRecord, attributes: Attributes, decoder: Decoder) -> bytes:
+    """The checked data. A record of ours is JSON whatever the event was published as: that stands among the attributes,
+    and says nothing of the value."""
+    value = record.value or b""
+    if JSON_CONTENT not in record.headers:
+        return check_data(attributes, value, decoder)
+    said = {name: attributes.pop(name) for name in ("datacontenttype", BASE64) if name in attributes}
+    data = check_data(attributes, value, decoder)
+    if BASE64 in said:
+        unpack(data, 0)
+        said[BASE64] = True
+    kind = said.get("datacontenttype")
+    if kind is not None and (fault := fault_of("datacontenttype", kind)) is not None:
+        raise InvalidEvent(fault, row=0, field="datacontenttype")
+    attributes |= said
+    return data
 
 
 def _structured(decoder: Decoder, records: list[ReceivedRecord]) -> tuple[list[Any], _Columns]:
