@@ -109,7 +109,21 @@ class Issuer:
         assert done.returncode == 0, f"openssl {' '.join(command)}: {done.stderr}"
 
 
-def needs_openssl() -> None:
-    """Pass a test over on a machine without it, and fail where ``CI`` is set."""
+@pytest.fixture(scope="session")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    """Passed over on a machine without openssl, and a failure where ``CI`` is set."""
     if shutil.which("openssl") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no openssl on the path to make certificates")
+    return Issuer(tmp_path_factory.mktemp("tls") / "authority")
+
+
+@pytest.fixture(scope="session")
+def pair(issuer: Issuer) -> Pair:
+    """Of a server on this machine."""
+    return issuer.issue()
+
+
+@pytest.fixture(scope="session")
+def till(issuer: Issuer) -> Pair:
+    """Of a client."""
+    return issuer.issue("/O=Shop/CN=till 7", (), use="clientAuth")

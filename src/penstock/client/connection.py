@@ -23,32 +23,56 @@ PAGE_ROWS = 5_000  # rows of one reading request
 NEXT = "penstock-next"
 
 
-def connect(url: str, *, timeout: float = 60.0, patience: float = 60.0, data: Path | str | None = None) -> Client:
+def connect(
+    url: str,
+    *,
+    timeout: float = 60.0,
+    patience: float = 60.0,
+    data: Path | str | None = None,
+    ca_file: Path | str | None = None,
+    certificate: Path | str | None = None,
+    key: Path | str | None = None,
+) -> Client:
     """A client of the server at ``url``; nothing is sent yet.
 
     ``timeout``: seconds without a byte after which a request is given up. ``patience``: seconds for which a request
     that the server was too busy for is sent again, before ``Busy`` is raised. ``data``: the server's data directory,
     where a client on the same machine does not find the secret for ``register_model(trust=)`` by the address, as with
-    a server in a container. Raises ``Unreachable`` for what is no address.
+    a server in a container.
+
+    A server of ``https://`` is trusted by ``ca_file``, a PEM file of authorities, or PENSTOCK_CA_FILE, or SSL_CERT_FILE
+    and SSL_CERT_DIR, or else by Mozilla's. ``certificate`` and ``key``, or PENSTOCK_CLIENT_CERTIFICATE and
+    PENSTOCK_CLIENT_KEY, are shown to one that asks for them. See docs/tls.md.
+
+    Raises ``Unreachable`` for what is no address, and ``TLSFailed`` for a file that cannot be used.
 
     >>> with ps.connect(url) as server:
     ...     spans = server.publish("payments", {"id": "p1", "card": "c7", "amount": 120.0, "country": "US"})
     ...     server.read("payments").select("id", "amount").rows()
     [('p1', 120.0)]
     """
-    return Client(url, timeout=timeout, patience=patience, data=data)
+    return Client(url, timeout=timeout, patience=patience, data=data, trust=(ca_file, certificate, key))
 
 
 class Client:
     """One server. Used by one thread at a time; close it, or use it in a ``with`` block.
 
-    Every method raises ``Unreachable`` (nothing was sent), ``Uncertain`` (sent, and no answer came: the connection
-    broke, or ``timeout`` passed), ``NotPenstock`` (something else answers there), ``Busy`` after ``patience``, and what
-    the server refused with, as the error of ``penstock.errors`` that it named; each is a ``PenstockError``.
+    Every method raises ``Unreachable`` (nothing was sent; ``TLSFailed`` is one), ``Uncertain`` (sent, and no answer
+    came: the connection broke, or ``timeout`` passed), ``NotPenstock`` (something else answers there), ``Busy`` after
+    ``patience``, and what the server refused with, as the error of ``penstock.errors`` that it named; each is a
+    ``PenstockError``.
     """
 
-    def __init__(self, url: str, *, timeout: float, patience: float, data: Path | str | None = None) -> None:
-        self._sender = Sender(url, timeout=timeout, patience=patience)
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        patience: float,
+        data: Path | str | None = None,
+        trust: Sequence[Path | str | None] = (),
+    ) -> None:
+        self._sender = Sender(url, timeout=timeout, patience=patience, trust=trust)
         self._data = None if data is None else Path(data)
 
     def __enter__(self) -> Self:

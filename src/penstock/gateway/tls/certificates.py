@@ -31,7 +31,7 @@ class TLSFiles:
     client_required: bool = True
 
     @classmethod
-    def given(cls, certificate: str, key: str = "", client_ca: str = "", clients: str = "") -> TLSFiles | None:
+    def given(cls, certificate: str = "", key: str = "", client_ca: str = "", clients: str = "") -> TLSFiles | None:
         """As options and environment say it; empty is not given, and None: no TLS. Without ``key`` the certificate's
         file holds it too. Raises ``CannotStart`` for options that mean nothing without another."""
         if not certificate:
