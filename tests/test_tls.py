@@ -1,4 +1,4 @@
-"""TLS is looked at everywhere (S9): nothing in the tree speaks it without verifying who is there, unless it says why."""
+"""Nothing in the tree speaks TLS without verifying who is there, unless it says why (S9)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ PLACES = ("src", "examples", "bench", "docs", ".ci", "deploy")
 SUFFIXES = {".py", ".sh", ".yaml", ".yml", ".toml", ".md", ".go", ""}
 BLIND = re.compile(
     r"""verify\s*[=:]\s*False | CERT_NONE | check_hostname\s*=\s*False | _create_unverified_context
-    | SSL_VERIFY(?:PEER|HOST)\s*,\s*(?:0|False) | enable\.ssl\.certificate\.verification["']?\s*[,:=]\s*["']?(?:0|[Ff]alse)
+    | SSL_VERIFY(?:PEER|HOST)\s*,\s*(?:0|False)
+    | enable\.ssl\.certificate\.verification["']?\s*[,:=]\s*["']?(?:0|[Ff]alse)
     | ssl\.endpoint\.identification\.algorithm["']?\s*[,:=]\s*["']none | InsecureSkipVerify\s*:\s*true
     | curl\s+(?:\S+\s+)*?(?:-k|--insecure)\b | (?:verify_ssl|ssl_verify|rejectUnauthorized)\s*[=:]\s*[Ff]alse""",
     re.VERBOSE,
