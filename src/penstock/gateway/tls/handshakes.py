@@ -27,6 +27,8 @@ WRITTEN_BYTES = 64 << 10  # bytes that wait for a client to take them before not
 FAREWELL_S = 1.0  # seconds that a client has to say farewell, after all that was written for it has left
 TELL_S = 10.0  # seconds between two lines in the log about handshakes that fail
 
+EXPECTED = ("lost", "let_go")  # of who only looks whether the port is open, or says nothing: no fault to be mended
+
 FAILED = counter("tls_handshakes_failed", "Connections that came to no TLS", "reason")
 
 log = logger(__name__)
@@ -61,6 +63,8 @@ class Handshakes:
     def fail(self, reason: str, now: float, why: str = "") -> None:
         """Count it, and say so now and then: clients are told little by TLS, and who runs this may have to know."""
         FAILED.labels(reason).inc()
+        if reason in EXPECTED:
+            return
         self._failed += 1
         if now - self._told >= TELL_S or not self._told:
             log.warning("TLS handshakes fail", last=why or reason, failed=self._failed)
