@@ -344,6 +344,23 @@ def test_mutant_where_nobody_gives_way_is_caught(serve: Open, monkeypatch: pytes
         test_connections_without_tls_are_bounded_and_give_way(serve, patience=3.0)
 
 
+@pytest.mark.parametrize(
+    ("limit", "connections", "room"),
+    [
+        (2_048, 0, 2_048),
+        (2_048, 2_000, 48),
+        (2_048, 2_040, FEWEST),
+        (2_048, 2_048, FEWEST),
+        (20, 0, FEWEST),
+        (20, 40, 12),
+    ],
+)
+def test_there_are_never_more_than_a_few_over_the_limit(limit: int, connections: int, room: int) -> None:
+    doorway = Handshakes(None, Settings(connection_limit=limit), None)  # type: ignore[arg-type]
+    assert [doorway.admit(object(), 1.0, connections) for _ in range(room + 1)] == [True] * room + [False]  # type: ignore[arg-type]
+    assert not Handshakes(None, Settings(connection_limit=20), None).admit(object(), 9.0, 20 + FEWEST)  # type: ignore[arg-type]
+
+
 def test_where_all_connections_are_taken_a_few_may_still_ask(serve: Open) -> None:
     server = serve(Settings(connection_limit=20))
     with ExitStack() as stack:

@@ -24,7 +24,7 @@ from .renewal import Certificates
 
 FEWEST = 32  # handshakes that may be under way where all connections are taken: they end in a word, or make room
 WRITTEN_BYTES = 64 << 10  # bytes that wait for a client to take them before nothing more is written, as without TLS
-FAREWELL_S = 1.0  # seconds that a client has to say farewell, after all that was written for it has left
+FLUSH_S = 0.1  # seconds between two looks at what a client that is let go has not taken yet
 TELL_S = 10.0  # seconds between two lines in the log about handshakes that fail
 
 EXPECTED = ("lost", "let_go")  # of who only looks whether the port is open, or says nothing: no fault to be mended
@@ -49,10 +49,13 @@ class Handshakes:
         return Handshake(self, given)
 
     def admit(self, new: Handshake, now: float, connections: int) -> bool:
-        """May it begin? Where there is no room, the oldest is let go, if it has had its time."""
-        if len(self.under_way) >= max(FEWEST, self.limits.connection_limit - connections):
-            oldest = next(iter(self.under_way))
-            if now - self.under_way[oldest] < GRACE_S:
+        """May it begin? Where there is no room, the oldest is let go, if it has had its time.
+
+        ``connections``: after TLS; together they are never more than ``FEWEST`` over the limit."""
+        spare = self.limits.connection_limit - connections
+        if len(self.under_way) >= max(spare, min(FEWEST, spare + FEWEST)):
+            oldest = next(iter(self.under_way), None)
+            if oldest is None or now - self.under_way[oldest] < GRACE_S:
                 self.fail("no_room", now)
                 return False
             del self.under_way[oldest]
@@ -111,7 +114,7 @@ class Handshake(asyncio.Protocol):
             agreeing.send(None)
         except StopIteration as done:
             encrypted = done.value
-        except OSError as error:
+        except Exception as error:  # also what ``ssl`` makes of a certificate that it cannot read
             self._doorway.fail(_kind(error), self._loop.time(), _why(error))
             return
         if (agreed := encrypted.get_extra_info("ssl_object")) is None:  # it was let go of, which is no error
@@ -127,7 +130,8 @@ class Handshake(asyncio.Protocol):
 class EncryptedTransport:
     """What the protocol of the doors sees: it ends as a plain one does, when what was written has left.
 
-    By itself TLS waits for the client to say farewell, which one that keeps its connections open for later does not.
+    By itself TLS waits for the client to say farewell too, which one that keeps its connections for later does not;
+    nobody has to wait for that (RFC 8446 §6.1).
     """
 
     def __init__(self, raw: Any, encrypted: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -142,27 +146,27 @@ class EncryptedTransport:
     def close(self) -> None:
         if not self._encrypted.is_closing():
             self._encrypted.close()
-            self._loop.call_later(FAREWELL_S, self._part)
+            self._part()
 
     def _part(self) -> None:
-        if self._raw.is_closing():
-            return
-        if self._encrypted.get_write_buffer_size() or self._raw.get_write_buffer_size():
-            self._loop.call_later(FAREWELL_S, self._part)  # until TLS itself gives it up
+        if self._encrypted.get_write_buffer_size() and not self._raw.is_closing():
+            self._loop.call_later(FLUSH_S, self._part)  # until TLS itself gives it up
         else:
-            self._raw.abort()
+            self._raw.close()
 
 
-def _kind(error: OSError) -> str:
+def _kind(error: Exception) -> str:
     """A label of few values, whatever a client sends."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return "certificate"
     if isinstance(error, ssl.SSLError):
         return "no_certificate" if error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE" else "protocol"
-    return "timeout" if isinstance(error, ConnectionAbortedError) else "lost"
+    if isinstance(error, ConnectionAbortedError):
+        return "timeout"
+    return "lost" if isinstance(error, OSError) else "protocol"
 
 
-def _why(error: OSError) -> str:
+def _why(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     return str(getattr(error, "reason", "") or error).replace("_", " ").lower()
