@@ -10,11 +10,9 @@ import socket
 import ssl
 import time
 import warnings
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,7 +24,6 @@ from tests.gateway.test_server import (
     Running,
     answer,
     publish,
-    running,
     test_a_body_announced_too_large_is_refused_before_it_comes,
     test_a_head_over_its_limit,
     test_a_head_that_trickles_is_late_all_the_same,
@@ -37,16 +34,15 @@ from tests.gateway.test_server import (
     test_slow_heads_and_bodies_are_cut_off_while_others_are_served,
     test_two_requests_on_one_connection_and_in_one_packet,
 )
+from tests.gateway.tls.conftest import Open
 from tests.gateway.wire.test_protocol import (
     everything,
-    statuses,
     test_a_body_that_breaks_off_in_garbage,
     test_a_head_over_its_limit_in_any_packets,
     test_an_offer_to_upgrade_is_passed_over,
     test_what_is_valid_has_its_answer_before_what_is_not,
 )
 
-from penstock.clock import SystemClock
 from penstock.gateway import server as serving
 from penstock.gateway.app import Gateway
 from penstock.gateway.tls import certificates as pairs
@@ -54,7 +50,6 @@ from penstock.gateway.tls import handshakes
 from penstock.gateway.tls.certificates import TLSFiles
 from penstock.gateway.tls.handshakes import FEWEST, Handshakes
 from penstock.gateway.tls.renewal import Certificates
-from penstock.gateway.wire import protocol
 from penstock.settings import Settings
 
 __all__ = [
@@ -73,35 +68,7 @@ __all__ = [
     "test_what_is_valid_has_its_answer_before_what_is_not",
 ]
 
-LIMITS = Settings(body_limit=1 << 20, header_timeout=0.5, body_timeout=0.5, connection_limit=50)
 WHO = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
-
-Open = Callable[..., Running]
-
-
-@pytest.fixture
-def serve(tmp_path: Path, issuer: Issuer, pair: Pair) -> Iterator[Open]:
-    """A server with such settings and files."""
-    with ExitStack() as stack:
-
-        def opened(settings: Settings = LIMITS, shown: Pair | None = None, **files: Any) -> Running:
-            made = replace(TLSFiles((shown or pair).certificate, (shown or pair).key), **files)
-            certificates = Certificates(made, SystemClock())
-            return stack.enter_context(running(tmp_path, settings, certificates, issuer.client()))
-
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Endings, of which there are many here, wait for a client's silence."""
-    monkeypatch.setattr(protocol, "QUIET_S", 0.2)
-
-
-@pytest.fixture
-def server(serve: Open) -> Running:
-    return serve()
-
 
 # -- who is refused (S9) ------------------------------------------------------
 
@@ -372,59 +339,6 @@ def test_where_all_connections_are_taken_a_few_may_still_ask(serve: Open) -> Non
         assert publish(server).startswith(b"HTTP/1.1 503"), "who comes too late is sent away without a word"
         for wire in busy:
             assert answer(wire).startswith(b"HTTP/1.1 200")
-
-
-# -- endings ------------------------------------------------------------------
-
-
-def test_a_stop_waits_for_answers_and_for_nobody_else(
-    tmp_path: Path, issuer: Issuer, pair: Pair, caplog: pytest.LogCaptureFixture
-) -> None:
-    certificates = Certificates(TLSFiles(pair.certificate, pair.key), SystemClock())
-    with ExitStack() as stack:
-        with running(tmp_path, Settings(drain_timeout=5), certificates, issuer.client()) as server:
-            asking = stack.enter_context(server.connect())
-            asking.sendall(waiting("1s"))
-            idle = stack.enter_context(server.connect())
-            idle.sendall(WHO)
-            assert answer(idle).startswith(b"HTTP/1.1 200")
-            silent = held(server, stack, 5)
-            time.sleep(0.2)
-        assert answer(asking).startswith(b"HTTP/1.1 200")
-        assert still_open(silent) == 0
-    assert "timeout graceful" not in caplog.text, "it waits for the farewell of who has nothing to say"
-
-
-def test_mutant_that_waits_for_a_farewell_is_caught(
-    tmp_path: Path, issuer: Issuer, pair: Pair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(handshakes.EncryptedTransport, "_part", lambda self: None)
-    with pytest.raises(AssertionError, match="it waits for the farewell"):
-        test_a_stop_waits_for_answers_and_for_nobody_else(tmp_path, issuer, pair, caplog)
-
-
-def test_an_answer_arrives_though_the_body_does_not_end(server: Running) -> None:
-    with server.connect() as wire:
-        wire.sendall(HEAD + b"content-length: 3000000\r\n\r\n")
-        sent = 0
-        while sent < 3_000_000:
-            wire.sendall(b" " * 65_536)
-            sent += 65_536
-        assert statuses(everything(wire)) == [413], "the answer is lost behind the body"
-
-
-def test_who_does_not_read_is_cut_off(serve: Open) -> None:
-    server = serve(Settings(write_timeout=0.3))
-    text = b'{"flight": 1, "tail": "%b"}' % (b"x" * 900_000)
-    for _ in range(8):
-        assert server.ask(HEAD + b"content-length: %d\r\n\r\n" % len(text) + text).startswith(b"HTTP/1.1 200")
-    with ExitStack() as connections:
-        for _ in range(20):
-            wire = connections.enter_context(server.connect())
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            wire.sendall(b"GET /topics/flights/events HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        said = server.ask(b"GET /topics/flights/events?limit=1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert said.startswith(b"HTTP/1.1 200"), "it waits behind those who do not read"
 
 
 # -- pages --------------------------------------------------------------------

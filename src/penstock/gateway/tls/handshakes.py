@@ -21,10 +21,9 @@ from ...telemetry.metrics import counter
 from ..wire.protocol import GRACE_S, GuardedProtocol
 from .client_names import EXTENSION, extension
 from .renewal import Certificates
+from .transport import EncryptedTransport
 
 FEWEST = 32  # handshakes that may be under way where all connections are taken: they end in a word, or make room
-WRITTEN_BYTES = 64 << 10  # bytes that wait for a client to take them before nothing more is written, as without TLS
-FLUSH_S = 0.1  # seconds between two looks at what a client that is let go has not taken yet
 TELL_S = 10.0  # seconds between two lines in the log about handshakes that fail
 
 EXPECTED = ("lost", "let_go")  # of who only looks whether the port is open, or says nothing: no fault to be mended
@@ -120,39 +119,10 @@ class Handshake(asyncio.Protocol):
         if (agreed := encrypted.get_extra_info("ssl_object")) is None:  # it was let go of, which is no error
             self._doorway.fail("let_go", self._loop.time())
             return
-        encrypted.set_write_buffer_limits(WRITTEN_BYTES)
         protocol = self._doorway.make(**self._given)
         protocol.extensions = {EXTENSION: extension(agreed)}
         encrypted.set_protocol(protocol)
         protocol.connection_made(EncryptedTransport(self._raw, encrypted, self._loop))  # type: ignore[arg-type]
-
-
-class EncryptedTransport:
-    """What the protocol of the doors sees: it ends as a plain one does, when what was written has left.
-
-    By itself TLS waits for the client to say farewell too, which one that keeps its connections for later does not;
-    nobody has to wait for that (RFC 8446 §6.1).
-    """
-
-    def __init__(self, raw: Any, encrypted: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._raw, self._encrypted, self._loop = raw, encrypted, loop
-        self.write = encrypted.write
-        self.abort = encrypted.abort
-        self.is_closing = encrypted.is_closing
-        self.pause_reading, self.resume_reading = encrypted.pause_reading, encrypted.resume_reading
-        self.get_extra_info = encrypted.get_extra_info
-        self.can_write_eof = encrypted.can_write_eof  # never: TLS of the event loop cannot be half closed
-
-    def close(self) -> None:
-        if not self._encrypted.is_closing():
-            self._encrypted.close()
-            self._part()
-
-    def _part(self) -> None:
-        if self._encrypted.get_write_buffer_size() and not self._raw.is_closing():
-            self._loop.call_later(FLUSH_S, self._part)  # until TLS itself gives it up
-        else:
-            self._raw.close()
 
 
 def _kind(error: Exception) -> str:
