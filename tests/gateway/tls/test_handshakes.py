@@ -47,6 +47,7 @@ from penstock.gateway.app import Gateway
 from penstock.gateway.tls import certificates as pairs
 from penstock.gateway.tls import handshakes
 from penstock.gateway.tls.certificates import TLSFiles
+from penstock.gateway.tls.client_names import client_name
 from penstock.gateway.tls.handshakes import FEWEST, Handshakes
 from penstock.gateway.tls.renewal import Certificates
 from penstock.settings import Settings
@@ -220,6 +221,24 @@ def test_the_name_of_a_client_is_in_the_scope(
     assert said[1]["client_cert_chain"] == [till.certificate.read_text()]
     assert {each["tls_version"] for each in said} == {0x0304}
     assert {scope["scheme"] for scope in found} == {"https"}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_that_is_resumed_keeps_the_name(
+    serve: Open, issuer: Issuer, till: Pair, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion
+) -> None:
+    found = asked_by(monkeypatch)
+    server = serve(client_ca=issuer.certificate)
+    trusts, session = issuer.client(till), None
+    trusts.maximum_version = version
+    for resumed in (False, True):
+        wire = trusts.wrap_socket(server.connect_in_plain(), server_hostname="127.0.0.1", session=session)
+        with wire:
+            wire.sendall(WHO)
+            assert answer(wire).startswith(b"HTTP/1.1 200")
+            assert wire.session_reused is resumed
+            session = wire.session
+    assert [client_name(scope) for scope in found] == ["CN=till 7,O=Shop"] * 2
 
 
 # -- before TLS is agreed upon ------------------------------------------------
