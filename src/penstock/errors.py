@@ -291,6 +291,11 @@ class Unreachable(PenstockError):
     """No server answers at that address; nothing was sent."""
 
 
+class TLSFailed(Unreachable):
+    """TLS was not agreed upon with the server, whose certificate is not trusted here or for another name, or a file of
+    certificates cannot be used; nothing was sent."""
+
+
 class Uncertain(PenstockError):
     """The connection broke, or no answer came in time, after a request was sent: it may have been carried out, so it
     was not sent again."""

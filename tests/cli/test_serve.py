@@ -88,3 +88,18 @@ def test_dev_has_no_half(tmp_path: Path) -> None:
 
 def test_where_probes_are_is_looked_at_first(tmp_path: Path) -> None:
     assert "--probes here is no HOST:PORT" in refused(tmp_path, "--probes", "here")
+
+
+@pytest.mark.parametrize("command", ["run", "dev"])
+def test_a_certificate_is_looked_at_before_anything_is_begun(tmp_path: Path, command: str) -> None:
+    told = refused(tmp_path, "--tls-certificate", "/nowhere.pem", command=command)
+    assert "the certificate /nowhere.pem cannot be read: No such file or directory" in told
+    told = refused(tmp_path, "--tls-key", "/nowhere.key", command=command)
+    assert "--tls-key means nothing without --tls-certificate FILE" in told
+
+
+def test_what_tls_is_made_of_comes_from_the_environment_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_TLS_CERTIFICATE", "/nowhere.pem")
+    assert "/nowhere.pem cannot be read" in refused(tmp_path)
+    monkeypatch.setenv("PENSTOCK_TLS_CLIENTS", "optional")
+    assert "--tls-clients optional needs --tls-client-ca FILE" in refused(tmp_path)

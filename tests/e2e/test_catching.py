@@ -59,7 +59,7 @@ def test_webhooks_are_caught_without_any_address_or_secret(tmp_path: Path) -> No
 SENDS_THEM = """
 import dataclasses
 import penstock.run.compose.deliveries as deliveries
-def real(spec, environ, catcher):
+def real(spec, environ, catcher, trusted):
     open = dataclasses.replace(spec, secrets=(), headers=(), allow_http=True, allow_private=True)
     return deliveries.endpoint_of(open, {"NOWHERE_URL": environ["OUTSIDE_URL"], **environ})
 deliveries.caught_endpoint = real

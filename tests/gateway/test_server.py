@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from penstock.errors import DeclarationError
 from penstock.gateway.hosts import check_bind
 from penstock.gateway.server import serve
+from penstock.gateway.tls.renewal import Certificates
 from penstock.run.supervisor.sockets import listen
 from penstock.settings import Settings
 
@@ -25,12 +27,17 @@ HEAD = b"POST /topics/flights/events HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type
 
 
 class Running:
-    def __init__(self, port: int, house: object) -> None:
+    def __init__(self, port: int, house: object, trusts: ssl.SSLContext | None = None) -> None:
         self.port = port
+        self.trusts = trusts  # with what clients speak TLS
         self.house = house
         self.patience = 10.0  # seconds
 
     def connect(self) -> socket.socket:
+        wire = self.connect_in_plain()
+        return wire if self.trusts is None else self.trusts.wrap_socket(wire, server_hostname="127.0.0.1")
+
+    def connect_in_plain(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=self.patience)
 
     def ask(self, *parts: bytes) -> bytes:
@@ -52,17 +59,23 @@ def answer(wire: socket.socket) -> bytes:
 
 
 @contextmanager
-def running(folder: Path, settings: Settings, **services: Any) -> Iterator[Running]:
+def running(
+    folder: Path,
+    settings: Settings,
+    certificates: Certificates | None = None,
+    trusts: ssl.SSLContext | None = None,
+    **services: Any,
+) -> Iterator[Running]:
     from tests.gateway.conftest import House
 
     house = House(folder, settings, **services)
     listening = listen("127.0.0.1", 0)
     stop, ready = threading.Event(), threading.Event()
-    thread = threading.Thread(target=serve, args=(house.services, listening, stop, ready.set))
+    thread = threading.Thread(target=serve, args=(house.services, listening, stop, ready.set, certificates))
     thread.start()
     try:
         assert ready.wait(10)
-        yield Running(listening.getsockname()[1], house)
+        yield Running(listening.getsockname()[1], house, trusts)
     finally:
         stop.set()
         thread.join(20)

@@ -8,6 +8,7 @@ The command modules import nothing but typer at their top: `penstock --help` mus
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -64,8 +65,21 @@ app = typer.Typer(
 
 
 @app.callback()
-def common(debug: Annotated[bool, typer.Option(help="Show where in the code an error came from.")] = False) -> None:
-    """Read by ``OutermostGroup``."""
+def common(
+    debug: Annotated[bool, typer.Option(help="Show where in the code an error came from.")] = False,
+    ca_file: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            envvar="PENSTOCK_CA_FILE",
+            show_default="SSL_CERT_FILE, or Mozilla's",
+            help="The authorities, in PEM, that servers with --url https://… are trusted by.",
+        ),
+    ] = "",
+) -> None:
+    """``debug`` is read by ``OutermostGroup``, and ``ca_file`` by whatever client a command makes."""
+    if ca_file:
+        os.environ["PENSTOCK_CA_FILE"] = ca_file
 
 
 app.command(epilog="Such as: penstock run app.py --data shop --workers 2")(serve.run)

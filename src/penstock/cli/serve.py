@@ -76,6 +76,47 @@ ProbesAt = Annotated[
         "0.0.0.0:8081 for a kubelet's probes.",
     ),
 ]
+TLSCertificate = Annotated[
+    str,
+    typer.Option(
+        "--tls-certificate",
+        metavar="FILE",
+        envvar="PENSTOCK_TLS_CERTIFICATE",
+        show_default="no TLS",
+        help="Speak HTTPS at the doors, and nothing else: the certificate in PEM, with those between it and an "
+        "authority behind it. One that is put in its place is taken up without a restart.",
+    ),
+]
+TLSKey = Annotated[
+    str,
+    typer.Option(
+        "--tls-key",
+        metavar="FILE",
+        envvar="PENSTOCK_TLS_KEY",
+        show_default="in the certificate's file",
+        help="Its private key in PEM, not encrypted.",
+    ),
+]
+TLSClientCA = Annotated[
+    str,
+    typer.Option(
+        "--tls-client-ca",
+        metavar="FILE",
+        envvar="PENSTOCK_TLS_CLIENT_CA",
+        show_default="none are asked for",
+        help="Ask clients for certificates, of these authorities.",
+    ),
+]
+TLSClients = Annotated[
+    str,
+    typer.Option(
+        "--tls-clients",
+        metavar="required|optional",
+        envvar="PENSTOCK_TLS_CLIENTS",
+        show_default="required",
+        help="May clients without a certificate come in?",
+    ),
+]
 
 
 def run(
@@ -89,9 +130,14 @@ def run(
     only: Only = "",
     probes: ProbesAt = "",
     access: Access = "",
+    tls_certificate: TLSCertificate = "",
+    tls_key: TLSKey = "",
+    tls_client_ca: TLSClientCA = "",
+    tls_clients: TLSClients = "",
 ) -> None:
     """Serve an app: take events over HTTP, run its stages, keep what they make."""
-    _supervise(app, data, host, port, workers, log, artifacts, only, probes, access)
+    tls = (tls_certificate, tls_key, tls_client_ca, tls_clients)
+    _supervise(app, data, host, port, workers, log, artifacts, only, probes, access, tls=tls)
 
 
 def dev(
@@ -103,6 +149,10 @@ def dev(
     log: Log = None,
     artifacts: Artifacts = "",
     deliver: Deliver = False,
+    tls_certificate: TLSCertificate = "",
+    tls_key: TLSKey = "",
+    tls_client_ca: TLSClientCA = "",
+    tls_clients: TLSClients = "",
 ) -> None:
     """Like run, and again whenever the app's files change; what was published stays.
 
@@ -111,7 +161,8 @@ def dev(
     from ..settings import DEV
 
     os.environ[DEV] = "1"
-    _supervise(app, data, host, port, workers, log, artifacts, reload=True, catch=not deliver)
+    tls = (tls_certificate, tls_key, tls_client_ca, tls_clients)
+    _supervise(app, data, host, port, workers, log, artifacts, reload=True, catch=not deliver, tls=tls)
 
 
 def check(app: Target, against: Against = None, out: Out = None, plan: AsPlan = False, target: Held = None) -> None:
@@ -157,10 +208,13 @@ def _supervise(
     *,
     reload: bool = False,
     catch: bool = False,
+    tls: tuple[str, str, str, str],
 ) -> None:
     from ..errors import CannotStart
+    from ..gateway.tls.certificates import TLSFiles
     from ..run.streams import open_standard_streams
-    from ..run.supervisor.loop import Options, Supervisor
+    from ..run.supervisor.loop import Supervisor
+    from ..run.supervisor.options import Options
     from ..run.supervisor.sockets import parsed
     from ..telemetry import log_to_stderr, logger
 
@@ -194,6 +248,7 @@ def _supervise(
         only,
         parsed(probes, "--probes") if probes else None,
         catch,
+        TLSFiles.given(*tls) if only in ("", "gateway") else None,
         access,
     )
     Supervisor(options, _say).run()

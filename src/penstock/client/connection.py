@@ -31,6 +31,9 @@ def connect(
     patience: float = 60.0,
     data: Path | str | None = None,
     key: str | None = None,
+    ca_file: Path | str | None = None,
+    certificate: Path | str | None = None,
+    certificate_key: Path | str | None = None,
 ) -> Client:
     """A client of the server at ``url``; nothing is sent yet.
 
@@ -38,30 +41,45 @@ def connect(
     that the server was too busy for is sent again, before ``Busy`` is raised. ``data``: the server's data directory,
     where a client on the same machine does not find the secret for ``register_model(trust=)`` by the address, as with
     a server in a container. ``key``: what is shown with each request; when None it is looked for in PENSTOCK_KEY, then
-    in the file that PENSTOCK_KEY_FILE names. Raises ``Unreachable`` for what is no address, ``Unauthorized`` for a file
-    that cannot be read.
+    in the file that PENSTOCK_KEY_FILE names.
+
+    A server of ``https://`` is trusted by ``ca_file``, a PEM file of authorities, or PENSTOCK_CA_FILE, or SSL_CERT_FILE
+    and SSL_CERT_DIR, or else by Mozilla's. ``certificate`` and ``certificate_key``, or PENSTOCK_CLIENT_CERTIFICATE and
+    PENSTOCK_CLIENT_KEY, are shown to one that asks for them. See docs/tls.md.
+
+    Raises ``Unreachable`` for what is no address, ``TLSFailed`` for a file that cannot be used, and ``Unauthorized``
+    for one of a key that cannot be read.
 
     >>> with ps.connect(url) as server:
     ...     spans = server.publish("payments", {"id": "p1", "card": "c7", "amount": 120.0, "country": "US"})
     ...     server.read("payments").select("id", "amount").rows()
     [('p1', 120.0)]
     """
-    return Client(url, timeout=timeout, patience=patience, data=data, key=key)
+    trust = (ca_file, certificate, certificate_key)
+    return Client(url, timeout=timeout, patience=patience, data=data, key=key, trust=trust)
 
 
 class Client:
     """One server. Used by one thread at a time; close it, or use it in a ``with`` block.
 
-    Every method raises ``Unreachable`` (nothing was sent), ``Uncertain`` (sent, and no answer came: the connection
-    broke, or ``timeout`` passed), ``NotPenstock`` (something else answers there), ``Busy`` after ``patience``, and what
-    the server refused with, as the error of ``penstock.errors`` that it named; each is a ``PenstockError``.
+    Every method raises ``Unreachable`` (nothing was sent; ``TLSFailed`` is one), ``Uncertain`` (sent, and no answer
+    came: the connection broke, or ``timeout`` passed), ``NotPenstock`` (something else answers there), ``Busy`` after
+    ``patience``, and what the server refused with, as the error of ``penstock.errors`` that it named; each is a
+    ``PenstockError``.
     """
 
     def __init__(
-        self, url: str, *, timeout: float, patience: float, data: Path | str | None = None, key: str | None = None
+        self,
+        url: str,
+        *,
+        timeout: float,
+        patience: float,
+        data: Path | str | None = None,
+        key: str | None = None,
+        trust: Sequence[Path | str | None] = (),
     ) -> None:
         shown = found_key() if key is None else key
-        self._sender = Sender(url, timeout=timeout, patience=patience, key=shown)
+        self._sender = Sender(url, timeout=timeout, patience=patience, key=shown, trust=trust)
         self._data = None if data is None else Path(data)
 
     def __enter__(self) -> Self:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ import msgspec
 
 from .. import errors
 from ..errors import Busy, InvalidEvent, NotPenstock, PenstockError, Uncertain, Unreachable
+from .trust import refusal, trusting
 
 T = TypeVar("T")
 
@@ -50,18 +52,27 @@ def door(*parts: str) -> str:
 
 class Sender:
     """Requests to one server. ``patience``: seconds for which what it was too busy for is sent again; ``key``: what is
-    shown with each, none when empty.
+    shown with each, none when empty; ``trust``: files for https, as ``trusting`` takes them.
 
-    Raises ``Unreachable`` for what is no address, and as ``Client`` says.
+    Raises ``Unreachable`` for what is no address, ``TLSFailed`` for files, and as ``Client`` says.
     """
 
-    def __init__(self, url: str, *, timeout: float, patience: float, key: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        patience: float,
+        key: str = "",
+        trust: Sequence[Path | str | None] = (),
+    ) -> None:
         self.url, self._key = url.rstrip("/"), key
         self._timeout, self._patience = timeout, patience
         if not self.url.startswith(("http://", "https://")):
             raise Unreachable(f"{url!r} is no address of a server; write http://HOST:PORT")
+        verify = trusting(*trust) if self.url.startswith("https://") else True
         # trust_env off: a proxy meant for the internet must not come between us and our own server.
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False, verify=verify)
 
     def close(self) -> None:
         self._http.close()
@@ -107,11 +118,15 @@ class Sender:
         try:
             return self._http.request(method, path, content=body, headers=shown, params=dict(params))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            if (untrusted := refusal(error, self.url)) is not None:
+                raise untrusted from None
             raise Unreachable(f"nothing answers at {self.url} ({error}); start it with `penstock run app.py`") from None
         except httpx.TimeoutException:
             raise _uncertain(method, path, f"no answer came within {self._timeout:g} s") from None
         except httpx.RequestError as error:
             what = f"the connection broke before the answer came ({type(error).__name__})"
+            if self.url.startswith("https://"):
+                what += ", as with a server that asks for another certificate than it is shown"
             raise _uncertain(method, path, what) from None
 
 

@@ -136,7 +136,8 @@ def _pages(routes: Sequence[Route], plan: Plan) -> list[StarletteRoute]:
         return JSONResponse(described)
 
     async def docs(request: Request) -> Response:
-        return HTMLResponse(html.replace(HOST, escape(request.url.netloc)))
+        secure = "https://" if request.url.scheme == "https" else ""
+        return HTMLResponse(html.replace(HOST, escape(secure + request.url.netloc)))
 
     return [StarletteRoute("/openapi.json", openapi), StarletteRoute("/docs", docs), StarletteRoute("/", docs)]
 

@@ -1,8 +1,9 @@
-"""``python -m penstock.run.courier DATA NAME LOG SLOT ONLY CATCHER``: what goes outside, a thread a topic.
+"""``python -m penstock.run.courier DATA NAME LOG SLOT ONLY CATCHER TRUSTED``: what goes outside, a thread a topic.
 
 A process of its own: it alone speaks to other people's machines, and knows the secrets that requests are signed with.
 With ONLY it is the one process of a run without doors and workers, and looks at the log as a gateway does. With
-CATCHER, the address of a gateway of the same run, all of it goes there and nowhere else.
+CATCHER, the address of a gateway of the same run, all of it goes there and nowhere else; TRUSTED is its certificate,
+where it speaks TLS.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from .process import ChildProcess, do_without_pandas, explained, mark_of
 from .worker import work
 
 
-def main(data: Path, name: str, url: str = "", slot: str = "", only: str = "", catcher: str = "") -> None:
+def main(
+    data: Path, name: str, url: str = "", slot: str = "", only: str = "", catcher: str = "", trusted: str = ""
+) -> None:
     process = ChildProcess(
         name, DataDirectory(data)
     )  # before the heavy imports: it must not outlive its parent meanwhile
@@ -40,7 +43,7 @@ def main(data: Path, name: str, url: str = "", slot: str = "", only: str = "", c
         courier = Courier(clock) if catcher or any(spec.url is not None for spec in plan.subscriptions) else None
         member = f"{name}.{mark_of(slot)}" if url else name
         open_lane = None if courier is None else courier.open
-        deliveries = CourierComposition(plan, log, clock, settings, member, open_lane, catcher)
+        deliveries = CourierComposition(plan, log, clock, settings, member, open_lane, catcher, trusted)
     lookout = None
     if only:
         process.take_over_notices()

@@ -1,7 +1,8 @@
-"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS SLOT ONLY CATCH ACCESS``: the doors, on the supervisor's
-socket.
+"""``python -m penstock.run.gateway DATA FD LOG ARTIFACTS SLOT ONLY CATCH ACCESS TLS…``: the doors, on the
+supervisor's socket.
 
-With CATCH webhooks are caught here, and those that the gateway before has caught are kept.
+With CATCH webhooks are caught here, and those that the gateway before has caught are kept. TLS is what ``TLSFiles`` is
+made of; without it the doors speak in plain.
 """
 
 from __future__ import annotations
@@ -44,14 +45,17 @@ def main(
     only: str = "",
     catch: str = "",
     access: str = "",
+    *tls: str,
 ) -> None:
     process = ChildProcess("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
     from ..clock import SystemClock
-    from ..errors import LogRefused
+    from ..errors import CannotStart, LogRefused
     from ..gateway.catching.catcher import Catcher
     from ..gateway.server import serve
     from ..gateway.services import GatewayServices
+    from ..gateway.tls.certificates import TLSFiles
+    from ..gateway.tls.renewal import Certificates
     from ..gateway.workers import Workers
     from ..plan.codec import plan_from_bytes
     from ..settings import Settings
@@ -64,7 +68,8 @@ def main(
     plan = plan_from_bytes(process.plan())
     elsewhere = bool(only)
     settings, clock, directory = fitted(Settings.from_env()), SystemClock(), process.directory
-    with explained(LogRefused):
+    with explained(LogRefused, CannotStart):
+        certificates = None if (files := TLSFiles.given(*tls)) is None else Certificates(files, clock)
         log = open_log(directory, clock, settings, url, slot)
     services = GatewayServices(
         plan,
@@ -92,6 +97,8 @@ def main(
         Thread(target=report, args=(process, lookout), name="report"),
         Thread(target=lookout.run, args=(process.stop,), name="lookout"),
     ]
+    if certificates is not None:
+        threads.append(Thread(target=certificates.run, args=(process.stop,), name="certificates"))
 
     if services.audit is not None:
         guard = Guard(services.registry, services.audit)
@@ -103,7 +110,7 @@ def main(
         for thread in threads:
             thread.start()
 
-    serve(services, socket.socket(fileno=fd), process.stop, ready=ready)
+    serve(services, socket.socket(fileno=fd), process.stop, ready, certificates)
     for thread in threads:
         thread.join()
     if services.catcher is not None:

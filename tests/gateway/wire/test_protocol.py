@@ -275,6 +275,9 @@ class Wire(asyncio.Transport):
     def write(self, data: Any) -> None:
         self.said += b"" if self.closed else bytes(data)
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         pass
 
@@ -306,7 +309,7 @@ async def lengths(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def told(pieces: list[bytes]) -> bytes:
-    made = uvicorn.Config(**protocol.config(lengths, Settings()))
+    made = uvicorn.Config(**protocol.config(lengths, Settings(), protocol.protocol(Settings())))
     wire = Wire()
     if not made.loaded:
         made.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,12 @@ def test_what_is_caught_needs_neither_an_address_nor_a_secret() -> None:
     assert (endpoint.url, endpoint.place) == (f"{CATCHER}/caught/s", CATCHER)
     assert (endpoint.secrets, endpoint.per_second) == ([SECRET], 2.0)
     assert endpoint.headers == [("x-team", "risk"), ("authorization", "ps.secret('TOKEN')")]
+
+
+def test_what_catches_in_tls_is_trusted_by_its_own_certificate(tmp_path: Path) -> None:
+    (tmp_path / "tls.crt").touch()
+    endpoint = caught_endpoint(SPEC, ENVIRON, "https://localhost:8000", str(tmp_path / "tls.crt"))
+    assert (endpoint.place, endpoint.authorities) == ("https://localhost:8000", str(tmp_path / "tls.crt"))
 
 
 def test_what_is_caught_is_signed_with_the_secret_that_is_set() -> None:

@@ -3,6 +3,7 @@ import socket
 import pytest
 
 from penstock.errors import CannotStart, DeclarationError
+from penstock.gateway.tls.certificates import TLSFiles
 from penstock.run.supervisor import sockets
 from penstock.run.supervisor.sockets import address, listen, listen_anywhere, parsed
 
@@ -81,3 +82,34 @@ def test_probes_may_be_anywhere() -> None:
             listen_anywhere("0.0.0.0", port)
     with pytest.raises(CannotStart, match=r"--probes example.org is not an IP address"):
         listen_anywhere("example.org", 0)
+
+
+@pytest.mark.parametrize(
+    ("names", "host"),
+    [
+        (("127.0.0.1", "localhost"), "127.0.0.1"),
+        (("localhost", "shop.example"), "localhost"),
+        (("shop.example",), "127.0.0.1"),
+        ((), "127.0.0.1"),
+    ],
+)
+def test_with_tls_by_a_name_that_the_certificate_has(names: tuple[str, ...], host: str) -> None:
+    with listen("127.0.0.1", 0) as sock:
+        assert address(sock, names) == f"https://{host}:{sock.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "why"),
+    [
+        (("a.pem",), ("127.0.0.1",), ""),
+        (("a.pem",), ("shop.example", "localhost"), ""),
+        (("a.pem",), ("shop.example",), "the certificate is for shop.example: add localhost to it"),
+        (("a.pem", "", "ca.pem"), ("localhost",), "--tls-clients required asks everybody for one"),
+        (("a.pem", "", "ca.pem", "optional"), ("localhost",), ""),
+    ],
+)
+def test_webhooks_that_cannot_be_caught_are_told(files: tuple[str, ...], names: tuple[str, ...], why: str) -> None:
+    tls = TLSFiles.given(*files)
+    assert tls is not None
+    said = sockets.uncaught(tls, names)
+    assert said.endswith(why) and bool(said) == bool(why)

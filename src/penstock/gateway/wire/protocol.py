@@ -8,6 +8,7 @@ upgrade is passed over, and the request behind it is read as any other (RFC 9110
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ HEAD_LIMIT_BYTES = 64 << 10  # bytes of a request's line and headers
 PROGRESS_BYTES = 64 << 10  # bytes of a body after which its connection counts as a young one again
 GRACE_S = 1.0  # seconds in which nobody has to give way
 LINGER_S = 10.0  # seconds for which a client may still send, after its last answer
+QUIET_S = 1.0  # seconds of silence after which it is done, where it cannot be told that nothing more comes (TLS)
 LINGER_BODIES = 8  # times the limit of a body that it may still send
 OFFER = (b"upgrade", b"http2-settings")
 
@@ -47,6 +49,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _fault: tuple[int, bytes, bytes] | None = None  # found in a head by a callback of the parser
     _refusal: bytes | None = None  # what is said after all answers, before the connection ends
     _discard: int | None = None  # bytes that may still come and are thrown away
+    extensions: Mapping[str, Any] | None = None  # of ASGI, for each scope: what TLS says of the connection
 
     # -- the connection -------------------------------------------------------
 
@@ -70,6 +73,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """A client that has said all it wants may still listen for its answers."""
         if self._discard is not None or not (self._open and self._in_head and not self._head_bytes):
             return False
+        if not self.transport.can_write_eof():
+            return False  # with TLS a farewell is one of both sides
         self.cycle.keep_alive = False
         return True
 
@@ -201,7 +206,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def give_way(self) -> None:
         """Others need the connection, and this one keeps it for nothing."""
-        if self._discard is not None:
+        if self._discard is not None or self.transport.is_closing():
             self.transport.abort()
         elif self._in_head and not self._head_bytes:
             self.transport.close()
@@ -218,6 +223,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         cycle.scope[WHOLE] = partial(self._send_whole, cycle)  # type: ignore[literal-required]
         cycle.transport = self._closing  # type: ignore[assignment]
+        if self.extensions is not None:
+            cycle.scope["extensions"] = self.extensions  # type: ignore[typeddict-item]
         super()._start_asgi_task(cycle, partial(_answered, cycle, app))
 
     def _send_whole(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
@@ -288,12 +295,23 @@ class GuardedProtocol(HttpToolsProtocol):
         self._discard = LINGER_BODIES * self.limits.body_limit
         self._cancel_timer()
         self._wait()
-        self.transport.write_eof()
         self.flow.resume_reading()
-        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self._listen_on()
+
+    def _listen_on(self) -> None:
+        now = self.loop.time()
+        if now - self._since < LINGER_S and (self._timer is None or now - self._heard < QUIET_S):
+            self._timer = self.loop.call_later(QUIET_S, self._listen_on)
+        else:
+            self.transport.close()
 
     def _throw_away(self, size: int) -> None:
         assert self._discard is not None
+        self._heard = self.loop.time()
         self._discard -= size
         if self._discard < 0:
             self.transport.close()
@@ -343,11 +361,12 @@ def _size(url: bytes, headers: Headers) -> int:
     return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)
 
 
-def config(app: Any, settings: Settings) -> dict[str, Any]:
-    """What uvicorn is told: nothing is logged a request, and no header says what serves."""
+def config(app: Any, settings: Settings, http: Any) -> dict[str, Any]:
+    """What uvicorn is told: nothing is logged a request, and no header says what serves. ``http`` is called for each
+    connection: what ``protocol`` makes, or what hands connections on to it."""
     return {
         "app": app,
-        "http": protocol(settings),
+        "http": http,
         "ws": "none",
         "loop": "uvloop",
         "lifespan": "off",

@@ -66,9 +66,10 @@ def endpoint_of(spec: SubscriptionSpec, environ: Mapping[str, str]) -> Endpoint:
     )
 
 
-def caught_endpoint(spec: SubscriptionSpec, environ: Mapping[str, str], catcher: str) -> Endpoint:
+def caught_endpoint(spec: SubscriptionSpec, environ: Mapping[str, str], catcher: str, trusted: str = "") -> Endpoint:
     """Where its requests are caught in the place of its own, whose URL is not looked up. ``catcher``: the address of a
-    gateway on this machine. Raises ``DeclarationError`` for a secret that is set and is none."""
+    gateway on this machine; ``trusted``: the file of its certificate, if it speaks TLS. Raises ``DeclarationError`` for
+    a secret that is set and is none."""
     return Endpoint(
         f"{catcher}{path_of(spec.name)}",
         signing_secrets(spec, environ),
@@ -77,16 +78,18 @@ def caught_endpoint(spec: SubscriptionSpec, environ: Mapping[str, str], catcher:
         spec.rate or "",
         allow_http=True,
         allow_private=True,
+        authorities=trusted,
     )
 
 
 @dataclass(slots=True)
 class CourierComposition(StageLines):
     """``open_lane`` sends to one endpoint of webhooks; None where there is none to send to. ``catcher``: the address of
-    a gateway that gets all that would go out."""
+    a gateway that gets all that would go out, and ``trusted`` the file of its certificate, if it speaks TLS."""
 
     open_lane: OpenLane | None
     catcher: str = ""
+    trusted: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     registry: Registry = field(init=False)
     lines: list[RunningStage] = field(init=False)
@@ -193,7 +196,9 @@ class CourierComposition(StageLines):
         return opened, kind.format(spec), spec.receiver
 
     def _endpoint(self, spec: SubscriptionSpec) -> Endpoint:
-        return caught_endpoint(spec, self.environ, self.catcher) if self.catcher else endpoint_of(spec, self.environ)
+        if self.catcher:
+            return caught_endpoint(spec, self.environ, self.catcher, self.trusted)
+        return endpoint_of(spec, self.environ)
 
     def _predicate(self, spec: SubscriptionSpec, topic: TopicSpec) -> Predicate | None:
         schema = None if is_json(topic.schema) else topic.schema

@@ -16,7 +16,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from ... import tokens
@@ -24,6 +23,7 @@ from ...clock import SystemClock
 from ...errors import CannotStart
 from ...gateway.catching.paths import PATH
 from ...gateway.readiness import reasons, state
+from ...gateway.tls.certificates import load
 from ...log.processes.in_place import InPlace
 from ...log.processes.write_lock import HolderWatch
 from ...models.shared import trim
@@ -35,10 +35,11 @@ from ..descriptors import make_room
 from ..directory import DataDirectory
 from ..process import MEND, reported, reporting
 from .children import Child
+from .options import Options
 from .probes import ProbeAnswer, Probes
 from .readiness import SystemReadiness, readiness
 from .signals import Signals
-from .sockets import address, listen, listen_anywhere
+from .sockets import address, listen, listen_anywhere, uncaught
 from .standstill import Standstill
 from .turn import StartTurn
 from .watch import Watch
@@ -65,25 +66,9 @@ class Stopped(Exception):
     """Told to stop while the user's file was checked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    target: str  # app.py, app.py:variable or module:variable
-    data: Path
-    workers: int
-    host: str = "127.0.0.1"
-    port: int = 8000
-    reload: bool = False  # watch the user's files, as `penstock dev` does
-    log: str = ""  # the URL of a cluster that holds the log; else it is in the data directory
-    artifacts: str = ""  # the URL of object storage that holds the models' artifacts; else they are there too
-    only: str = ""  # gateway, workers or courier: one part alone, the others run elsewhere on the same cluster
-    probes: tuple[str, int] | None = None  # where probes are answered; None: nowhere
-    catch: bool = False  # webhooks are caught by the gateway, and nobody gets them
-    access: str = ""  # keys: whoever comes shows one; else only this machine is served
-
-
 class Supervisor:
-    """``announce`` is called with one line of text for the user: ``ready http://HOST:PORT``, or without doors ``ready
-    workers`` or ``ready courier``."""
+    """``announce`` is called with one line of text for the user: ``ready http://HOST:PORT`` (``https://`` with TLS), or
+    without doors ``ready workers`` or ``ready courier``."""
 
     def __init__(self, options: Options, announce: Callable[[str], None]) -> None:
         self.options = options
@@ -92,6 +77,7 @@ class Supervisor:
         self._clock = SystemClock()
         self.directory = DataDirectory(options.data)
         self._where = [options.log, options.artifacts]
+        self._names: tuple[str, ...] | None = None  # which the certificate of the doors is good for; None: no TLS
         self._run = secrets.token_hex(8)  # with a child's name its slot on a cluster, which other hosts share
         self._plans = 0
         self._plan: Path | None = None
@@ -112,6 +98,8 @@ class Supervisor:
         Raises what keeps it from starting, and ``LogGone`` when the data directory goes from under it.
         """
         make_room(self.settings.connection_limit)  # before the children, who inherit it
+        if self.options.tls is not None:
+            self._names = load(self.options.tls).names
         with ExitStack() as stack:
             self.directory.claim()
             stack.callback(self.directory.release)
@@ -147,6 +135,7 @@ class Supervisor:
         if (listener := self.listener) is not None:
             arguments = [str(self.directory.root), str(listener.fileno()), *self._where, f"{GATEWAY}-{self._run}"]
             arguments += [self.options.only, "catch" if self.options.catch else "", self.options.access]
+            arguments += [] if self.options.tls is None else self.options.tls.arguments
             yield Child(GATEWAY, "penstock.run.gateway", arguments, [listener.fileno()])
 
     def _workers(self) -> Iterator[Child]:
@@ -166,11 +155,15 @@ class Supervisor:
             return
         self._has_courier = True
         where = [str(self.directory.root), COURIER, self.options.log, f"{COURIER}-{self._run}"]
-        yield Child(COURIER, "penstock.run.courier", [*where, only, self._catcher()])
+        trusted = [] if self.options.tls is None else [str(self.options.tls.certificate)]
+        yield Child(COURIER, "penstock.run.courier", [*where, only, self._catcher(), *trusted])
 
     def _catcher(self) -> str:
         """The address of what catches webhooks; empty: they are sent."""
-        return address(self.listener) if self.options.catch and self.listener is not None else ""
+        return self._address() if self.options.catch else ""
+
+    def _address(self) -> str:
+        return "" if self.listener is None else address(self.listener, self._names)
 
     def _start(self) -> None:
         """The first children import what they need while the user's file is checked."""
@@ -212,13 +205,15 @@ class Supervisor:
             self._revive(child)
         if not self._ready and (stages := self._settled()) is not None:
             self._ready = True
-            self.announce(f"ready {self.options.only if self.listener is None else address(self.listener)}")
+            self.announce(f"ready {self._address() or self.options.only}")
             for stage, reason in stages.missing:
                 self.announce(f"not ready: {stage}: {reason}")
             if (catcher := self._catcher()) and _has_webhooks(self._plan):
                 self.announce(f"webhooks are caught: {catcher}{PATH} ; --deliver sends them for real")
                 if self.options.log:
                     log.warning(SHARED)
+                if self.options.tls is not None and (why := uncaught(self.options.tls, self._names or ())):
+                    log.warning(why)
         self._free_lock()
         self._replace_stopped()
         if self._watch is not None and (changed := self._watch.changed()):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from collections.abc import Sequence
 
 from ...errors import CannotStart
 from ...gateway.hosts import check_bind
+from ...gateway.tls.certificates import TLSFiles
+from ...loopback import is_loopback
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+LOCALHOST = "localhost"
+UNCAUGHT = "webhooks are not caught, since what sends them"
 BACKLOG = 1_024  # connections that wait while a killed gateway comes back
 
 
@@ -55,8 +60,22 @@ def _bound(ip: IPAddress, port: int, option: str) -> socket.socket:
     return sock
 
 
-def address(sock: socket.socket) -> str:
-    return f"http://{_written(*sock.getsockname()[:2])}"
+def address(sock: socket.socket, names: Sequence[str] | None = None) -> str:
+    """``names``: those that its certificate is good for, of which one is taken that leads to this machine; None: no
+    TLS is spoken there."""
+    host, port = sock.getsockname()[:2]
+    if names is None:
+        return f"http://{_written(host, port)}"
+    return f"https://{_written(LOCALHOST if host not in names and LOCALHOST in names else host, port)}"
+
+
+def uncaught(tls: TLSFiles, names: Sequence[str]) -> str:
+    """Why webhooks do not get to where they are caught, over TLS that is spoken here; empty: they do."""
+    if tls.client_ca is not None and tls.client_required:
+        return f"{UNCAUGHT} shows no certificate, and --tls-clients required asks everybody for one"
+    if not any(is_loopback(name) for name in names):
+        return f"{UNCAUGHT} calls this machine, and the certificate is for {', '.join(names)}: add localhost to it"
+    return ""
 
 
 def _written(host: str, port: int | str) -> str:
@@ -65,6 +84,6 @@ def _written(host: str, port: int | str) -> str:
 
 def _ip(host: str, option: str) -> IPAddress:
     try:
-        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        return ipaddress.ip_address("127.0.0.1" if host == LOCALHOST else host)
     except ValueError:
         raise CannotStart(f"{option} {host} is not an IP address of this machine; use 127.0.0.1 or ::1") from None

@@ -283,11 +283,11 @@ def asking(tmp_path_factory: pytest.TempPathFactory, certificates: Authority) ->
 def test_a_client_shows_its_own_certificate(
     asking: Cluster, certificates: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = certificates.keystore.parent
+    own = certificates.broker
     encrypted = tmp_path / "encrypted.key"
-    command = ["openssl", "pkey", "-in", str(own / "server.key"), "-out", str(encrypted), "-aes256", "-passout"]
+    command = ["openssl", "pkey", "-in", str(own.key), "-out", str(encrypted), "-aes256", "-passout"]
     subprocess.run([*command, f"pass:{PASSWORD}"], check=True, capture_output=True, timeout=60)
-    url = trusting(asking, certificates, TLS, f"&cert={own / 'server.pem'}&key={encrypted}")
+    url = trusting(asking, certificates, TLS, f"&cert={own.certificate}&key={encrypted}")
     reach(Address.parse(url, {"KAFKA_KEY_PASSWORD": PASSWORD}), SystemClock())
     said = refused(Address.parse(trusting(asking, certificates, TLS, "&wait=600"), {}), caplog)
     assert "are cert and key right?" in said
