@@ -212,6 +212,7 @@ def _supervise(
 ) -> None:
     from ..errors import CannotStart
     from ..gateway.tls.certificates import TLSFiles
+    from ..loopback import is_loopback
     from ..run.streams import open_standard_streams
     from ..run.supervisor.loop import Supervisor
     from ..run.supervisor.options import Options
@@ -248,9 +249,14 @@ def _supervise(
         only,
         parsed(probes, "--probes") if probes else None,
         catch,
-        TLSFiles.given(*tls) if only in ("", "gateway") else None,
         access,
+        TLSFiles.given(*tls) if only in ("", "gateway") else None,
     )
+    if access and options.tls is None and not is_loopback(host):
+        logger(__name__).warning(
+            "keys come here in the clear: give --tls-certificate, or let nobody reach this address but a proxy that "
+            "speaks TLS"
+        )
     Supervisor(options, _say).run()
 
 
