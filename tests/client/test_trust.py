@@ -180,9 +180,12 @@ def test_a_certificate_is_shown_to_who_asks_for_it(
         ({"ca_file": "{nonsense}"}, "authorities to trust cannot be read from .*nonsense"),
         ({"ca_file": "{ca}", "certificate": "/nowhere"}, "client's certificate /nowhere cannot be used: No such file"),
         ({"ca_file": "{ca}", "certificate": "{nonsense}"}, "client's certificate .*nonsense cannot be used: it is not"),
-        ({"ca_file": "{ca}", "certificate": "{till}", "key": "{key}"}, "with the key .* cannot be used: .*not its own"),
         (
-            {"ca_file": "{ca}", "certificate": "{till}", "key": "{locked}"},
+            {"ca_file": "{ca}", "certificate": "{till}", "certificate_key": "{key}"},
+            "with the key .* cannot be used: .*not its own",
+        ),
+        (
+            {"ca_file": "{ca}", "certificate": "{till}", "certificate_key": "{locked}"},
             "with the key .* cannot be used: .*encrypted",
         ),
     ],
