@@ -12,9 +12,10 @@ from ..system.messages import to_rows
 from ..system.view import View
 from . import keys
 from .rights import Rights
-from .state import KeyCreated, KeyRevoked, KeyState
+from .state import KeyCreated, KeyRevoked, KeyState, is_live, signed_topics
 
 LIVE = 2  # keys of one name at once: the one in use, and the one that takes its place
+SIGNERS = 16  # keys that sign for one topic: so many may have to be tried
 NAME_CHARS = 64  # characters of a name at most
 DAY_US = 86_400_000_000  # microseconds
 LONGEST_DAYS = 3_650
@@ -31,11 +32,15 @@ class Issued:
         return f"Issued({self.made.id})"
 
 
-def issue(log: Log, view: View, clock: Clock, name: str, allow: str, *, days: float | None, by: str) -> Issued:
-    """Durable on return. ``days``: after which it opens nothing any more; None: never.
+def issue(
+    log: Log, view: View, clock: Clock, name: str, allow: str, *, days: float | None, by: str, signs: bool = False
+) -> Issued:
+    """Durable on return. ``days``: after which it opens nothing any more; None: never. ``signs``: its holder may sign
+    requests to the topics that its rights name, see ``sas``.
 
-    Raises ``BadRequest`` for a name or days that are none, ``DeclarationError`` for rights that are none, ``Conflict``
-    where two keys of that name are live.
+    Raises ``BadRequest`` for a name or days that are none, and for one that signs and names no topic;
+    ``DeclarationError`` for rights that are none; ``Conflict`` where two keys of that name are live, or ``SIGNERS``
+    sign for a topic.
     """
     if not name.isprintable() or not 0 < len(name.strip()) <= NAME_CHARS:
         raise BadRequest(f"a key's name says whose it is, in at most {NAME_CHARS} characters")
@@ -50,14 +55,33 @@ def issue(log: Log, view: View, clock: Clock, name: str, allow: str, *, days: fl
             f"'{name}' has {len(live)} keys, {' and '.join(key.id for key in live)}: revoke the one that nobody uses "
             "any more, then make another"
         )
+    if signs:
+        _check_signs(view.areas.only(KeyState), rights, now)
     key = keys.make()
     expires = None if days is None else now + round(days * DAY_US)
     made = KeyCreated(
-        id=keys.make_id(), name=name, digest=keys.digest(key), rights=rights.texts, expires=expires, at=now, by=by
+        id=keys.make_id(),
+        name=name,
+        digest=keys.digest(key),
+        rights=rights.texts,
+        expires=expires,
+        at=now,
+        by=by,
+        signs=signs,
     )
     log.append([Write(SYSTEM, 0, to_rows([made]))])
     view.refresh()
     return Issued(made, key)
+
+
+def _check_signs(state: KeyState, rights: Rights, now: int) -> None:
+    topics = signed_topics(rights.texts)
+    if not topics:
+        raise BadRequest("a key that signs is for topics that are named: append:orders, and not append:*")
+    for topic in topics:
+        signers = [key for key in state.signers.get(topic, ()) if is_live(state, key, now)]
+        if len(signers) >= SIGNERS:
+            raise Conflict(f"{SIGNERS} keys sign for topic '{topic}' already: revoke one that nobody uses any more")
 
 
 def revoke(log: Log, view: View, clock: Clock, id: str, *, by: str) -> KeyCreated:

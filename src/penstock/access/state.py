@@ -13,7 +13,8 @@ from ..system.messages import Command, Message
 
 class KeyCreated(Message, frozen=True, kw_only=True):
     """``id``: what it is called by; ``name``: whose it is; ``digest``: SHA-256 of the key, in hex; ``rights``: as
-    texts; ``expires``, ``at``: microseconds since the epoch; ``by``: who made it."""
+    texts; ``expires``, ``at``: microseconds since the epoch; ``by``: who made it; ``signs``: its holder signs requests
+    to its topics too (``sas``)."""
 
     TYPE: ClassVar[str] = "penstock.key.created"
 
@@ -24,6 +25,7 @@ class KeyCreated(Message, frozen=True, kw_only=True):
     expires: int | None
     at: int
     by: str
+    signs: bool = False
 
     @property
     def subject(self) -> str | None:
@@ -51,8 +53,9 @@ class SavedKeys(msgspec.Struct):
 
 @dataclass(slots=True)
 class KeyState:
-    """Every key that was made, ``by_id`` and ``by_digest``; ``revoked``: since when some open nothing, by their
-    ids (microseconds since the epoch). Changed by ``View.refresh`` alone; a look-up in either needs no lock."""
+    """Every key that was made, ``by_id`` and ``by_digest``; ``signers``: those that sign, by topic; ``revoked``: since
+    when some open nothing, by their ids (microseconds since the epoch). Changed by ``View.refresh`` alone; a look-up in
+    any of them needs no lock."""
 
     name: ClassVar[str] = "keys"
     form: ClassVar[int] = 1
@@ -60,20 +63,26 @@ class KeyState:
 
     by_id: dict[str, KeyCreated] = field(default_factory=dict)
     by_digest: dict[str, KeyCreated] = field(default_factory=dict)
+    signers: dict[str, tuple[KeyCreated, ...]] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
 
     def apply(self, message: Message) -> None:
         match message:
             case KeyCreated():
                 if message.id not in self.by_id:
-                    self.by_id[message.id] = self.by_digest[message.digest] = message
+                    self._add(message)
             case KeyRevoked():
                 self.revoked.setdefault(message.id, message.at)
+
+    def _add(self, key: KeyCreated) -> None:
+        self.by_id[key.id] = self.by_digest[key.digest] = key
+        for topic in signed_topics(key.rights) if key.signs else ():
+            self.signers[topic] = (*self.signers.get(topic, ()), key)
 
     def live(self, name: str, now: int) -> list[KeyCreated]:
         """Of whoever is called so: neither revoked nor expired. ``now``: microseconds since the epoch."""
         named = (key for key in self.by_id.values() if key.name == name)
-        return [key for key in named if key.id not in self.revoked and not is_expired(key, now)]
+        return [key for key in named if is_live(self, key, now)]
 
     def decide(self, command: Command, *, now: int) -> Sequence[Message]:
         raise AssertionError(f"{command.TYPE} is no command of keys")
@@ -86,11 +95,23 @@ class KeyState:
 
     def restore(self, saved: bytes) -> None:
         found = msgspec.msgpack.decode(saved, type=SavedKeys)
-        self.by_id = {key.id: key for key in found.keys}
-        self.by_digest = {key.digest: key for key in found.keys}
-        self.revoked = found.revoked
+        self.by_id, self.by_digest, self.signers, self.revoked = {}, {}, {}, found.revoked
+        for key in found.keys:
+            self._add(key)
+
+
+def signed_topics(rights: Sequence[str]) -> list[str]:
+    """Those that are named one by one: of patterns one could not say how many keys to try."""
+    return [
+        name for verb, _, name in (right.partition(":") for right in rights) if verb == "append" and "*" not in name
+    ]
 
 
 def is_expired(key: KeyCreated, now: int) -> bool:
     """``now``: microseconds since the epoch."""
     return key.expires is not None and now >= key.expires
+
+
+def is_live(state: KeyState, key: KeyCreated, now: int) -> bool:
+    """Does it open what its rights say? ``now``: microseconds since the epoch."""
+    return key.id not in state.revoked and not is_expired(key, now)

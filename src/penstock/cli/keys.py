@@ -22,6 +22,9 @@ Allow = Annotated[
     ),
 ]
 Days = Annotated[float | None, typer.Option(help="How long it opens something; for ever when absent.")]
+Sas = Annotated[
+    bool, typer.Option("--sas", help="Also show a key in base64 by which Event Grid's clients sign (aeg-sas-token).")
+]
 Data = Annotated[
     Path | None, typer.Option(help="Make it in this data directory itself: the first one, or with nothing running.")
 ]
@@ -31,7 +34,14 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="As `penstock keys list` n
 
 @app.command()
 def create(
-    name: Name, allow: Allow, days: Days = None, url: Url = URL, data: Data = None, log: Log = "", as_json: Json = False
+    name: Name,
+    allow: Allow,
+    days: Days = None,
+    sas: Sas = False,
+    url: Url = URL,
+    data: Data = None,
+    log: Log = "",
+    as_json: Json = False,
 ) -> None:
     """Make a key, and show it this once: what is kept does not tell it.
 
@@ -40,19 +50,23 @@ def create(
     """
     from .show import lines
 
+    if sas and (data is not None or log):
+        raise typer.BadParameter("keys that sign are made through the server, which has PENSTOCK_SAS_SECRET: --url")
     if data is not None or log:
         made = _in_the_log(name, allow, days, data, log)
     else:
         from ..client.connection import connect
 
         with connect(url) as server:
-            made = server.create_key(name, allow, days=days)
+            made = server.create_key(name, allow, days=days, sas=sas)
     if as_json:
         lines([made])
         return
     until = f", until {made['expires']}" if made["expires"] else ""
     print(f"key {made['id']} of {made['name']} may {made['allow']}{until}; it is shown this once:", file=sys.stderr)
     print(made["key"])
+    if sas:
+        print(f"and this is what signs, likewise:\n{made['sas_key']}")
 
 
 @app.command("list")

@@ -6,10 +6,12 @@ import hmac
 from collections.abc import Awaitable
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 from ..access import keys
 from ..access.rights import Rights
-from ..access.state import KeyCreated, KeyState, is_expired
+from ..access.sas import SharedAccessSignature, signing_key
+from ..access.state import KeyCreated, KeyState, is_expired, is_live
 from ..clock import Clock
 from ..errors import BadRequest, TokenRefused, Unauthorized
 from .hosts import check_host
@@ -19,37 +21,51 @@ from .wire.asgi import Scope
 if TYPE_CHECKING:
     from ..access.oidc.tokens import Tokens
 
-SHOWN_IN = (b"authorization", b"x-api-key")
-"""The second is for requests whose Authorization holds something else, and for clients that have no other."""
+SHOWN_IN = (b"authorization", b"x-api-key", b"aeg-sas-key")
+"""The second is for requests whose Authorization holds something else, the third is Event Grid's."""
 
+SIGNED_IN = b"aeg-sas-token"
+SIGNED_BY = "sharedaccesssignature"  # a scheme of Authorization, in lower case
+EVENT_GRID = "/eventgrid/"
+QUERY_KEY = "aeg-sas-key"  # in the URL of a webhook, where Azure lets nobody give a header
+
+QUERY_FIELDS = 32  # fields of a query that are looked at
 KNOWN = 4_096  # keys, or texts of rights, that are remembered as they were read
 
 
 class AccessAdmission:
     """By a key, or by a token of ``tokens``, where there are any.
 
-    For the event loop alone; ``state`` is kept up by another thread, and says which keys there are.
+    For the event loop alone; ``state`` is kept up by another thread, and says which keys there are. ``secret``: what
+    the keys that sign are derived from; empty: none is.
     """
 
-    def __init__(self, state: KeyState, clock: Clock, tokens: Tokens | None = None) -> None:
-        self._state, self._clock, self._tokens = state, clock, tokens
+    def __init__(self, state: KeyState, clock: Clock, tokens: Tokens | None = None, secret: bytes = b"") -> None:
+        self._state, self._clock, self._tokens, self._secret = state, clock, tokens, secret
 
     def __call__(self, scope: Scope) -> Principal | Awaitable[Principal]:
         """Raises what ``Admission`` says. One thing is shown, or none: who shows two means one of them for others."""
         check_host(scope["http_version"], scope["headers"], loopback_only=False)
         check_page(scope)
-        bearer, found = "", list[str]()
+        bearer, found, signed = "", list[str](), list[str]()
         for name, value in scope["headers"]:
             if name in SHOWN_IN:
                 text = value.decode("latin-1").strip()
                 if name == b"authorization":
                     scheme, _, text = text.partition(" ")
+                    signed += [text.strip()] if scheme.lower() == SIGNED_BY else []
                     bearer = text = text.strip() if scheme.lower() == "bearer" else ""
                 found += [text] if text.startswith(keys.PREFIX) else []
-        if len(found) > 1:
-            raise BadRequest("a request shows one key, and this one shows several")
+            elif name == SIGNED_IN:
+                signed.append(value.decode("latin-1").strip())
+        if scope["path"].startswith(EVENT_GRID) and scope["query_string"]:
+            found += _in_query(scope["query_string"])
+        if len(found) + len(signed) > 1:
+            raise BadRequest("a request shows one key or signature, and this one shows several")
         if found:
             return self._by_key(found[0])
+        if signed:
+            return self._by_signature(signed[0], scope["path"])
         if bearer and self._tokens is not None:
             return self._by_token(self._tokens, bearer)
         if any(name == b"authorization" for name, _ in scope["headers"]):
@@ -68,6 +84,22 @@ class AccessAdmission:
             raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} has expired")
         return _principal(found.name, found.rights, found.id)
 
+    def _by_signature(self, text: str, path: str) -> Principal:
+        """Of a request to a topic as Event Grid's publishers know it. Raises ``Unauthorized``."""
+        try:
+            shown = SharedAccessSignature.parse(text)
+        except ValueError:
+            raise Unauthorized(NOT_ADMITTED, "what was shown is no shared access signature") from None
+        now, topic = self._clock.now(), path.removeprefix(EVENT_GRID).partition("/")[0]
+        if shown.path != path or not path.startswith(EVENT_GRID):
+            raise Unauthorized(NOT_ADMITTED, "the signature is for another resource")
+        if now >= shown.expires:
+            raise Unauthorized(NOT_ADMITTED, "the signature has expired")
+        for key in self._state.signers.get(topic, ()) if self._secret else ():
+            if is_live(self._state, key, now) and shown.is_made_with(signing_key(self._secret, key.id)):
+                return _principal(key.name, key.rights, key.id)
+        raise Unauthorized(NOT_ADMITTED, "no key that signs for this topic made the signature")
+
     def _find(self, shown: str) -> KeyCreated | None:
         """By its digest, of which nobody who guesses keys knows how near he is."""
         digest = keys.digest(shown)
@@ -85,3 +117,10 @@ class AccessAdmission:
 @lru_cache(KNOWN)
 def _principal(name: str, rights: tuple[str, ...], id: str) -> Principal:
     return Principal(name, Rights.parse(",".join(rights)) if rights else Rights.of([]), id)
+
+
+def _in_query(query: bytes) -> list[str]:
+    try:
+        return parse_qs(query.decode("latin-1"), max_num_fields=QUERY_FIELDS).get(QUERY_KEY, [])
+    except ValueError:
+        raise BadRequest(f"a query has {QUERY_FIELDS} fields at most") from None

@@ -105,7 +105,7 @@ def _admission(services: GatewayServices) -> Admission | None:
     if services.audit is None:
         return None
     state = services.registry.view.areas.only(KeyState)
-    return AccessAdmission(state, services.clock, services.tokens)
+    return AccessAdmission(state, services.clock, services.tokens, services.sas_secret)
 
 
 def _tell(stop: threading.Event, loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

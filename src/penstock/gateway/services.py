@@ -50,6 +50,7 @@ class GatewayServices:
     catcher: Catcher | None = None  # None: webhooks are sent for real
     audit: Audit | None = None  # None: nobody is asked who he is, so nobody can be named
     tokens: Tokens | None = None  # of the issuer that is believed beside the keys
+    sas_secret: bytes = field(default=b"", repr=False)  # what keys that sign are derived from; empty: none is
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "door"))
     decoding: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "large-bodies"))
     """Of large bodies one is read at a time: what one may take in memory is then taken once."""

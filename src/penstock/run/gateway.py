@@ -49,6 +49,7 @@ def main(
 ) -> None:
     process = ChildProcess("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
+    from ..access.sas import secret_from_env
     from ..clock import SystemClock
     from ..errors import CannotStart, LogRefused
     from ..gateway.catching.catcher import Catcher
@@ -86,6 +87,7 @@ def main(
         Catcher(plan, os.environ) if catch else None,
         opened_audit(log, clock, slot) if access else None,
         opened_tokens(clock) if access else None,
+        secret_from_env() if access else b"",
     )
     if services.catcher is not None:
         with suppress(OSError, ValueError):  # there is none, or what could not be written whole

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from ...access import issuing
 from ...access.rights import EVERYTHING, Rights
+from ...access.sas import SECRET, signing_key
 from ...access.state import KeyCreated, KeyState, is_expired
 from ...clock import Clock
 from ...errors import DeclarationError, Forbidden, InvalidEvent, TooLarge
@@ -42,13 +43,18 @@ class KeyNeeds(Protocol):
     @property
     def threads(self) -> Executor: ...
 
+    @property
+    def sas_secret(self) -> bytes: ...
+
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
-    """``allow``: its rights; ``days``: how long it opens something, for ever when absent."""
+    """``allow``: its rights; ``days``: how long it opens something, for ever when absent; ``sas``: its holder signs
+    requests to its topics too, as Event Grid's clients do."""
 
     name: str
     allow: str
     days: float | None = None
+    sas: bool = False
 
 
 async def keys(request: Request, services: KeyNeeds) -> Response:
@@ -66,16 +72,28 @@ async def keys(request: Request, services: KeyNeeds) -> Response:
 async def create(request: Request, services: KeyNeeds) -> Response:
     asked, who = await _asked(request), principal_of(request.scope)
     _check_given(asked, who)
+    if asked.sas and not services.sas_secret:
+        raise BadRequest(f"keys that sign are derived from {SECRET}, which is not set: give every gateway the same one")
 
     def work() -> issuing.Issued:
         view = services.registry.view
         return issuing.issue(
-            services.log, view, services.clock, asked.name, asked.allow, days=asked.days, by=_named(who)
+            services.log,
+            view,
+            services.clock,
+            asked.name,
+            asked.allow,
+            days=asked.days,
+            by=_named(who),
+            signs=asked.sas,
         )
 
     issued = await _in_thread(services, work)
     described = _described(issued.made, None, services.clock.now())
-    return JSONResponse(described | {"key": issued.key}, 201, {"cache-control": "no-store"})
+    secrets = {"key": issued.key}
+    if asked.sas:
+        secrets["sas_key"] = signing_key(services.sas_secret, issued.made.id)
+    return JSONResponse(described | secrets, 201, {"cache-control": "no-store"})
 
 
 async def revoke(request: Request, services: KeyNeeds) -> Response:
