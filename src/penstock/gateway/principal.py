@@ -9,14 +9,17 @@ from typing import Literal, TypeAlias
 from ..errors import UnsupportedMediaType
 from . import pages
 from .catching.paths import takes_any_type
+from .handshakes import is_callback
 from .hosts import check_host
 from .wire.asgi import Scope
 
 PRINCIPAL = "penstock.principal"  # in a scope
 
-Verb: TypeAlias = Literal["append", "read", "score", "register", "alias", "redrive", "steer", "catch", "look"]
+Verb: TypeAlias = Literal[
+    "append", "read", "score", "register", "alias", "redrive", "steer", "consent", "catch", "look"
+]
 """What a door lets its caller do: with a topic (append, read), with a model (score, register, alias), with dead letters
-(redrive), with a subscription (steer, catch), or nothing but look at whether the system works."""
+(redrive), with a subscription (steer, consent, catch), or nothing but look at whether the system works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ def admit_local(scope: Scope) -> Principal:
     try:
         pages.check(scope["method"], scope["headers"])
     except UnsupportedMediaType:
-        if not takes_any_type(scope["method"], scope["path"]):
+        method, path = scope["method"], scope["path"]
+        if not takes_any_type(method, path) and not is_callback(method, path):
             raise
     return LOCAL_USER

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from .catching.catcher import ANSWERS
 from .catching.paths import PATH
-from .doors import caught, dead, health, infer, models, publish, read, subscriptions, topics
+from .doors import caught, dead, handshakes, health, infer, models, publish, read, subscriptions, topics
+from .handshakes import CALLBACKS
 from .principal import Verb
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send
@@ -191,8 +192,19 @@ ROUTES: tuple[Route, ...] = (
         "steer",
         "POST",
         f"{SUBSCRIPTION}/resume",
-        "Deliver again, from where it was: one that was paused, or that is disabled.",
+        "Deliver again, from where it was: one that was paused, or that is disabled; or ask its endpoint again.",
         subscriptions.resume,
+    ),
+    Route(
+        SUBSCRIPTIONS,
+        "consent",
+        "GET",
+        f"{CALLBACKS}/{{token}}",
+        "Grant the handshake that this URL was made for, once; a header WebHook-Allowed-Rate limits what is sent.",
+        handshakes.granted,
+    ),
+    Route(
+        SUBSCRIPTIONS, "consent", "POST", f"{CALLBACKS}/{{token}}", "The same; a body is not read.", handshakes.granted
     ),
     Route(MODELS, "read", "GET", "/models", "Every model.", models.models),
     Route(

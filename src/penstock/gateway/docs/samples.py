@@ -69,7 +69,7 @@ class Samples:
 
     def name(self, parameter: str) -> str:
         """The value of a parameter in a path."""
-        known = {"alias": "canary", "version": "1", "partition": "0", "offset": "7"}
+        known = {"alias": "canary", "version": "1", "partition": "0", "offset": "7", "token": "TOKEN"}
         return known.get(parameter) or self._names[parameter]
 
 
