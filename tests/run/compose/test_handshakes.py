@@ -25,7 +25,7 @@ from penstock.destinations.interface import Consent
 from penstock.destinations.webhook import transport
 from penstock.destinations.webhook.courier import Courier
 from penstock.destinations.webhook.handshakes import cloudevents, eventgrid
-from penstock.destinations.webhook.handshakes.question import Reply
+from penstock.destinations.webhook.handshakes.question import HandshakeReply
 from penstock.destinations.webhook.lane import WebhookLane
 from penstock.destinations.webhook.limits import Limits
 from penstock.log.memory import MemoryLog
@@ -112,7 +112,7 @@ def test_mutant_that_sends_no_origin_is_caught(courier: Courier, monkeypatch: py
 def test_mutant_that_takes_any_200_for_a_grant_is_caught(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = cloudevents.judge
 
-    def judge(reply: Reply, *given: str) -> Consent:
+    def judge(reply: HandshakeReply, *given: str) -> Consent:
         return Consent("granted") if reply.status == 200 else plain(reply, *given)
 
     monkeypatch.setattr(cloudevents, "judge", judge)

@@ -34,7 +34,7 @@ from .answers import (
     said,
 )
 from .endpoint import Endpoint
-from .handshakes.question import Question, Reply
+from .handshakes.question import HandshakeReply, Question
 from .lane import Answered, WebhookLane
 from .limits import Limits
 from .signatures import webhook_id
@@ -271,7 +271,9 @@ class Courier:
 def _judged(asking: Asking, exchange: Exchange) -> Consent:
     hidden, status = [*asking.question.hidden, *asking.lane.hidden], exchange.status
     reason = "" if status else exchange.vetoed or exchange.message or outcome_of_error(exchange.error)
-    said = asking.question.judge(Reply(status, exchange.body, exchange.allowed_origin, exchange.allowed_rate, reason))
+    said = asking.question.judge(
+        HandshakeReply(status, exchange.body, exchange.allowed_origin, exchange.allowed_rate, reason)
+    )
     return replace(said, reason=redact(said.reason, hidden)[:SAID_CHARS])
 
 

@@ -27,7 +27,7 @@ from ...schema.egress.render import Format
 from ...schema.rows import is_json
 from ...settings import Settings
 from ...stages.deliver.attempts import RetryPolicy
-from ...stages.deliver.handshakes.asking import Asked, Handshakes, endpoint_digest
+from ...stages.deliver.handshakes.asking import AskedEndpoint, Handshakes, endpoint_digest
 from ...stages.deliver.ladder import Ladder
 from ...stages.deliver.redelivery import Redelivery
 from ...stages.deliver.router import Router, Routing
@@ -98,7 +98,7 @@ def _digest(endpoint: Endpoint, format: Format) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedDestination:
     """A destination with how events are rendered for it, and where it is, for people. ``asking``: what asks its
     endpoint before any event goes there, and the endpoint's digest."""
 
@@ -121,7 +121,7 @@ class CourierComposition(StageLines):
     models: Sequence[WarmVersion] = ()  # of a worker's stages; a courier has none
     subscriptions: dict[str, Subscription] = field(init=False, default_factory=dict)
     destinations: dict[str, MeasuredDestination] = field(init=False, default_factory=dict)  # by subscription
-    asked: list[Asked] = field(init=False, default_factory=list)  # those whose endpoints have to be asked
+    asked: list[AskedEndpoint] = field(init=False, default_factory=list)  # those whose endpoints have to be asked
     threads: list[Thread] = field(init=False, default_factory=list)  # of those destinations that have one of their own
 
     def __post_init__(self) -> None:
@@ -218,20 +218,20 @@ class CourierComposition(StageLines):
         )
         if opened.asking is not None:
             subscription.unproven = True  # until it is known that its endpoint has said yes
-            self.asked.append(Asked(subscription, *opened.asking))
+            self.asked.append(AskedEndpoint(subscription, *opened.asking))
         return subscription
 
-    def _destination(self, spec: SubscriptionSpec) -> Opened:
+    def _destination(self, spec: SubscriptionSpec) -> OpenedDestination:
         if self.catcher or spec.destination is None:
             endpoint = self._endpoint(spec)
             assert self.open_lane is not None
             lane = self.open_lane(endpoint)
             asking = None if endpoint.handshake == "none" else (lane, _digest(endpoint, spec.format))
-            return Opened(lane, spec.format, endpoint.place, asking)
+            return OpenedDestination(lane, spec.format, endpoint.place, asking)
         kind = kind_of(spec)
         opened = kind.open(spec, self.environ, self.clock)
         self.threads.append(opened.thread)
-        return Opened(opened, kind.format(spec), spec.receiver)
+        return OpenedDestination(opened, kind.format(spec), spec.receiver)
 
     def _endpoint(self, spec: SubscriptionSpec) -> Endpoint:
         if self.catcher:

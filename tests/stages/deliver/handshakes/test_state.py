@@ -23,7 +23,7 @@ TOKEN, MINUTE = "d1", 60_000_000
 
 
 def begin(number: int = 0, subscription: str = "s", **given: Any) -> BeginHandshake:
-    known = {"id": f"b{number}", "endpoint": "e", "token": TOKEN, "patience": 300.0}
+    known: dict[str, Any] = {"id": f"b{number}", "endpoint": "e", "token": TOKEN, "patience": 300.0}
     return BeginHandshake(subscription=subscription, number=number, **(known | given))
 
 

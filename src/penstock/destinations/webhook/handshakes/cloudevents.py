@@ -10,7 +10,7 @@ from math import ceil
 
 from ...interface import Consent, Invitation
 from ..answers import SAID_CHARS
-from .question import Question, Reply, by_hand, hidden_of
+from .question import HandshakeReply, Question, by_hand, hidden_of
 
 ANY = "*"
 BUSY = 429
@@ -33,7 +33,7 @@ def question(invitation: Invitation, origin: str, per_second: float) -> Question
     )
 
 
-def judge(reply: Reply, origin: str, callback: str) -> Consent:
+def judge(reply: HandshakeReply, origin: str, callback: str) -> Consent:
     """Granted exactly if the allowed origin is ours or any (4.2.1). Without that header an endpoint that works has not
     said yes, and may by the callback; one that is busy or broken has said nothing."""
     if not reply.status:

@@ -11,7 +11,7 @@ from hmac import compare_digest
 import msgspec
 
 from ...interface import Consent, Invitation
-from .question import Question, Reply, by_hand, hidden_of
+from .question import HandshakeReply, Question, by_hand, hidden_of
 
 HEADERS = (("content-type", "application/json; charset=utf-8"), ("aeg-event-type", "SubscriptionValidation"))
 TYPE = "Microsoft.EventGrid.SubscriptionValidationEvent"
@@ -47,7 +47,7 @@ def question(invitation: Invitation, source: str, now: int) -> Question:
     )
 
 
-def judge(reply: Reply, code: str, callback: str) -> Consent:
+def judge(reply: HandshakeReply, code: str, callback: str) -> Consent:
     """Granted exactly by a 200 whose body is an object with the code. A 200 without any code is of an endpoint where
     somebody may open the callback."""
     if not reply.status:

@@ -10,7 +10,7 @@ from ...interface import Consent, Invitation
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HandshakeReply:
     """``status`` 0: there was none, and ``reason`` says why, without secrets. ``allowed_origin`` and ``allowed_rate``:
     CloudEvents' headers, None where they are not there; ``body``: its beginning."""
 
@@ -29,7 +29,7 @@ class Question:
     method: Literal["POST", "OPTIONS"]
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
-    judge: Callable[[Reply], Consent]
+    judge: Callable[[HandshakeReply], Consent]
     hidden: tuple[str, ...] = field(repr=False)
 
 

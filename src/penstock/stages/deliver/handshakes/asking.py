@@ -48,18 +48,18 @@ def token_digest(token: str) -> str:
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
+class AskedEndpoint:
     """A subscription whose endpoint has to be asked. ``endpoint``: see ``endpoint_digest``."""
 
     subscription: Subscription
     destination: AskingDestination
     endpoint: str
     begins_at: float = 0.0  # before that it begins none by itself (monotonic)
-    attempt: Attempt | None = None
+    attempt: HandshakeAttempt | None = None
 
 
 @dataclass(slots=True, eq=False)
-class Attempt:
+class HandshakeAttempt:
     """A handshake of this courier. ``number``: of the change that began it, 0 while that is not seen; ``before``: of
     the one that was seen then. ``consent`` is written in the destination's thread."""
 
@@ -76,14 +76,14 @@ class Attempt:
 
 
 class Handshakes:
-    """Used in one thread; the destinations' write ``Attempt.consent`` alone.
+    """Used in one thread; the destinations' write ``HandshakeAttempt.consent`` alone.
 
     ``callbacks``: the URL below which a callback is opened, without a slash at its end; empty: none is offered.
     ``patience_s``: how long one holds.
     """
 
     def __init__(
-        self, log: Log, view: View, clock: Clock, asked: Sequence[Asked], callbacks: str, patience_s: float
+        self, log: Log, view: View, clock: Clock, asked: Sequence[AskedEndpoint], callbacks: str, patience_s: float
     ) -> None:
         self._log, self._view, self._clock = log, view, clock
         self._state = view.areas.only(HandshakeState)
@@ -114,6 +114,8 @@ class Handshakes:
             if asked.attempt is None and left > 0 and self._is_due(asked, known):
                 self._begin(asked, known)
                 left -= 1
+            elif known is not None and known.step == "awaiting" and self._clock.now() >= known.until:
+                self._end(known, Consent("refused", f"{known.reason}; and nobody has consented in time by hand"))
         if self._commands:
             self._log.append([Write(SYSTEM, 0, to_rows(self._commands))])
             self._commands = []
@@ -121,7 +123,7 @@ class Handshakes:
     def _under_way(self) -> int:
         return sum(asked.attempt is not None for asked in self._asked)
 
-    def _known(self, asked: Asked) -> HandshakeChanged | None:
+    def _known(self, asked: AskedEndpoint) -> HandshakeChanged | None:
         """And what it means for the subscription."""
         subscription = asked.subscription
         granted = self._state.granted(subscription.name, asked.endpoint)
@@ -130,20 +132,18 @@ class Handshakes:
         subscription.unproven = granted is None
         return self._state.known.get(subscription.name)
 
-    def _is_due(self, asked: Asked, known: HandshakeChanged | None) -> bool:
+    def _is_due(self, asked: AskedEndpoint, known: HandshakeChanged | None) -> bool:
         if asked.subscription.paused:
             return False
         if known is None or known.step == "wanted":
             return True
         if known.endpoint != asked.endpoint:
             return self._clock.monotonic() >= asked.begins_at
-        if known.step == "awaiting" and self._clock.now() >= known.until:
-            self._end(known, Consent("refused", f"{known.reason}; and nobody has consented in time by hand"))
         return known.step == "asked" and self._clock.now() >= known.at + round(STALE_S * 1e6)
 
-    def _begin(self, asked: Asked, known: HandshakeChanged | None) -> None:
+    def _begin(self, asked: AskedEndpoint, known: HandshakeChanged | None) -> None:
         token = secrets.token_urlsafe(TOKEN_BYTES) if self._callbacks else ""
-        attempt = asked.attempt = Attempt(uuid4().hex, known.number if known else 0, token, str(uuid4()))
+        attempt = asked.attempt = HandshakeAttempt(uuid4().hex, known.number if known else 0, token, str(uuid4()))
         asked.begins_at = self._clock.monotonic() + APART_S
         self._commands.append(
             BeginHandshake(
@@ -156,7 +156,7 @@ class Handshakes:
             )
         )
 
-    def _go_on(self, asked: Asked, attempt: Attempt, known: HandshakeChanged | None) -> None:
+    def _go_on(self, asked: AskedEndpoint, attempt: HandshakeAttempt, known: HandshakeChanged | None) -> None:
         number = known.number if known is not None else 0
         if not attempt.number:
             if number == attempt.before:
@@ -173,7 +173,7 @@ class Handshakes:
         elif not attempt.asking and not attempt.told and self._clock.monotonic() >= attempt.due:
             self._ask(asked, attempt)
 
-    def _ask(self, asked: Asked, attempt: Attempt) -> None:
+    def _ask(self, asked: AskedEndpoint, attempt: HandshakeAttempt) -> None:
         attempt.asking, attempt.tries = True, attempt.tries + 1
         callback = f"{self._callbacks}/{attempt.token}" if attempt.token else ""
 
@@ -183,7 +183,7 @@ class Handshakes:
         invitation = Invitation(attempt.id, asked.subscription.name, attempt.code, callback)
         asked.destination.ask(invitation, answered)
 
-    def _judge(self, attempt: Attempt, known: HandshakeChanged, consent: Consent) -> None:
+    def _judge(self, attempt: HandshakeAttempt, known: HandshakeChanged, consent: Consent) -> None:
         attempt.consent, attempt.asking = None, False
         if consent.verdict == "unclear" and attempt.tries < TRIES:
             attempt.due = self._clock.monotonic() + AGAIN_S
