@@ -143,9 +143,8 @@ class Lane:
     def begin(self) -> None:
         self.flying += 1
         if self._interval:
-            self.due = (
-                max(self.due, self._clock.monotonic() - max(0.0, self._slack_s - self._interval)) + self._interval
-            )
+            late = max(0.0, self._slack_s - self._interval)
+            self.due = max(self.due, self._clock.monotonic() - late) + self._interval
 
     def land(self, parcel: Parcel, settled: Settled, answer: Answer) -> None:
         """The end of what was begun."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -29,8 +30,10 @@ from tests.destinations.webhook.receivers import (
 
 from penstock.destinations.interface import AskingDestination, Consent, Invitation
 from penstock.destinations.webhook import courier as courier_module
+from penstock.destinations.webhook import transport
 from penstock.destinations.webhook.courier import Courier
 from penstock.destinations.webhook.limits import Limits
+from penstock.destinations.webhook.transport import Exchange
 
 INVITATION = Invitation("1", "s", "the-code", "https://a.example/handshakes/the-token")
 OURS = {"handshake": "cloudevents", "origin": "shop"}
@@ -60,6 +63,33 @@ def test_the_head_alone_counts(couriers: Callable[..., Courier]) -> None:
     courier = couriers(limits=Limits(connections=8, answer_s=0.3))
     with receiving(slow_body) as receiver:
         assert "HTTP 500 without" in ask(lane_to(courier, receiver, **OURS)).reason
+
+
+def check_an_interim_answer(courier: Courier) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nwebhook-allowed-origin: *\r\n\r\n"
+    with receiving(answering(hints + OK)) as receiver:
+        assert ask(lane_to(courier, receiver, **OURS)).verdict == "later", "an interim answer granted it"
+
+
+def test_an_interim_answer_grants_nothing(courier: Courier) -> None:
+    check_an_interim_answer(courier)
+
+
+def test_mutant_that_keeps_the_headers_of_an_interim_answer_is_caught(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_STATUS", re.compile(rb"(?!)"))
+    plain = Exchange._header
+
+    def header(self: Exchange, line: bytes) -> int | None:
+        if line.startswith(b"HTTP/"):
+            self.status = int(line.split()[1])
+            return None
+        return plain(self, line)
+
+    monkeypatch.setattr(Exchange, "_header", header)
+    with pytest.raises(AssertionError, match="an interim answer granted it"):
+        check_an_interim_answer(courier)
 
 
 def test_a_redirect_is_not_followed(courier: Courier) -> None:

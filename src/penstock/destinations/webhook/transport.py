@@ -151,6 +151,7 @@ class Exchange:
             return None
         if (found := _STATUS.match(line)) is not None:
             self.status = int(found[1])
+            self.allowed_origin = self.allowed_rate = None  # of an interim answer they are no grant
         elif line in (b"\r\n", b"\n"):
             self._whole = self.status >= 200  # before it there may be heads of 1xx
         elif line[:12].lower() == b"retry-after:":
