@@ -20,6 +20,7 @@ from tests.run.compose.handshaking import (
     house,
 )
 
+from penstock.batch import SYSTEM, Write
 from penstock.clock import ManualClock, SystemClock
 from penstock.destinations.interface import Consent
 from penstock.destinations.webhook import transport
@@ -36,7 +37,9 @@ from penstock.run.compose.deliveries import CourierComposition
 from penstock.settings import Settings
 from penstock.stages.deliver.handshakes import asking
 from penstock.stages.deliver.handshakes.asking import TRIES
+from penstock.stages.deliver.handshakes.messages import GrantHandshake
 from penstock.stages.deliver.subscriptions import Subscription
+from penstock.system.messages import to_rows
 
 
 @pytest.fixture
@@ -312,3 +315,32 @@ def test_what_is_caught_on_a_laptop_is_asked_for_nothing(courier: Courier) -> No
     caught = CourierComposition(plan, log, ManualClock(), Settings(), "m", courier.open, "http://127.0.0.1:9")
     assert not caught.asked and not caught.subscriptions["s"].halted
     caught.close()
+
+
+def check_the_callback(courier: Courier) -> None:
+    """An endpoint that does not answer so at once consents later, and says how much it takes."""
+    with house(courier, answers(allow()), handshake="cloudevents") as here:
+        here.publish(1, 2)
+        here.until_step("awaiting")
+        callback = here.received()[0].headers["webhook-request-callback"]
+        token = asking.token_digest(callback.removeprefix(f"{PUBLIC}/handshakes/"))
+        opened = GrantHandshake(id="g", token=token, at=here.clock.now(), per_minute=120)
+        assert not here.events()
+        here.log.append([Write(SYSTEM, 0, to_rows([opened]))])
+        here.until(lambda: len(here.events()) == 2)
+        assert all(event.headers["webhook-request-origin"] == HOST for event in here.events())
+        lane = here.composition.asked[0].destination
+        assert isinstance(lane, WebhookLane)
+        before = lane.due
+        lane.begin()
+        assert lane.due - before > 0.5, "the rate of the callback is not kept"
+
+
+def test_a_callback_grants_it_and_its_rate_is_kept(courier: Courier) -> None:
+    check_the_callback(courier)
+
+
+def test_mutant_that_keeps_no_rate_is_caught(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WebhookLane, "keep_to", lambda *_: None)
+    with pytest.raises(AssertionError, match="the rate of the callback is not kept"):
+        check_the_callback(courier)
