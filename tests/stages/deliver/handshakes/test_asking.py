@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.stages.deliver.handshakes.world import PATIENCE_S, World
 
+from penstock.batch import SYSTEM
 from penstock.destinations.interface import Consent
 from penstock.errors import LogUnreachable
 from penstock.stages.deliver.handshakes import asking
@@ -189,6 +190,23 @@ def check_the_time_by_hand(world: World) -> None:
 
 def test_it_fails_when_nobody_consents_in_time(world: World) -> None:
     check_the_time_by_hand(world)
+
+
+def commands_while_the_owner_is_away(world: World) -> int:
+    courier = world.courier()
+    courier.begin()
+    courier.hear(LATER)
+    before: int = world.log.partitions(SYSTEM)[0].events
+    world.clock.advance(PATIENCE_S)
+    for _ in range(20):
+        courier.look()
+        world.clock.advance(1.0)
+    after: int = world.log.partitions(SYSTEM)[0].events
+    return after - before
+
+
+def test_what_is_over_is_said_once(world: World) -> None:
+    assert commands_while_the_owner_is_away(world) == 1
 
 
 def test_mutant_that_waits_for_ever_is_caught(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ AGAIN_S = 5.0  # seconds between two of them, as Event Grid's
 AT_ONCE = 32  # handshakes of one courier, as many as it has connections for: none waits for its turn
 STALE_S = 150.0  # seconds after which another courier asks in the place of one that died: more than all tries take
 APART_S = 60.0  # seconds between two that this courier begins by itself, where others of another version do as well
-LOOK_S, BUSY_S = 1.0, 0.1  # seconds between two looks, and while something is under way
+LOOK_S, BUSY_S = 1.0, 0.25  # seconds between two looks, and while something is under way
 TOKEN_BYTES = 32  # of randomness in a callback
 
 log = logger(__name__)
@@ -49,13 +49,15 @@ def token_digest(token: str) -> str:
 
 @dataclass(slots=True, eq=False)
 class AskedEndpoint:
-    """A subscription whose endpoint has to be asked. ``endpoint``: see ``endpoint_digest``."""
+    """A subscription whose endpoint has to be asked. ``endpoint``: see ``endpoint_digest``. ``expired``: the number of
+    the change that was last said to have waited too long."""
 
     subscription: Subscription
     destination: AskingDestination
     endpoint: str
     begins_at: float = 0.0  # before that it begins none by itself (monotonic)
     attempt: HandshakeAttempt | None = None
+    expired: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +117,7 @@ class Handshakes:
                 self._begin(asked, known)
                 left -= 1
             elif known is not None and known.step == "awaiting" and self._clock.now() >= known.until:
-                self._end(known, Consent("refused", f"{known.reason}; and nobody has consented in time by hand"))
+                self._expire(asked, known)
         if self._commands:
             self._log.append([Write(SYSTEM, 0, to_rows(self._commands))])
             self._commands = []
@@ -190,6 +192,11 @@ class Handshakes:
             return
         self._end(known, consent)
         attempt.told = True
+
+    def _expire(self, asked: AskedEndpoint, known: HandshakeChanged) -> None:
+        if asked.expired != known.number:  # said once, however long the owner is away
+            asked.expired = known.number
+            self._end(known, Consent("refused", f"{known.reason}; and nobody has consented in time by hand"))
 
     def _end(self, known: HandshakeChanged, consent: Consent) -> None:
         verdict = "refused" if consent.verdict == "unclear" else consent.verdict
