@@ -1,4 +1,4 @@
-"""/handshakes/TOKEN: where an endpoint, or a person with its URL, says that it wants events. A page need not be had."""
+"""/handshakes/TOKEN: where an endpoint, or a person with its URL, says that it wants events."""
 
 from __future__ import annotations
 
