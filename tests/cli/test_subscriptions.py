@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -155,7 +157,10 @@ def test_one_that_has_to_be_asked_gets_nothing_before_somebody_consents(server: 
     wait_for(lambda: (each := said(server, "show", "asked"))["state"] == "live" and not each["backlog"]["events"])
     assert "handshake (eventgrid): granted" in run(server, "show", "asked").stdout
     wait_for(lambda: not warned())
-    assert len(receiver.asked) == 1
+    os.kill(server.pid("courier"), signal.SIGKILL)
+    publish(server, 8)
+    wait_for(lambda: any(event["data"]["n"] == 8 for (event,) in receiver.consented))
+    assert len(receiver.asked) == 1, "the courier after it has asked again"
 
 
 def test_what_an_endpoint_refuses_is_shown(server: Server, receiver: Receiver) -> None:
