@@ -18,7 +18,7 @@ import penstock
 from penstock import errors, testing
 from penstock.access.rights import ROLES, Rights
 from penstock.client.connection import Readiness
-from penstock.gateway.principal import ALIVE
+from penstock.gateway.app import is_open
 from penstock.gateway.routes import EACH, ROUTES, Route
 from penstock.telemetry.metrics import Metric, declared
 
@@ -204,7 +204,7 @@ def rights_page() -> str:
     for route in ROUTES:
         name = re.sub(r"{(\w+)}", lambda found: found[1].upper(), route.on)
         asked = f"`{route.verb}:{name}`" if name else f"`{route.verb}`, what is allowed"
-        asked = "none" if route.on == ALIVE else asked
+        asked = "none" if is_open(route) else asked
         marks = ["✓" if _opens(role, route) else "" for role in roles]
         lines.append(f"| `{route.method} {route.path}` | {asked} | {' | '.join(marks)} |")
     return "\n".join([*lines, ""])
@@ -212,7 +212,7 @@ def rights_page() -> str:
 
 def _opens(role: str, route: Route) -> bool:
     rights = Rights.parse(ROLES[role])
-    if route.on == ALIVE:
+    if is_open(route):
         return True
     if route.on == EACH:
         return any(right.startswith(f"{route.verb}:") for right in rights.texts)

@@ -1,15 +1,18 @@
-"""Limits and intervals. Each may be set as an environment variable, ``PENSTOCK_`` + its name in capitals."""
+"""Limits, intervals, and where others reach us. Each may be set as an environment variable, ``PENSTOCK_`` + its name in
+capitals."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from .errors import DeclarationError
 
 MIB = 1 << 20
+_PLAIN = re.compile(r"[!-\[\]-~]{1,2000}")  # visible ASCII without backslash, which readers of URLs differ on
 DEV = "PENSTOCK_DEV"  # 1 in what `penstock dev` starts
 
 
@@ -45,6 +48,10 @@ class Settings:
     keep_warm: float = 600.0  # seconds that a scorer keeps the version before the current one loaded
     artifact_cache: int = 16_384 * MIB  # bytes of artifacts from object storage that a host keeps over a start
 
+    # the courier
+    handshake_timeout: float = 300.0  # seconds in which a handshake can be granted by hand
+    public_url: str = ""  # where others reach the doors, a proxy's URL; empty: they do not
+
     # the embedded log
     member_timeout: float = 6.0  # seconds without a heartbeat after which a live but silent process loses its leases
     holder_timeout: float = 5.0  # seconds that a process may hold the writers' lock
@@ -57,12 +64,15 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: dict[str, str] | None = None) -> Self:
-        """Raises ``DeclarationError`` for a value that is not a number of the right kind."""
+        """Raises ``DeclarationError`` for a value that is not a number of the right kind, or no URL."""
         given = os.environ if environ is None else environ
         chosen = cls()
         for field in fields(cls):
             name = f"PENSTOCK_{field.name.upper()}"
             if (text := given.get(name)) is None:
+                continue
+            if field.name == "public_url":
+                chosen = replace(chosen, public_url=_checked_url(name, text))
                 continue
             kind: type[int] | type[float] = type(getattr(chosen, field.name))
             try:
@@ -75,3 +85,20 @@ class Settings:
                 raise DeclarationError(f"{name}={text!r} must be above 0 and finite")
             chosen = replace(chosen, **{field.name: value})  # type: ignore[arg-type]  # kinds checked above
         return chosen
+
+
+def _checked_url(name: str, text: str) -> str:
+    """Without a slash at its end. The URL is in no message: it may hold what is secret by mistake."""
+    from urllib.parse import urlsplit  # that few processes need
+
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        good = False
+    if text and (not good or "@" in parts.netloc or "?" in text or "#" in text or not _PLAIN.fullmatch(text)):
+        raise DeclarationError(
+            f"{name} is no URL to which a path can be added; write where others reach the doors, such as "
+            "https://events.example.com, without a user, a query or a fragment"
+        )
+    return text.rstrip("/")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +27,12 @@ app.subscribe(
     allow_http=True, allow_private=True,
 )
 app.subscribe(readings, app.topic("copies"), name="copied")
+app.subscribe(
+    readings, "http://127.0.0.1:{port}/asked", name="asked", format="eventgrid", handshake="eventgrid",
+    start="earliest", allow_http=True, allow_private=True,
+)
 """
+PUBLIC = "https://events.example.com/penstock"
 
 
 class Receiver(ThreadingHTTPServer):
@@ -34,13 +41,22 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status, self.got = 204, list[Any]()
+        self.asked, self.consented = list[str](), list[Any]()  # callbacks, and what came after a handshake
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Receiver)
-        self.server.got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(self.server.status)
+        event, status = json.loads(self.rfile.read(int(self.headers["content-length"]))), self.server.status
+        if self.path != "/asked":
+            self.server.got.append(event)
+        elif self.headers["aeg-event-type"] == "SubscriptionValidation":
+            self.server.asked.append(event[0]["data"]["validationUrl"])
+            status = 200
+        else:
+            self.server.consented.append(event)
+            status = 200
+        self.send_response(status)
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -62,7 +78,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
     folder = tmp_path_factory.mktemp("subscriptions")
     file = write_app(folder)
     file.write_text(file.read_text() + SUBSCRIBED.format(port=receiver.server_port))
-    with Server(file, folder / "data") as running:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PENSTOCK_PUBLIC_URL", PUBLIC)
+        run = Server(file, folder / "data")
+    with run as running:
         yield running.ready()
 
 
@@ -113,6 +132,35 @@ def test_they_are_listed_shown_paused_and_resumed(server: Server, receiver: Rece
     wait_for(lambda: (each := said(server, "show", NAME))["state"] == "live" and not each["backlog"]["events"])
     counted = f'penstock_deliveries_total{{outcome="Delivered",subscription="{NAME}"}} 2.0'
     wait_for(lambda: counted in metrics(server))  # the courier publishes what it counts once a second
+
+
+def test_one_that_has_to_be_asked_gets_nothing_before_somebody_consents(server: Server, receiver: Receiver) -> None:
+    found = wait_for(lambda: (each := said(server, "show", "asked"))["state"] == "awaiting" and each)
+    assert found["reason"] == "it answered HTTP 200 without a validationResponse"
+    shown = run(server, "show", "asked").stdout
+    assert "\nawaiting since 20" in shown and "\nhandshake (eventgrid): awaiting, by hand until 20" in shown
+    assert re.search(r"asked +readings +127.0.0.1 +awaiting ", run(server, "list").stdout)
+
+    def warned() -> bool:
+        with urllib.request.urlopen(f"{server.url}/readyz") as answer:
+            return b"the handshake of subscription 'asked' waits for somebody to open the URL" in answer.read()
+
+    wait_for(warned)
+    publish(server, 7)
+    wait_for(lambda: (said(server, "show", "asked")["backlog"] or {}).get("events"))
+    assert not receiver.consented
+    (callback,) = receiver.asked
+    assert callback.startswith(f"{PUBLIC}/handshakes/")
+    with urllib.request.urlopen(callback.replace(PUBLIC, server.url)) as answer:
+        assert answer.read() == b"granted: events will be sent\n"
+    wait_for(lambda: any(event["data"]["n"] == 7 for (event,) in receiver.consented))
+    wait_for(lambda: (each := said(server, "show", "asked"))["state"] == "live" and not each["backlog"]["events"])
+    assert "handshake (eventgrid): granted" in run(server, "show", "asked").stdout
+    wait_for(lambda: not warned())
+    os.kill(server.pid("courier"), signal.SIGKILL)
+    publish(server, 8)
+    wait_for(lambda: any(event["data"]["n"] == 8 for (event,) in receiver.consented))
+    assert len(receiver.asked) == 1, "the courier after it has asked again"
 
 
 def test_what_an_endpoint_refuses_is_shown(server: Server, receiver: Receiver) -> None:

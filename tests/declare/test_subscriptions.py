@@ -38,7 +38,7 @@ def test_a_webhook_with_all_its_options() -> None:
             scores, ps.env("CASE_URL"), name="cases", where="a > 1", retry=ps.Retry(attempts=3, ttl="90m"),
             batch=(100, 128), format="eventgrid", secret=[ps.secret("NEW"), ps.secret("OLD")],
             headers={"x-team": "risk", "Authorization": ps.secret("TOKEN")}, start="earliest", concurrency=4,
-            rate="90/m", allow_http=True, allow_private=True,
+            rate="90/m", handshake="cloudevents", allow_http=True, allow_private=True,
         )
     )  # fmt: skip
     assert (part.name, part.to, part.where, part.attempts, part.ttl) == ("cases", "env:CASE_URL", "a > 1", 3, 5_400.0)
@@ -46,7 +46,7 @@ def test_a_webhook_with_all_its_options() -> None:
     assert [secret.variable for secret in part.secrets] == ["NEW", "OLD"]
     assert part.headers == (("x-team", "risk"), ("Authorization", "secret:TOKEN"))
     assert (part.start, part.concurrency, part.rate) == ("earliest", 4, 1.5)
-    assert part.allow_http and part.allow_private
+    assert part.allow_http and part.allow_private and part.handshake == "cloudevents"
     assert part.place.startswith(f"{__file__}:")
 
 
@@ -54,7 +54,7 @@ def test_what_is_not_said() -> None:
     part = declared(lambda app, scores: app.subscribe(scores, URL))
     assert (part.attempts, part.ttl, part.max_events, part.preferred_kb) == (30, 86_400.0, 1, 64)
     assert (part.format, part.start, part.concurrency, part.rate) == ("cloudevents", "latest", 32, None)
-    assert part.disable_after == 5 * 86_400
+    assert part.disable_after == 5 * 86_400 and part.handshake == "none"
     assert (part.where, part.secrets, part.headers) == (None, (), ())
     assert not part.allow_http and not part.allow_private
 
@@ -175,6 +175,10 @@ WRONG: list[tuple[str, Declare]] = [
     ("concurrency=65", hook(concurrency=65)),
     ("disable_after='59m' must be at least 1 hour, or None", hook(disable_after="59m")),
     ("disable_after=5 is not a duration", hook(disable_after=5)),
+    ("handshake='yes' must be one of 'none', 'eventgrid', 'cloudevents'", hook(handshake="yes")),
+    ("handshake=None must be one of", hook(handshake=None)),
+    ("handshake= is of webhooks, and this subscription feeds a topic", feed(handshake="eventgrid")),
+    ("handshake= is of webhooks, and this subscription goes to kafka", record(handshake="cloudevents")),
     ("rate=100 is no rate; write rate='100/s', '100/m' or '100/h', in requests", hook(rate=100)),
     ("rate='0/s' is no rate", hook(rate="0/s")),
     ("rate='1/d' is no rate", hook(rate="1/d")),

@@ -61,7 +61,7 @@ import dataclasses
 import penstock.run.compose.deliveries as deliveries
 def real(spec, environ, catcher, trusted):
     open = dataclasses.replace(spec, secrets=(), headers=(), allow_http=True, allow_private=True)
-    return deliveries.endpoint_of(open, {"NOWHERE_URL": environ["OUTSIDE_URL"], **environ})
+    return deliveries.endpoint_of(open, {"NOWHERE_URL": environ["OUTSIDE_URL"], **environ}, "")
 deliveries.caught_endpoint = real
 """
 

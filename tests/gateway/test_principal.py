@@ -18,6 +18,7 @@ from penstock.gateway.wire.asgi import Receive, Scope, Send
 
 EVENT = {"flight": 1, "tail": "N1", "delay": 2.5}
 NAMES = {
+    "token": "callback",
     "topic": "flights",
     "model": "delay",
     "alias": "champion",

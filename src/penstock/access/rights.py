@@ -14,9 +14,11 @@ from typing import Literal, Self, TypeAlias, get_args
 
 from ..errors import DeclarationError
 
-Verb: TypeAlias = Literal["append", "read", "score", "register", "alias", "redrive", "steer", "look", "manage", "catch"]
+Verb: TypeAlias = Literal[
+    "append", "read", "score", "register", "alias", "redrive", "steer", "look", "manage", "consent", "catch"
+]
 """What a door lets its caller do: with a topic (append, read), with a model (score, register, alias), with dead letters
-(redrive), with a subscription (steer, catch), with the keys (manage), or nothing but look at whether all works."""
+(redrive), with a subscription (steer, consent, catch), with the keys (manage), or look whether all works."""
 
 MODELS, SUBSCRIPTIONS, DEAD = "models/", "subscriptions/", "dead/"
 KEYS, HEALTH = "keys", "health"

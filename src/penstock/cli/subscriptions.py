@@ -20,9 +20,12 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription's na
 def list_subscriptions(url: Url = URL, as_json: Json = False) -> None:
     """Where each goes, its state, what waits for it, and how its endpoint answers.
 
-    The state is live; behind: it is served from a place of its own, so that others need not wait for it; paused; or
-    disabled: its endpoint wants nothing any more. The backlog counts events of the topic, whether or not the
-    subscription wants them, and seconds are the age of the oldest.
+    The state is live; behind: it is served from a place of its own, so that others need not wait for it; paused;
+    disabled: its endpoint wants nothing any more; asking, awaiting or failed: its endpoint is asked in a handshake
+    whether it wants events, somebody may say so by hand, or it has not.
+
+    The backlog counts events of the topic, whether or not the subscription wants them, and seconds are the age of the
+    oldest.
     """
     from ..client.connection import connect
     from .show import rows
@@ -59,7 +62,10 @@ def pause(name: Name, url: Url = URL, as_json: Json = False) -> None:
 
 @app.command()
 def resume(name: Name, url: Url = URL, as_json: Json = False) -> None:
-    """Deliver again, from where it was: one that was paused, or that is disabled."""
+    """Deliver again, from where it was: one that was paused, or that is disabled.
+
+    One whose handshake has failed, or waits for somebody, has its endpoint asked again.
+    """
     from ..client.connection import connect
 
     with connect(url) as server:
@@ -82,12 +88,13 @@ def test(target: Target, name: Name, as_json: Json = False) -> None:
     from ..errors import DeclarationError
     from ..run.check import check
     from ..run.trial_delivery import deliver_trial
+    from ..settings import Settings
     from .show import lines
 
     resolved = check(target, os.environ).resolved
     if wrong := [str(finding) for finding in resolved.findings if finding.severity == "error"]:
         raise DeclarationError("; ".join(wrong))
-    found = deliver_trial(resolved.plan, name, os.environ, SystemClock())
+    found = deliver_trial(resolved.plan, name, os.environ, SystemClock(), Settings.from_env())
     if as_json:
         lines([asdict(found)])
     else:
@@ -130,6 +137,8 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
     print(f"{found['name']}: {found['source']} to {found['target']}{sent}, {found['condition']}")
     since = f" since {found['since']}: {found['reason']}" if found["since"] else ""
     print(f"{found['state']}{since}")
+    for line in _handshake(found["handshake"]):
+        print(line)
     if found["failing_since"]:
         print(f"no attempt has succeeded since {found['failing_since']}")
     if (backlog := found["backlog"]) is None:
@@ -139,6 +148,14 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
         print(f"{backlog['events']:,} events of the topic wait{age}")
     for line in _endpoint(found["endpoint"]):
         print(line)
+
+
+def _handshake(handshake: dict[str, Any] | None) -> list[str]:
+    if handshake is None:
+        return []
+    until = f", by hand until {handshake['until']}" if handshake["until"] else ""
+    rate = f", {handshake['per_minute']:,} requests a minute" if handshake["per_minute"] else ""
+    return [f"handshake ({handshake['kind']}): {handshake['step']}{until}{rate}"]
 
 
 def _endpoint(endpoint: dict[str, Any] | None) -> list[str]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..filters.eventgrid import Filter
-    from ..plan.plan import BodyFormat, OnChange
+    from ..plan.plan import BodyFormat, Handshake, OnChange
 
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741  # the output event
@@ -321,6 +321,7 @@ class App:
         concurrency: int = subscriptions.CONCURRENCY,
         rate: str | None = None,
         disable_after: Duration | None = subscriptions.DISABLE_AFTER,
+        handshake: Handshake = "none",
         allow_http: bool = False,
         allow_private: bool = False,
     ) -> None:
@@ -340,8 +341,10 @@ class App:
         of them during a rotation, signs each request; ``headers`` are up to 10 more, whose values may be references.
         ``start`` serves a subscription without a place. ``concurrency`` requests are under way at once (1 to 64),
         and no more begin than ``rate`` allows, such as "100/s". ``disable_after`` so long without any success, one hour
-        at least, it is disabled until somebody resumes it; None: never. ``allow_http`` is for a URL without TLS,
-        ``allow_private`` for one that is not on the public internet. Raises ``DeclarationError``.
+        at least, it is disabled until somebody resumes it; None: never. ``handshake`` asks the URL, before any event
+        goes there, whether it wants them: as Azure Event Grid does ("eventgrid") or as CloudEvents has it
+        ("cloudevents"). ``allow_http`` is for a URL without TLS, ``allow_private`` for one that is not on the public
+        internet. Raises ``DeclarationError``.
 
         >>> app.subscribe(orders, ps.env("ORDERS_URL"), where="amount > 100", secret=ps.secret("ORDERS_KEY"))
         """
@@ -354,7 +357,12 @@ class App:
             subscriptions.check_format(target, subscriptions.read_format(format), batch)
         if isinstance(target, Topic | SubscriptionTarget):
             subscriptions.check_webhook_options(
-                target, secret=secret, headers=headers, allow_http=allow_http, allow_private=allow_private
+                target,
+                secret=secret,
+                headers=headers,
+                handshake=handshake != "none",
+                allow_http=allow_http,
+                allow_private=allow_private,
             )
         part = SubscriptionPart(
             subscriptions.read_name(name, read, target),
@@ -376,6 +384,7 @@ class App:
             subscriptions.read_flag(allow_private, "allow_private"),
             declaring_place(),
             subscriptions.read_disable_after(disable_after),
+            subscriptions.read_handshake(handshake),
         )
         self.parts.subscriptions.append(part)
 

@@ -12,7 +12,7 @@ from .values import Ref, Retry
 
 if TYPE_CHECKING:
     from ..filters.eventgrid import Filter
-    from ..plan.plan import BodyFormat, OnChange
+    from ..plan.plan import BodyFormat, Handshake, OnChange
 
 E = TypeVar("E")
 
@@ -120,6 +120,7 @@ class SubscriptionPart:
     allow_private: bool
     place: str
     disable_after: float | None  # seconds; None: never
+    handshake: Handshake
 
 
 class StagePart(Protocol):

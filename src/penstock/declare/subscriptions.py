@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from ..filters.eventgrid import Filter
-    from ..plan.plan import BodyFormat
+    from ..plan.plan import BodyFormat, Handshake
 
 ATTEMPTS = 30
 TTL = "24h"
@@ -27,6 +27,7 @@ MAX_EVENTS, MAX_KB = 5_000, 1_024  # of a request
 HEADERS, HEADER_LIMIT_BYTES = 10, 4_096
 SECRETS = 2
 BATCHED: tuple[BodyFormat, ...] = ("cloudevents-batch", "eventgrid")
+HANDSHAKES: tuple[Handshake, ...] = ("none", "eventgrid", "cloudevents")
 FORMATS: tuple[BodyFormat, ...] = ("cloudevents", "cloudevents-structured", "cloudevents-batch", "eventgrid")
 
 OWN_HEADERS = {
@@ -129,6 +130,13 @@ def read_format(format: object) -> BodyFormat:
         if format == known:
             return known
     raise refused(f"format={format!r} must be one of {', '.join(map(repr, FORMATS))}")
+
+
+def read_handshake(handshake: object) -> Handshake:
+    for known in HANDSHAKES:
+        if handshake == known:
+            return known
+    raise refused(f"handshake={handshake!r} must be one of {', '.join(map(repr, HANDSHAKES))}")
 
 
 def read_secrets(secret: object) -> tuple[Ref, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Thread
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +84,41 @@ class SendingDestination(Destination, Protocol):
 
     @property
     def thread(self) -> Thread: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What an endpoint is asked in a handshake. What it holds lets an endpoint in, so its repr does not have it.
+
+    ``code``: to be said back, where the handshake has one. ``callback``: a URL at which it may consent later; empty:
+    none is offered.
+    """
+
+    id: str
+    subscription: str
+    code: str = field(repr=False)
+    callback: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What came of asking once. ``later``: it may yet consent by the callback. ``unclear``: asked again, it may say
+    something else. ``reason``: for people; bounded and without secrets. ``per_minute``: requests that it allows; None:
+    as many as are declared."""
+
+    verdict: Literal["granted", "refused", "later", "unclear"]
+    reason: str = ""
+    per_minute: int | None = None
+
+
+class AskingDestination(Destination, Protocol):
+    """One whose endpoint can be asked whether it wants what will be sent. Both are for any thread."""
+
+    def ask(self, invitation: Invitation, answered: Callable[[Consent], None]) -> None:
+        """Ask once; never waits, and raises nothing. ``answered`` is called once, from a thread of the destination's,
+        and must neither block nor raise; never, where the destination is closed before."""
+        ...
+
+    def keep_to(self, per_minute: int) -> None:
+        """Begin no more requests than that in any minute, and no more than is declared."""
+        ...

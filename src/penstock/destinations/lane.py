@@ -22,6 +22,7 @@ PROBATION_S = {"Busy": 10.0, "TimedOut": 10.0, "SocketError": 30.0}
 LONG_PROBATION_S = 300.0  # seconds after what will not pass soon: NotFound, ResolutionError, Unauthorized, …
 QUEUE = 32  # parcels that wait, for each that may be under way
 SLACK_S = 0.01  # seconds by which a rate may be caught up: what waits is woken this late
+APART = 1e-3  # of an interval, by which requests are further apart where an endpoint says how many it allows
 ASKED = "Retry-After"
 
 Settled = Callable[[Parcel], None]
@@ -50,6 +51,7 @@ class Lane:
             self.limit = min(self.limit, max(1, int(per_second)))
         self._concurrency = concurrency
         self._interval = 1 / per_second if per_second else 0.0
+        self._slack_s = SLACK_S
         self._clock = clock
         self._taken = 0
         self._taking = Lock()
@@ -86,6 +88,15 @@ class Lane:
 
     def close(self) -> None:
         self.closed = True
+
+    def keep_to(self, per_minute: int) -> None:
+        """Begin no more than that in any minute, whatever else is declared: none is caught up with, and each waits a
+        little longer than its part of the minute, so that one at the beginning and one at the end are not one too many.
+        """
+        interval = 60.0 / per_minute * (1 + APART)
+        if interval > self._interval:
+            self._slack_s, self._interval = 0.0, interval
+            self.limit = min(self.limit, max(1, per_minute // 60))
 
     # -- between the two ------------------------------------------------------
 
@@ -132,7 +143,8 @@ class Lane:
     def begin(self) -> None:
         self.flying += 1
         if self._interval:
-            self.due = max(self.due, self._clock.monotonic() - max(0.0, SLACK_S - self._interval)) + self._interval
+            late = max(0.0, self._slack_s - self._interval)
+            self.due = max(self.due, self._clock.monotonic() - late) + self._interval
 
     def land(self, parcel: Parcel, settled: Settled, answer: Answer) -> None:
         """The end of what was begun."""

@@ -23,7 +23,7 @@ from .auditing import CHANGES, is_told, note, written
 from .docs.openapi import document
 from .docs.page import HOST, page
 from .docs.samples import Samples
-from .principal import ALIVE, ANYBODY, NOT_ADMITTED, PRINCIPAL, Admission, principal_of
+from .principal import ANYBODY, NOT_ADMITTED, PRINCIPAL, Admission, principal_of
 from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send, answer
@@ -62,7 +62,7 @@ class Gateway:
         self, services: GatewayServices, routes: Sequence[Route] = ROUTES, admit: Admission | None = None
     ) -> None:
         self._services, self._admit = services, admit or principal.admit_local
-        self._open = {route.path for route in routes if route.on == ALIVE}
+        self._open = [compile_path(route.path)[0] for route in routes if is_open(route)]
         self._bare = [BareRoute.of(r, r.door(services)) for r in routes if isinstance(r.door, type)]
         routed = [_routed(r, r.door, services) for r in routes if not isinstance(r.door, type)]
         self._rest = Starlette(routes=[*routed, *_pages(routes, services.plan)])
@@ -76,7 +76,7 @@ class Gateway:
         try:
             admitted = self._admit(scope)
             scope[PRINCIPAL] = who = await admitted if isawaitable(admitted) else admitted
-            if who is ANYBODY and path not in self._open:
+            if who is ANYBODY and not any(pattern.match(path) for pattern in self._open):
                 raise Unauthorized(NOT_ADMITTED, "nothing was shown")
             for bare in self._bare:
                 if parameter := bare.parameter(scope["method"], path):
@@ -106,11 +106,16 @@ class Gateway:
         self._services.close()
 
 
+def is_open(route: Route) -> bool:
+    """To anybody, whatever he shows."""
+    return ANYBODY.may(route.verb, route.on)
+
+
 def _routed(route: Route, handler: Handler, services: GatewayServices) -> StarletteRoute:
     async def endpoint(request: Request) -> Response:
         wrong: Exception | None = None
         try:
-            if route.on:
+            if route.on and not is_open(route):
                 principal_of(request.scope).require(route.verb, route.on.format(**request.path_params))
             response = await handler(request, services)
         except (Disconnected, ClientDisconnect):

@@ -10,6 +10,7 @@ from ..access.rights import EVERYTHING, Rights, Verb
 from ..errors import Forbidden, UnsupportedMediaType
 from . import pages
 from .catching.paths import takes_any_type
+from .handshakes import is_callback
 from .hosts import check_host
 from .wire.asgi import Scope
 
@@ -42,9 +43,9 @@ NOT_ADMITTED = (
 LOCAL_USER = Principal("local user", Rights.parse(EVERYTHING))
 """Whoever reaches a socket that only this machine has."""
 
-ALIVE = "alive"
-ANYBODY = Principal("anybody", Rights.of([("look", ALIVE)]))
-"""Whoever shows nothing: he may ask whether this lives."""
+ALIVE, CONSENT = "alive", "handshakes"
+ANYBODY = Principal("anybody", Rights.of([("look", ALIVE), ("consent", CONSENT)]))
+"""Whoever shows nothing: he may ask whether this lives, and consent to what only he was sent the address for."""
 
 Admission: TypeAlias = Callable[[Scope], Principal | Awaitable[Principal]]
 """Who asks. Raises ``BadRequest``, ``Unauthorized``, ``Forbidden`` or ``UnsupportedMediaType`` for a request that is
@@ -64,7 +65,8 @@ def check_page(scope: Scope) -> None:
     try:
         pages.check(scope["method"], scope["headers"])
     except UnsupportedMediaType:
-        if not takes_any_type(scope["method"], scope["path"]):
+        method, path = scope["method"], scope["path"]
+        if not takes_any_type(method, path) and not is_callback(method, path):
             raise
 
 

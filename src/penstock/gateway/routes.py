@@ -12,8 +12,22 @@ from ..access.rights import HEALTH as WORKS
 from ..access.rights import KEYS, Verb
 from .catching.catcher import ANSWERS
 from .catching.paths import PATH
-from .doors import caught, dead, eventgrid, health, infer, keys, models, publish, read, subscriptions, topics
-from .principal import ALIVE
+from .doors import (
+    caught,
+    dead,
+    eventgrid,
+    handshakes,
+    health,
+    infer,
+    keys,
+    models,
+    publish,
+    read,
+    subscriptions,
+    topics,
+)
+from .handshakes import CALLBACKS
+from .principal import ALIVE, CONSENT
 from .services import GatewayServices
 from .wire.asgi import Receive, Scope, Send
 
@@ -241,8 +255,26 @@ ROUTES: tuple[Route, ...] = (
         SUBSCRIBED,
         "POST",
         f"{SUBSCRIPTION}/resume",
-        "Deliver again, from where it was: one that was paused, or that is disabled.",
+        "Deliver again, from where it was: one that was paused, or that is disabled; or ask its endpoint again.",
         subscriptions.resume,
+    ),
+    Route(
+        SUBSCRIPTIONS,
+        "consent",
+        CONSENT,
+        "GET",
+        f"{CALLBACKS}/{{token}}",
+        "Grant the handshake that this URL was made for, once; a header WebHook-Allowed-Rate limits what is sent.",
+        handshakes.granted,
+    ),
+    Route(
+        SUBSCRIPTIONS,
+        "consent",
+        CONSENT,
+        "POST",
+        f"{CALLBACKS}/{{token}}",
+        "The same; a body is not read.",
+        handshakes.granted,
     ),
     Route(MODELS, "read", EACH, "GET", "/models", "Every model.", models.models),
     Route(

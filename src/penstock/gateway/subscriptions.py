@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -16,6 +17,8 @@ from ..errors import Corrupt, Overtaken, Unavailable
 from ..log.interface import GroupState, ObservedLog, PartitionState, Reader, Seek
 from ..models.registry import Registry
 from ..plan.plan import SubscriptionSpec, router_of
+from ..stages.deliver.handshakes.messages import RepeatHandshake, Step
+from ..stages.deliver.handshakes.state import AGAIN, HandshakeState
 from ..stages.deliver.state import DeliveryState, Halt, SubscriptionChanged
 from ..system.messages import to_rows
 from .readiness import courier_says
@@ -34,6 +37,7 @@ class Standings:
         registry.refresh()
         self._log, self._clock, self._view = log, clock, registry.view
         self._deliveries = self._view.areas.only(DeliveryState)
+        self._handshakes = self._view.areas.only(HandshakeState)
         self._groups: dict[str, list[GroupState]] = {}
         for group in log.groups():
             self._groups.setdefault(group.group, []).append(group)
@@ -48,6 +52,7 @@ class Standings:
         halt = self._deliveries.halted.get(spec.name) if spec.is_delivered else None
         failing = self._deliveries.failing.get(spec.name)
         behind = self._own_positions(spec.source).get(spec.name, {}) if spec.is_delivered else {}
+        handshake = self._handshake(spec)
         return {
             "name": spec.name,
             "source": spec.source,
@@ -61,12 +66,25 @@ class Standings:
             "options": spec.options,
             "attempts": spec.attempts,
             "ttl_seconds": spec.ttl,
-            "state": halt.state if halt is not None else "behind" if behind else "live",
-            "reason": "" if halt is None else halt.reason,
-            "since": None if halt is None else _time(halt.at),
+            **_state(halt, handshake, bool(behind)),
+            "handshake": handshake,
             "failing_since": _time(failing) if failing else None,
             "backlog": self._backlog(spec, behind),
             "endpoint": self._endpoint(spec),
+        }
+
+    def _handshake(self, spec: SubscriptionSpec) -> dict[str, Any] | None:
+        """None: its endpoint is not asked."""
+        if spec.handshake == "none":
+            return None
+        known = self._handshakes.known.get(spec.name)
+        return {
+            "kind": spec.handshake,
+            "step": "wanted" if known is None else known.step,
+            "reason": "" if known is None else known.reason,
+            "since": None if known is None else _time(known.at),
+            "until": _time(known.until) if known is not None and known.step == "awaiting" else None,
+            "per_minute": None if known is None else known.per_minute,
         }
 
     def close(self) -> None:
@@ -151,14 +169,31 @@ class Standings:
         }
 
 
+STATES: Mapping[Step, str] = {"asked": "asking", "wanted": "asking", "awaiting": "awaiting", "failed": "failed"}
+"""What a subscription's state is called while its handshake is not granted."""
+
+
+def _state(halt: Halt | None, handshake: Mapping[str, Any] | None, behind: bool) -> dict[str, Any]:
+    """Its state, the reason and since when; the last two of what is not delivered to."""
+    if halt is not None:
+        return {"state": halt.state, "reason": halt.reason, "since": _time(halt.at)}
+    if handshake is not None and handshake["step"] != "granted":
+        return {"state": STATES[handshake["step"]], "reason": handshake["reason"], "since": handshake["since"]}
+    return {"state": "behind" if behind else "live", "reason": "", "since": None}
+
+
 def change(log: ObservedLog, registry: Registry, clock: Clock, name: str, *, paused: bool) -> None:
     """Pause a subscription, or resume one that is paused or disabled; on return this process knows of it. One that is
-    as wished stays as it is, so what is disabled and paused stays disabled.
+    as wished stays as it is, so what is disabled and paused stays disabled. Resuming has the endpoint asked again whose
+    handshake has failed, or waits for somebody; that it is asked for is all that is known on return.
 
     Raises ``Unavailable`` where it was asked for, and is not seen in ``PATIENCE_S``.
     """
-    deliveries = registry.view.areas.only(DeliveryState)
+    deliveries, handshakes = registry.view.areas.only(DeliveryState), registry.view.areas.only(HandshakeState)
     registry.refresh()
+    known = handshakes.known.get(name)
+    if not paused and known is not None and known.step in AGAIN:
+        log.append([Write(SYSTEM, 0, to_rows([RepeatHandshake(id=uuid4().hex, subscription=name)]))])
     if (name in deliveries.halted) == paused:
         return
     message = SubscriptionChanged(subscription=name, paused=paused, at=clock.now())

@@ -23,6 +23,9 @@ Takes = Literal["event", "list", "envelope", "frame", "arrow"]
 BodyFormat = Literal["cloudevents", "cloudevents-structured", "cloudevents-batch", "eventgrid"]
 """Of what is delivered: CloudEvents in binary, structured or batched mode, or an array of Event Grid's events."""
 
+Handshake = Literal["none", "eventgrid", "cloudevents"]
+"""How an endpoint is asked whether it wants events: as Azure Event Grid asks, or as CloudEvents has it."""
+
 OnChange = Literal["register", "promote", "keep"]
 """What is done at start with a model's file that is not the version in service."""
 
@@ -151,6 +154,7 @@ class SubscriptionSpec:
     place: str = ""  # file:line, for messages
     destination: DestinationSpec | None = None
     disable_after: float | None = 432_000.0  # seconds without any success until it is disabled; None: never
+    handshake: Handshake = "none"  # how the endpoint shows, before any event goes there, that it wants them
 
     def __post_init__(self) -> None:
         if [self.url, self.topic, self.destination].count(None) != 2:
@@ -209,6 +213,7 @@ class SubscriptionSpec:
             "concurrency": self.concurrency,
             "rate": self.rate,
             "disable_after": self.disable_after,
+            "handshake": self.handshake,
             "allow_http": self.allow_http,
             "allow_private": self.allow_private,
         }

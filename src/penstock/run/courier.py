@@ -53,6 +53,8 @@ def main(
         Thread(target=deliveries.keep_halted, args=(process.stop,), name="halted"),
         Thread(target=watch.run, args=(process.stop,), name="watch"),
     ]
+    if deliveries.asked:
+        threads.append(Thread(target=deliveries.handshakes().run, args=(process.stop,), name="handshakes"))
     for thread in threads:
         thread.start()
     sending = [*deliveries.threads, *([] if courier is None else [courier.thread])]

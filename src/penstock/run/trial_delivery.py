@@ -22,8 +22,9 @@ from ..gateway.wire.errors import unknown
 from ..plan.plan import Plan, SubscriptionSpec
 from ..schema.egress.render import render
 from ..schema.rows import is_json
+from ..settings import Settings
 from .compose.bootstrap import SYSTEM_TOPIC
-from .compose.deliveries import endpoint_of
+from .compose.deliveries import endpoint_of, origin_of
 from .compose.destinations import kind_of
 
 WAIT_S = 60.0  # seconds for an answer: twice of what a request may take
@@ -41,7 +42,9 @@ class TrialDelivery:
     verb: str = "POST to"
 
 
-def deliver_trial(plan: Plan, name: str, environ: Mapping[str, str], clock: Clock) -> TrialDelivery:
+def deliver_trial(
+    plan: Plan, name: str, environ: Mapping[str, str], clock: Clock, settings: Settings | None = None
+) -> TrialDelivery:
     """Whatever the subscription's condition; the ids begin with ``test-``, so that no event has them.
 
     Raises ``NotFound`` for a name that is not the plan's, ``BadRequest`` for a subscription to a topic,
@@ -61,7 +64,7 @@ def deliver_trial(plan: Plan, name: str, environ: Mapping[str, str], clock: Cloc
     parcel = Parcel(id, request.body, request.headers, 1)
     if spec.destination is not None:
         return _to_destination(spec, environ, parcel, clock)
-    return _to_webhook(endpoint_of(spec, environ), parcel, clock)
+    return _to_webhook(endpoint_of(spec, environ, origin_of(plan, settings or Settings())), parcel, clock)
 
 
 def _to_destination(spec: SubscriptionSpec, environ: Mapping[str, str], parcel: Parcel, clock: Clock) -> TrialDelivery:
@@ -82,6 +85,8 @@ def _to_webhook(endpoint: Endpoint, parcel: Parcel, clock: Clock) -> TrialDelive
     finally:
         courier.close()
     own = [(header, REDACTED) for header, _ in endpoint.headers]
+    if endpoint.handshake == "cloudevents":
+        own.append(("webhook-request-origin", endpoint.origin))
     signed = [("webhook-signature", REDACTED)] if endpoint.secrets else []
     return TrialDelivery(
         endpoint.place,

@@ -79,6 +79,10 @@ def test_text_of_subscriptions() -> None:
 def test_a_filter_is_told() -> None:
     filtered = SubscriptionSpec("s", "t", "https://example.com/", filter=Filter(["x"]))
     assert subscription_note(filtered) == "to example.com · by a filter of Event Grid"
+    asked = replace(filtered, handshake="cloudevents")
+    note = "by a filter of Event Grid · after a handshake (cloudevents)"
+    assert subscription_note(asked) == f"to example.com · {note}"
+    assert note in as_text(replace(SUBSCRIBED, subscriptions=(asked,)))
 
 
 def test_a_subscription_is_an_arrow_out_of_the_system() -> None:

@@ -57,6 +57,11 @@ REFUSED = {
         "app.subscribe(first, second)",
         "'first-to-second' does not fit topic 'second': the column 'b' is missing",
     ),
+    "the handshake of another format": (
+        f"app.subscribe(first, {HOOK}, handshake='eventgrid')",
+        "has handshake='eventgrid', an event of that schema, and format='cloudevents'\n *write format='eventgrid', or "
+        "handshake='cloudevents'",
+    ),
     "a batch in binary mode": (
         f"app.subscribe(first, {HOOK}, batch=(2, 64))",
         r"batch=\(2, ...\), and format='cloudevents' takes one event a request\n *write format='cloudevents-batch' or",

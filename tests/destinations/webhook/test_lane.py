@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.destinations.webhook.conftest import lane_to, local
 from tests.destinations.webhook.receivers import OK, Settled, answering, deliver, hang, parcel, receiving, reset, status
@@ -234,3 +234,65 @@ def test_a_closed_lane_says_nothing_more(couriers: Callable[..., Courier]) -> No
         lane.send([parcel()], settled)
         assert settled.nothing(0.5)
         assert len(receiver.requests) <= 1
+
+
+# -- what an endpoint allows (EG10) ---------------------------------------------
+
+MINUTE_S = 60.0
+
+
+def begins(per_minute: int, waits: list[float], declared: float = 0.0) -> list[float]:
+    """When requests begin of a lane that always has some, on the clock; what wakes it is as late as ``waits`` say."""
+    clock = ManualClock()
+    lane = WebhookLane(local("http://127.0.0.1:9/", rate=declared), clock, lambda *_: None)
+    lane.keep_to(per_minute)
+    found: list[float] = []
+    while clock.monotonic() <= 3 * MINUTE_S and len(found) < 1_000:
+        if lane.due <= clock.monotonic():
+            lane.begin()
+            found.append(clock.monotonic())
+        else:
+            clock.advance(max(lane.due - clock.monotonic(), 1e-9) + waits[len(found) % len(waits)])
+    return found
+
+
+def most_in_a_minute(at: list[float]) -> int:
+    """Both ends of the minute count."""
+    return max(sum(first <= each <= first + MINUTE_S for each in at) for first in at)
+
+
+def check_what_is_allowed(per_minute: int, waits: list[float], declared: float = 0.0) -> None:
+    assert most_in_a_minute(begins(per_minute, waits, declared)) <= per_minute, "more than the endpoint allows"
+
+
+def test_of_120_a_minute_there_are_120_in_any_minute_and_hardly_fewer() -> None:
+    check_what_is_allowed(120, [0.0])
+    assert most_in_a_minute(begins(120, [0.0])) == 120
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 400),
+    st.lists(st.sampled_from([0.0, 1e-6, 0.004, 0.009, 0.4, 7.0]), min_size=1, max_size=6),
+    st.sampled_from([0.0, 0.5, 100.0]),
+)
+def test_no_minute_has_more_requests_than_an_endpoint_allows(
+    per_minute: int, waits: list[float], declared: float
+) -> None:
+    check_what_is_allowed(per_minute, waits, declared)
+
+
+def test_mutant_that_spaces_them_evenly_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "APART", -1e-9)
+    with pytest.raises(AssertionError, match="more than the endpoint allows"):
+        check_what_is_allowed(120, [0.0])
+
+
+def test_mutant_that_knows_the_declared_rate_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WebhookLane, "keep_to", lambda *_: None)
+    with pytest.raises(AssertionError, match="more than the endpoint allows"):
+        check_what_is_allowed(120, [0.0], 100.0)
+
+
+def test_what_is_declared_holds_where_more_is_allowed() -> None:
+    assert most_in_a_minute(begins(6_000, [0.0], 1.0)) <= 61

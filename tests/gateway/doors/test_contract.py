@@ -22,6 +22,8 @@ from penstock.models.messages import Promoted, Registered
 from penstock.models.signature import to_json
 from penstock.plan.plan import ModelSpec, Plan, ScoreSpec, SubscriptionSpec
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
+from penstock.stages.deliver.handshakes.asking import token_digest
+from penstock.stages.deliver.handshakes.messages import HandshakeChanged
 from penstock.stages.emit import Emitter
 from penstock.stages.failures.dead import dead_letter_rows
 from penstock.stages.inspection import Inspections
@@ -47,6 +49,8 @@ PLAN = Plan(
 )
 ASKED = {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
 
+TOKEN = "a-callback-of-the-handshake-of-cases"
+
 REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/topics/{topic}/events"): {"url": "/topics/notes/events", "json": {"n": 1}},
     ("GET", "/topics/{topic}/events"): {"url": "/topics/notes/events"},
@@ -69,6 +73,8 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/keys"): {"url": "/keys"},
     ("POST", "/keys"): {"url": "/keys", "json": {"name": "acme", "allow": "manage:keys"}},
     ("DELETE", "/keys/{key}"): {"url": "/keys/0123456789"},
+    ("GET", "/handshakes/{token}"): {"url": f"/handshakes/{TOKEN}"},
+    ("POST", "/handshakes/{token}"): {"url": f"/handshakes/{TOKEN}"},
     ("GET", "/models"): {"url": "/models"},
     ("GET", "/models/{model}"): {"url": "/models/m"},
     ("POST", "/models/{model}/versions"): {"url": "/models/m/versions", "content": b"a model"},
@@ -123,6 +129,13 @@ def two_versions() -> list[Registered | Promoted]:
     ]
 
 
+def a_handshake() -> HandshakeChanged:
+    """Of the subscription ``cases``, that waits for somebody to open its callback; for ever."""
+    known: dict[str, Any] = {"endpoint": "e", "at": 1, "causationid": "c"}
+    digest = token_digest(TOKEN)
+    return HandshakeChanged(subscription="cases", number=2, step="awaiting", token=digest, until=1 << 60, **known)
+
+
 def a_letter() -> Write:
     """Of the event at notes/0/0."""
     rows = pa.RecordBatch.from_arrays([pa.array(['{"n":1}'])], schema=PLAN.topic("notes").schema)
@@ -149,7 +162,7 @@ class TestDoors(DoorContract):
         log, clock = services.log, services.clock
         for topic in (SCORED, SNAPSHOT_TOPIC):
             log.create(topic)
-        log.append([Write(SYSTEM, 0, to_rows([*two_versions(), KEY])), a_letter()])
+        log.append([Write(SYSTEM, 0, to_rows([*two_versions(), KEY, a_handshake()])), a_letter()])
         said = {"role": "worker", "stages": {"scorer": {"ready": True, "version": "m/2"}}}
         (services.status / "worker.json").write_text(json.dumps(said))
         inspections = Inspections(lambda _: of_its_own(Looks()), lambda _: None, at_once)  # type: ignore[arg-type]

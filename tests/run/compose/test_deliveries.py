@@ -36,7 +36,7 @@ ENVIRON = {"URL": "https://hooks.example.com/path", "KEY": KEY, "TOKEN": "Bearer
 
 
 def test_what_is_looked_up_is_in_the_endpoint_and_in_no_text() -> None:
-    endpoint = endpoint_of(SPEC, ENVIRON)
+    endpoint = endpoint_of(SPEC, ENVIRON, "app")
     assert (endpoint.url, endpoint.secrets) == ("https://hooks.example.com/path", [KEY])
     assert endpoint.headers == [("x-team", "risk"), ("authorization", "Bearer hush")]
     assert endpoint.place == "https://hooks.example.com"
@@ -45,14 +45,14 @@ def test_what_is_looked_up_is_in_the_endpoint_and_in_no_text() -> None:
 
 @pytest.mark.parametrize("rate", [None, 100.0, 100 / 60, 100 / 3600, 1_000_000.0])
 def test_any_rate_that_can_be_declared_can_be_kept(rate: float | None) -> None:
-    assert endpoint_of(replace(SPEC, rate=rate), ENVIRON).per_second == (rate or 0.0)
+    assert endpoint_of(replace(SPEC, rate=rate), ENVIRON, "app").per_second == (rate or 0.0)
 
 
 @pytest.mark.parametrize("missing", ["URL", "KEY", "TOKEN"])
 def test_what_has_no_value_here_is_named(missing: str) -> None:
     environ = {name: value for name, value in ENVIRON.items() if name != missing}
     with pytest.raises(DeclarationError, match=f"set the environment variable {missing}"):
-        endpoint_of(SPEC, environ)
+        endpoint_of(SPEC, environ, "app")
 
 
 def test_a_system_events_condition_and_filter_are_looked_at() -> None:

@@ -24,6 +24,7 @@ from penstock.run.compose.bootstrap import all_topics
 from penstock.run.compose.deliveries import CourierComposition
 from penstock.run.compose.delivery_watch import LOOK_S, SHUT_S, SUBSCRIPTIONS, DeliveryWatch
 from penstock.settings import Settings
+from penstock.stages.deliver.handshakes.messages import HandshakeChanged
 from penstock.stages.deliver.state import Behind, DeliveryState, Following, SubscriptionChanged
 from penstock.system.messages import Disabled, Message, to_rows
 
@@ -214,6 +215,20 @@ def test_subscriptions_are_counted_by_their_state(watched: Watched) -> None:
     assert watched.states() == {"live": 2, "behind": 0, "paused": 0, "disabled": 0}
 
 
+def unproven(watched: Watched, step: Any = None) -> None:
+    """Subscription ``a`` has to be asked; this is how that goes."""
+    watched.deliveries.subscriptions["a"].unproven = True
+    if step is not None:
+        known: dict[str, Any] = {"number": 1, "endpoint": "e", "at": 1, "causationid": "c"}
+        watched.say(HandshakeChanged(subscription="a", step=step, reason="no code", **known))
+
+
+def test_one_whose_endpoint_has_not_said_yes_is_counted_so(watched: Watched) -> None:
+    unproven(watched)
+    assert watched.states()["live"] == 1 and SUBSCRIPTIONS.labels("unproven")._value.get() == 1
+    assert watched.reasons() == []
+
+
 # -- warnings -----------------------------------------------------------------
 
 
@@ -244,6 +259,25 @@ def test_an_endpoint_that_is_long_on_probation_is_a_warning_until_it_delivers(wa
     assert watched.reasons() == []
     watched.hands["a"].said = DestinationStatus(9, "probation after Busy", BUSY, 0, 10)
     assert watched.reasons() == [], "the time is counted anew"
+
+
+@pytest.mark.parametrize(("step", "how"), [
+    ("failed", "has failed"), ("awaiting", "waits for somebody to open the URL that its endpoint got"),
+])  # fmt: skip
+def test_a_handshake_that_needs_a_person_is_a_warning_until_it_is_granted(
+    watched: Watched, step: str, how: str
+) -> None:
+    unproven(watched, step)
+    assert watched.reasons() == [f"the handshake of subscription 'a' {how}: no code"]
+    (notice,) = notices().standing()
+    assert "`penstock subscriptions resume a`" in notice.mend
+    watched.deliveries.subscriptions["a"].unproven = False
+    assert watched.reasons() == []
+
+
+def test_a_handshake_under_way_needs_nobody(watched: Watched) -> None:
+    unproven(watched, "asked")
+    assert watched.reasons() == []
 
 
 def test_one_that_somebody_paused_needs_nobody(watched: Watched) -> None:

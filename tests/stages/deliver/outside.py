@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from penstock.clock import ManualClock
-from penstock.destinations.interface import Answer, DestinationStatus, Parcel
+from penstock.destinations.interface import Answer, Consent, DestinationStatus, Invitation, Parcel
 
 Settled = Callable[[Parcel], None]
 
@@ -83,6 +83,12 @@ class Desk:
                 self.opens_at = now + self.probation_s
             parcel.answer = answer
             settled(parcel)
+
+    def ask(self, invitation: Invitation, answered: Callable[[Consent], None]) -> None:
+        """Whoever is here wants events."""
+        answered(Consent("granted"))
+
+    def keep_to(self, per_minute: int) -> None: ...
 
     def status(self) -> DestinationStatus:
         return DestinationStatus()

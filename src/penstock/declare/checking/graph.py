@@ -51,7 +51,7 @@ def as_text(plan: Plan) -> str:
     """One line a stage and a subscription, from what it reads to what it feeds, then two a topic: how it is kept, and
     its columns."""
     ways = [(stage.source, stage.name, stage.to or "", stage_note(plan, stage)) for stage in plan.stages]
-    ways += [(s.source, s.name, s.receiver, s.condition) for s in plan.subscriptions]
+    ways += [(s.source, s.name, s.receiver, _passes(s)) for s in plan.subscriptions]
     lines = [plan.app, ""]
     if ways:
         left, middle, right = (max(len(way[i]) for way in ways) for i in range(3))
@@ -88,7 +88,13 @@ def stage_note(plan: Plan, stage: StageSpec) -> str:
 def subscription_note(subscription: SubscriptionSpec) -> str:
     """To whom, unless that is drawn beside it, and what passes."""
     to = "" if subscription.topic is not None else f"to {subscription.receiver} · "
-    return to + subscription.condition
+    return to + _passes(subscription)
+
+
+def _passes(subscription: SubscriptionSpec) -> str:
+    """Which events, and after which handshake."""
+    asked = "" if subscription.handshake == "none" else f" · after a handshake ({subscription.handshake})"
+    return subscription.condition + asked
 
 
 def function_note(function: FunctionSpec) -> str:

@@ -35,6 +35,9 @@ def plan_subscription(
             f"'{part.name}' has batch=({part.max_events}, ...), and format={part.format!r} takes one event a request"
         )
         report.error(part.place, message, f"write format={BATCHED[0]!r} or {BATCHED[1]!r}, or leave batch= away")
+    if part.handshake == "eventgrid" and part.format != "eventgrid":
+        message = f"'{part.name}' has handshake='eventgrid', an event of that schema, and format={part.format!r}"
+        report.error(part.place, message, "write format='eventgrid', or handshake='cloudevents'")
     _check_retention(part, report)
     return SubscriptionSpec(
         part.name,
@@ -58,6 +61,7 @@ def plan_subscription(
         part.allow_private,
         destination=part.to.spec if isinstance(part.to, SubscriptionTarget) else None,
         disable_after=part.disable_after,
+        handshake=part.handshake,
     )
 
 

@@ -10,14 +10,15 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from threading import Thread
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from ...clock import Clock
 from ...telemetry import logger
-from ..interface import Answer, Parcel
+from ..interface import Answer, Consent, Parcel
 from ..lane import Settled
 from ..redaction import redact
 from .answers import (
@@ -33,7 +34,8 @@ from .answers import (
     said,
 )
 from .endpoint import Endpoint
-from .lane import WebhookLane
+from .handshakes.question import HandshakeReply, Question
+from .lane import Answered, WebhookLane
 from .limits import Limits
 from .signatures import webhook_id
 
@@ -57,6 +59,15 @@ class Flight:
     proven: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A handshake under way, or that waits for its turn."""
+
+    lane: WebhookLane
+    question: Question
+    answered: Answered
+
+
 class Courier:
     """For any thread. ``thread``: the one that sends."""
 
@@ -70,6 +81,7 @@ class Courier:
         self._limits = limits or Limits()
         self._transport = Transport(self._limits, self._landed, resolver)
         self._inbox: deque[tuple[WebhookLane, Sequence[Parcel], Settled]] = deque()
+        self._questions: deque[Asking] = deque()
         self._asleep = False  # set before the thread looks whether it may wait, unset by who wakes it
         self._stop = False
         # Below, the thread's own: lanes with something to send, once each, in one of three places.
@@ -77,6 +89,7 @@ class Courier:
         self._doubtful: deque[WebhookLane] = deque()
         self._due: list[tuple[float, int, WebhookLane]] = []  # a heap of those that wait for their rate
         self._entries = count()
+        self._asking = 0  # handshakes under way
         self._flying = {True: 0, False: 0}  # by whether the lane was proven when it began
         # the doubtful have half of all connections, and the proven leave them some
         most = self._limits.connections
@@ -86,7 +99,7 @@ class Courier:
 
     def open(self, endpoint: Endpoint) -> WebhookLane:
         """A lane of its own for one subscription. Raises ``CannotStart`` where the library that signs is missing."""
-        return WebhookLane(endpoint, self._clock, self._submit, lambda: self._stop)
+        return WebhookLane(endpoint, self._clock, self._submit, lambda: self._stop, self._put)
 
     def close(self) -> None:
         """End all that is under way, within ``CLOSE_S`` seconds; nothing of it is settled."""
@@ -96,6 +109,13 @@ class Courier:
 
     def _submit(self, lane: WebhookLane, parcels: Sequence[Parcel], settled: Settled) -> None:
         self._inbox.append((lane, parcels, settled))
+        self._wake()
+
+    def _put(self, lane: WebhookLane, question: Question, answered: Answered) -> None:
+        self._questions.append(Asking(lane, question, answered))
+        self._wake()
+
+    def _wake(self) -> None:
         if self._asleep:
             self._asleep = False
             self._transport.wake()
@@ -106,9 +126,10 @@ class Courier:
         try:
             while not self._stop:
                 self._asleep = True
-                self._transport.turn(0.0 if self._inbox or self._stop else self._wait())
+                self._transport.turn(0.0 if self._inbox or self._stop or self._may_ask() else self._wait())
                 self._asleep = False
                 self._take()
+                self._ask()
                 self._launch()
         except BaseException:
             self.failed = True
@@ -136,6 +157,35 @@ class Courier:
         if lane.may_send() and not lane.queued:
             lane.queued = True
             (self._proven if lane.proven else self._doubtful).append(lane)
+
+    def _may_ask(self) -> bool:
+        return bool(self._questions) and self._asking < self._limits.handshakes and self._transport.free > 0
+
+    def _ask(self) -> None:
+        """A few at once, with connections of their own share: those that hang for long take none from deliveries."""
+        while self._may_ask():
+            asking = self._questions.popleft()
+            lane, question = asking.lane, asking.question
+            if lane.closed:
+                continue
+            try:
+                lines = self._question_lines(lane, question)
+            except ValueError as error:
+                _tell(asking, Consent("refused", str(error)))
+                continue
+            self._asking += 1
+            self._transport.start(lane.endpoint, lines, question.body, asking, question.method)
+
+    def _question_lines(self, lane: WebhookLane, question: Question) -> list[str]:
+        """A question with a body is signed as an event is, since who verifies one verifies all."""
+        if question.method == "POST":
+            return self._lines(lane, Parcel(uuid4().hex, question.body, question.headers, 1), self._clock.now())
+        own = {name for name, _ in question.headers}
+        return [
+            "content-type:",  # libcurl's own, which a request without a body has no use for
+            *(f"{name}: {value}" for name, value in question.headers),
+            *(line for line in lane.lines if line.partition(":")[0] not in own),
+        ]
 
     def _launch(self) -> None:
         """A request a lane in turn, as long as there are connections."""
@@ -190,6 +240,11 @@ class Courier:
         return lines + lane.lines
 
     def _landed(self, exchange: Exchange) -> None:
+        if isinstance(exchange.context, Asking):
+            self._asking -= 1
+            if not exchange.context.lane.closed:
+                _tell(exchange.context, _judged(exchange.context, exchange))
+            return
         flight: Flight = exchange.context
         lane = flight.lane
         self._flying[flight.proven] -= 1
@@ -211,3 +266,19 @@ class Courier:
             retry_after_s=pause, final=status in FINAL, gone=status == GONE, began=flight.began,
             blameless=status in ABOUT_THE_PARCEL,
         )  # fmt: skip
+
+
+def _judged(asking: Asking, exchange: Exchange) -> Consent:
+    hidden, status = [*asking.question.hidden, *asking.lane.hidden], exchange.status
+    reason = "" if status else exchange.vetoed or exchange.message or outcome_of_error(exchange.error)
+    said = asking.question.judge(
+        HandshakeReply(status, exchange.body, exchange.allowed_origin, exchange.allowed_rate, reason)
+    )
+    return replace(said, reason=redact(said.reason, hidden)[:SAID_CHARS])
+
+
+def _tell(asking: Asking, consent: Consent) -> None:
+    try:
+        asking.answered(consent)
+    except Exception:
+        log.error("what is told of a handshake failed", exc_info=True)

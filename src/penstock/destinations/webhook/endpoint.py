@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from ...errors import DeclarationError
@@ -39,8 +40,10 @@ class Endpoint:
     ``secrets``: none, one, or two during a rotation, as Standard Webhooks writes them (``whsec_…``). ``headers`` go
     with every request. ``rate``: requests, as ``"100/s"`` or ``"120/m"``, or their number a second; without one as
     many as the receiver takes. ``allow_http``: also without TLS. ``allow_private``: also inside a network and on
-    this machine. ``authorities``: a PEM file with certificates to trust in place of the system's. Its repr holds
-    neither a secret, nor a header's value, nor the URL's path, which with many services is one.
+    this machine. ``authorities``: a PEM file with certificates to trust in place of the system's. ``handshake``: how it
+    is asked whether it wants events; by that of CloudEvents it is told the ``origin``, a DNS name of who sends, with
+    each request. Its repr holds neither a secret, nor a header's value, nor the URL's path, which with many services is
+    one.
     """
 
     url: str = field(repr=False)
@@ -51,6 +54,8 @@ class Endpoint:
     allow_http: bool = False
     allow_private: bool = False
     authorities: str = ""
+    handshake: Literal["none", "eventgrid", "cloudevents"] = "none"
+    origin: str = ""
     place: str = field(init=False)  # scheme, host and port, for people
     per_second: float = field(init=False, repr=False)  # 0: no limit
 
@@ -67,6 +72,10 @@ class Endpoint:
             raise DeclarationError(f"concurrency={self.concurrency} is not 1 to {CONCURRENCY_LIMIT}")
         if self.authorities and not Path(self.authorities).is_file():
             raise DeclarationError(f"authorities={self.authorities} is no file")
+        if self.handshake == "cloudevents" and not _TOKEN.fullmatch(self.origin):
+            raise DeclarationError(
+                f"origin={self.origin!r} is no name of who sends, which CloudEvents' handshake needs"
+            )
 
     def _checked_url(self) -> str:
         """Only what is written is looked at here; the addresses that a name leads to are when they are connected."""

@@ -14,3 +14,4 @@ class Limits:
     answer_s: float = 30.0  # seconds for everything
     body_bytes: int = 64 << 10  # bytes of an answer's body, after which it is ended
     head_bytes: int = 64 << 10  # bytes of an answer's head, likewise
+    handshakes: int = 32  # under way at once

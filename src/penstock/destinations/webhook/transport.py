@@ -56,12 +56,15 @@ class Exchange:
         self.status = self.error = 0
         self.message = ""  # what libcurl says of the error
         self.retry_after = ""
+        self.allowed_origin: str | None = None  # of CloudEvents' handshake, as is the rate
+        self.allowed_rate: str | None = None
         self.body = b""
         self.vetoed = ""  # why an address was not connected
         self._limits = limits
         self._head = self._length = 0
         self._whole = self._private = self._large = self._reached = False
         self._endpoint: Endpoint | None = None
+        self._method = "POST"
         self.handle = handle = pycurl.Curl()
         handle.exchange = self
         for option, value in (
@@ -86,8 +89,13 @@ class Exchange:
         ):
             handle.setopt(option, value)
 
-    def prepare(self, endpoint: Endpoint, lines: list[str], body: bytes, authorities: str, resolve: list[str]) -> None:
+    def prepare(
+        self, endpoint: Endpoint, lines: list[str], body: bytes, authorities: str, resolve: list[str], method: str
+    ) -> None:
         handle = self.handle
+        if method != self._method:
+            self._method = method
+            handle.setopt(pycurl.CUSTOMREQUEST, method)  # over what POST and its body would say
         if endpoint is not self._endpoint:
             self._endpoint, self._private = endpoint, endpoint.allow_private
             handle.setopt(pycurl.URL, endpoint.url)
@@ -99,6 +107,7 @@ class Exchange:
         self._large = len(body) > POST_HELD_BYTES
         self.status = self.error = self._head = self._length = 0
         self.message = self.retry_after = self.vetoed = ""
+        self.allowed_origin = self.allowed_rate = None
         self.body = b""
         self._whole = self._reached = False
 
@@ -142,11 +151,22 @@ class Exchange:
             return None
         if (found := _STATUS.match(line)) is not None:
             self.status = int(found[1])
+            self.allowed_origin = self.allowed_rate = None  # of an interim answer they are no grant
         elif line in (b"\r\n", b"\n"):
             self._whole = self.status >= 200  # before it there may be heads of 1xx
         elif line[:12].lower() == b"retry-after:":
             self.retry_after = line[12:].decode("latin-1").strip()
+        elif line[:16].lower() == b"webhook-allowed-":
+            self._allow(line)
         return None
+
+    def _allow(self, line: bytes) -> None:
+        """The first of each counts: a second one is none that could widen it."""
+        name, _, value = line.decode("latin-1").partition(":")
+        if name.lower() == "webhook-allowed-origin" and self.allowed_origin is None:
+            self.allowed_origin = value.strip()
+        elif name.lower() == "webhook-allowed-rate" and self.allowed_rate is None:
+            self.allowed_rate = value.strip()
 
     def _write(self, part: bytes) -> int | None:
         self._length += len(part)
@@ -187,10 +207,10 @@ class Transport:
         """How many exchanges may be started now."""
         return self.limits.connections - len(self._flying)
 
-    def start(self, endpoint: Endpoint, lines: list[str], body: bytes, context: object) -> None:
-        """Send a POST; there must be one free. ``lines``: headers, in ASCII."""
+    def start(self, endpoint: Endpoint, lines: list[str], body: bytes, context: object, method: str = "POST") -> None:
+        """Send a request; there must be one free. ``lines``: headers, in ASCII."""
         exchange = self._idle.pop() if self._idle else Exchange(self.limits)
-        exchange.prepare(endpoint, lines, body, self._authorities, self._resolved(endpoint))
+        exchange.prepare(endpoint, lines, body, self._authorities, self._resolved(endpoint), method)
         exchange.context = context
         self._flying.add(exchange)
         self._multi.add_handle(exchange.handle)

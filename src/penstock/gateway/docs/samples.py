@@ -73,7 +73,8 @@ class Samples:
 
     def name(self, parameter: str) -> str:
         """The value of a parameter in a path."""
-        known = {"alias": "canary", "version": "1", "partition": "0", "offset": "7", "key": "Zq3T8vX1cM"}
+        known = {"alias": "canary", "version": "1", "partition": "0", "offset": "7"}
+        known |= {"key": "Zq3T8vX1cM", "token": "TOKEN"}
         return known.get(parameter) or self._names[parameter]
 
 

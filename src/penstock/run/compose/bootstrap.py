@@ -15,6 +15,7 @@ from ...models.registry import Registry
 from ...notices import notices
 from ...plan.places import Site
 from ...plan.plan import OnChange, Plan
+from ...stages.deliver.handshakes.state import HandshakeState
 from ...stages.deliver.retry import RETRY_TOPIC
 from ...stages.deliver.state import DeliveryState
 from ...stages.failures.dead import DEAD_TOPIC
@@ -42,7 +43,8 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
 
 def open_registry(events: SystemLog, clock: Clock, member: str) -> Registry:
     """Over a view of all areas that this version knows. Raises ``NotFound`` where there is no ``penstock.system``."""
-    return Registry(View(events, [RegistryState(), DeliveryState(), KeyState()], clock, member))
+    areas = [RegistryState(), DeliveryState(), HandshakeState(), KeyState()]
+    return Registry(View(events, areas, clock, member))
 
 
 def prepare(plan: Plan, events: SystemLog, artifacts: Artifacts, clock: Clock, *, site: Site | None = None) -> None:

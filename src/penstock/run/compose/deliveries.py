@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event, Thread
+from urllib.parse import urlsplit
 
 from ...batch import TopicSpec
-from ...destinations.interface import Destination
+from ...destinations.interface import AskingDestination, Destination
 from ...destinations.measured import MeasuredDestination
 from ...destinations.webhook.endpoint import Endpoint
 from ...errors import DeclarationError, PenstockError
@@ -18,12 +19,15 @@ from ...filters.interface import Predicate
 from ...filters.where import parse
 from ...gateway.catching.catcher import shown_headers, signing_secrets
 from ...gateway.catching.paths import path_of
+from ...gateway.handshakes import CALLBACKS
 from ...models.registry import Registry
-from ...plan.plan import SubscriptionSpec
+from ...plan.plan import Plan, SubscriptionSpec
 from ...plan.references import ReferenceSpec
 from ...schema.egress.render import Format
 from ...schema.rows import is_json
+from ...settings import Settings
 from ...stages.deliver.attempts import RetryPolicy
+from ...stages.deliver.handshakes.asking import AskedEndpoint, Handshakes, endpoint_digest
 from ...stages.deliver.ladder import Ladder
 from ...stages.deliver.redelivery import Redelivery
 from ...stages.deliver.router import Router, Routing
@@ -44,12 +48,17 @@ LOOK_S = 1.0  # seconds between two looks at which subscriptions are halted
 
 log = logger(__name__)
 
-OpenLane = Callable[[Endpoint], Destination]
+OpenLane = Callable[[Endpoint], AskingDestination]
 
 
-def endpoint_of(spec: SubscriptionSpec, environ: Mapping[str, str]) -> Endpoint:
-    """Of a subscription to a webhook, with what it looks up. Raises ``DeclarationError`` where that has no value, and
-    for an endpoint that cannot be."""
+def origin_of(plan: Plan, settings: Settings) -> str:
+    """Who sends, as the handshake of CloudEvents has it: the host at which others reach us, or else the app's name."""
+    return urlsplit(settings.public_url).hostname or plan.app
+
+
+def endpoint_of(spec: SubscriptionSpec, environ: Mapping[str, str], origin: str) -> Endpoint:
+    """Of a subscription to a webhook, with what it looks up. ``origin``: who sends. Raises ``DeclarationError`` where
+    that has no value, and for an endpoint that cannot be."""
 
     def value(given: str | ReferenceSpec) -> str:
         return given.resolve(environ) if isinstance(given, ReferenceSpec) else given
@@ -63,6 +72,8 @@ def endpoint_of(spec: SubscriptionSpec, environ: Mapping[str, str]) -> Endpoint:
         spec.rate or "",
         spec.allow_http,
         spec.allow_private,
+        handshake=spec.handshake,
+        origin=origin,
     )
 
 
@@ -82,6 +93,23 @@ def caught_endpoint(spec: SubscriptionSpec, environ: Mapping[str, str], catcher:
     )
 
 
+def _digest(endpoint: Endpoint, format: Format) -> str:
+    """Of what an endpoint says yes to. By the handshake of CloudEvents that is an origin."""
+    origin = endpoint.origin if endpoint.handshake == "cloudevents" else ""
+    return endpoint_digest(endpoint.handshake, endpoint.url, format, origin)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedDestination:
+    """A destination with how events are rendered for it, and where it is, for people. ``asking``: what asks its
+    endpoint before any event goes there, and the endpoint's digest."""
+
+    destination: Destination
+    format: Format
+    place: str
+    asking: tuple[AskingDestination, str] | None = None
+
+
 @dataclass(slots=True)
 class CourierComposition(StageLines):
     """``open_lane`` sends to one endpoint of webhooks; None where there is none to send to. ``catcher``: the address of
@@ -96,6 +124,7 @@ class CourierComposition(StageLines):
     models: Sequence[WarmVersion] = ()  # of a worker's stages; a courier has none
     subscriptions: dict[str, Subscription] = field(init=False, default_factory=dict)
     destinations: dict[str, MeasuredDestination] = field(init=False, default_factory=dict)  # by subscription
+    asked: list[AskedEndpoint] = field(init=False, default_factory=list)  # those whose endpoints have to be asked
     threads: list[Thread] = field(init=False, default_factory=list)  # of those destinations that have one of their own
 
     def __post_init__(self) -> None:
@@ -115,6 +144,13 @@ class CourierComposition(StageLines):
         for subscription in self.subscriptions.values():
             subscription.destination.close()
         self.registry.close()
+
+    def handshakes(self) -> Handshakes:
+        """For a thread of its own."""
+        public = self.settings.public_url
+        callbacks = f"{public}{CALLBACKS}" if public else ""
+        patience = self.settings.handshake_timeout
+        return Handshakes(self.log, self.registry.view, self.clock, self.asked, callbacks, patience)
 
     def keep_halted(self, stop: Event) -> None:
         """Until told to stop: what somebody paused, resumed or ended is known here within a second."""
@@ -165,40 +201,45 @@ class CourierComposition(StageLines):
 
     def _open(self, spec: SubscriptionSpec) -> Subscription:
         try:
-            lane, format, place = self._destination(spec)
+            opened = self._destination(spec)
         except PenstockError as error:
             raise DeclarationError(f"{spec.place}: subscription '{spec.name}': {error}") from None
         label = spec.name if len(self.plan.subscriptions) <= LABELLED else "*"
-        destination = self.destinations[spec.name] = MeasuredDestination(lane, label, self.clock)
-        return Subscription(
+        destination = self.destinations[spec.name] = MeasuredDestination(opened.destination, label, self.clock)
+        subscription = Subscription(
             spec.name,
             destination,
             RetryPolicy(spec.attempts, spec.ttl),
-            format,
+            opened.format,
             spec.max_events,
             spec.preferred_kb << 10,
             earliest=spec.start == "earliest",
             event=spec.event,
             source=spec.source,
-            endpoint=place,
+            endpoint=opened.place,
             disable_after_s=spec.disable_after,
         )
+        if opened.asking is not None:
+            subscription.unproven = True  # until it is known that its endpoint has said yes
+            self.asked.append(AskedEndpoint(subscription, *opened.asking))
+        return subscription
 
-    def _destination(self, spec: SubscriptionSpec) -> tuple[Destination, Format, str]:
-        """Opened, with how events are rendered for it, and where it is, for people."""
+    def _destination(self, spec: SubscriptionSpec) -> OpenedDestination:
         if self.catcher or spec.destination is None:
             endpoint = self._endpoint(spec)
             assert self.open_lane is not None
-            return self.open_lane(endpoint), spec.format, endpoint.place
+            lane = self.open_lane(endpoint)
+            asking = None if endpoint.handshake == "none" else (lane, _digest(endpoint, spec.format))
+            return OpenedDestination(lane, spec.format, endpoint.place, asking)
         kind = kind_of(spec)
         opened = kind.open(spec, self.environ, self.clock)
         self.threads.append(opened.thread)
-        return opened, kind.format(spec), spec.receiver
+        return OpenedDestination(opened, kind.format(spec), spec.receiver)
 
     def _endpoint(self, spec: SubscriptionSpec) -> Endpoint:
         if self.catcher:
             return caught_endpoint(spec, self.environ, self.catcher, self.trusted)
-        return endpoint_of(spec, self.environ)
+        return endpoint_of(spec, self.environ, origin_of(self.plan, self.settings))
 
     def _predicate(self, spec: SubscriptionSpec, topic: TopicSpec) -> Predicate | None:
         schema = None if is_json(topic.schema) else topic.schema

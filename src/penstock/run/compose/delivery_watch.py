@@ -16,12 +16,14 @@ from ...batch import SYSTEM
 from ...clock import Clock
 from ...destinations.interface import DestinationStatus
 from ...notices import notices
+from ...stages.deliver.handshakes.messages import HandshakeChanged
+from ...stages.deliver.handshakes.state import AGAIN, HandshakeState
 from ...stages.deliver.state import DeliveryState, Halt
 from ...telemetry.metrics import gauge
 from .deliveries import CourierComposition
 
 SUBSCRIPTIONS = gauge("subscriptions", "Subscriptions to the outside in this state", "state")
-STATES = ("live", "behind", "paused", "disabled")
+STATES = ("live", "behind", "paused", "disabled", "unproven")
 
 LOOK_S = 1.0  # seconds between two looks
 SHARE = 0.005  # of a core that looks may cost
@@ -34,7 +36,7 @@ class DeliveryWatch:
     def __init__(self, deliveries: CourierComposition, clock: Clock, file: Path) -> None:
         self._deliveries, self._clock, self._file = deliveries, clock, file
         self._view = deliveries.registry.view
-        self._state = self._view.areas.only(DeliveryState)
+        self._state, self._handshakes = self._view.areas.only(DeliveryState), self._view.areas.only(HandshakeState)
         plan = deliveries.plan
         sources = {spec.source for spec in plan.subscriptions if spec.is_delivered}
         self._sources = {name: 1 if name == SYSTEM else plan.topic(name).partitions for name in sources}
@@ -51,24 +53,27 @@ class DeliveryWatch:
     def look(self) -> float:
         """Seconds until the next; with very many subscriptions a look is dear, and then it is taken less often."""
         began = self._clock.monotonic()
-        halted, behind = self._look_at_state()
+        halted, behind, handshakes = self._look_at_state()
         states = Counter[str]()
         endpoints: dict[str, DestinationStatus] = {}
         for name, destination in self._deliveries.destinations.items():
             destination.publish()
             status, halt = destination.status(), halted.get(name)
-            states[halt.state if halt is not None else "behind" if name in behind else "live"] += 1
+            unproven = self._deliveries.subscriptions[name].unproven
+            going = "unproven" if unproven else "behind" if name in behind else "live"
+            states[halt.state if halt is not None else going] += 1
             if status.last is not None or status.why:
                 endpoints[name] = status
-            self._tell(name, status, halt, name in behind)
+            self._tell(name, status, halt, name in behind, handshakes.get(name) if unproven else None)
         for state in STATES:
             SUBSCRIPTIONS.labels(state).set(states[state])
         wait = max(LOOK_S, ceil((self._clock.monotonic() - began) / SHARE))
         self._write(msgspec.json.encode({"every": wait, "endpoints": endpoints}))
         return wait
 
-    def _look_at_state(self) -> tuple[Mapping[str, Halt], Set[str]]:
-        """Which are halted, and which are behind; as this process knows, which reads it all the time."""
+    def _look_at_state(self) -> tuple[Mapping[str, Halt], Set[str], Mapping[str, HandshakeChanged]]:
+        """Which are halted, which are behind, and how handshakes are; as this process knows, which reads it all the
+        time."""
         with self._view.lock:
             behind = {
                 name
@@ -77,9 +82,12 @@ class DeliveryWatch:
                 for name, position in self._state.of(topic, partition).items()
                 if position.own
             }
-            return dict(self._state.halted), behind
+            return dict(self._state.halted), behind, dict(self._handshakes.known)
 
-    def _tell(self, name: str, status: DestinationStatus, halt: Halt | None, behind: bool) -> None:
+    def _tell(
+        self, name: str, status: DestinationStatus, halt: Halt | None, behind: bool, asked: HandshakeChanged | None
+    ) -> None:
+        """``asked``: the handshake of one that has not been granted it."""
         reason = mend = ""
         if not status.why:
             self._shut.pop(name, None)
@@ -88,6 +96,10 @@ class DeliveryWatch:
         if halt is not None and halt.state == "disabled":
             reason = f"subscription '{name}' is disabled: {halt.reason}"
             mend = f"mend its endpoint, then `penstock subscriptions resume {name}`: it goes on from where it was"
+        elif halt is None and asked is not None and asked.step in AGAIN:
+            how = "has failed" if asked.step == "failed" else "waits for somebody to open the URL that its endpoint got"
+            reason = f"the handshake of subscription '{name}' {how}: {asked.reason}"
+            mend = f"have its endpoint answer it (docs/webhooks.md), then `penstock subscriptions resume {name}`"
         elif halt is None and shut:
             waiting = ", and it is behind" if behind else ""
             reason = (

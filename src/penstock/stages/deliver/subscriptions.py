@@ -30,10 +30,11 @@ class Subscription:
     it begins with what there is, else with what comes. ``event``: the type of system event that it is for.
     ``endpoint``: where it goes, without what may be secret. ``paused``: nothing is sent, as is stored. ``ended_at``:
     nor is it where that is about to be stored, since then (microseconds since the epoch; 0: it is not).
+    ``unproven``: nor is it before the endpoint has said in a handshake that it wants events.
     ``disable_after_s``: seconds without any success after which it is disabled; None: never. ``failing``: the first of
     the attempts in vain, and ``recovered``: up to when nothing counts, both as is stored.
 
-    For the threads of its router and of the ladder, and one that tells what is stored; each writes whole numbers, and
+    For the threads of its router and of the ladder, and those that tell what is stored; each writes whole numbers, and
     what another makes of them may be a moment old.
     """
 
@@ -49,6 +50,7 @@ class Subscription:
     endpoint: str = ""
     disable_after_s: float | None = None
     paused: bool = False
+    unproven: bool = False
     ended_at: int = 0
     failing: int = 0
     recovered: int = 0
@@ -58,7 +60,7 @@ class Subscription:
 
     @property
     def halted(self) -> bool:
-        return self.paused or self.ended_at > 0
+        return self.paused or self.unproven or self.ended_at > 0
 
     def room(self) -> int:
         return 0 if self.halted else self.destination.room()

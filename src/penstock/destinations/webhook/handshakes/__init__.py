@@ -1,0 +1,1 @@
+"""How an endpoint is asked whether it wants events, and what its answer means: pure functions."""

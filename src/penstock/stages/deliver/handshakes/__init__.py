@@ -1,0 +1,1 @@
+"""Handshakes: asking an endpoint whether it wants events, before any goes there."""
