@@ -19,7 +19,7 @@ from ...stages.deliver.handshakes.state import HandshakeState
 from ...stages.deliver.retry import RETRY_TOPIC
 from ...stages.deliver.state import DeliveryState
 from ...stages.failures.dead import DEAD_TOPIC
-from ...system.interface import SystemLog
+from ...system.interface import Area, SystemLog
 from ...system.messages import to_rows
 from ...system.snapshots import SNAPSHOT_TOPIC
 from ...system.view import View
@@ -43,7 +43,7 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
 
 def open_registry(events: SystemLog, clock: Clock, member: str) -> Registry:
     """Over a view of all areas that this version knows. Raises ``NotFound`` where there is no ``penstock.system``."""
-    areas = [RegistryState(), DeliveryState(), HandshakeState(), KeyState()]
+    areas: list[Area] = [RegistryState(), DeliveryState(), HandshakeState(), KeyState()]
     return Registry(View(events, areas, clock, member))
 
 
