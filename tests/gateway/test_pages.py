@@ -56,6 +56,8 @@ def test_no_door_that_changes_something_takes_what_is_sent_unasked(house: Any, k
     async def go() -> None:
         async with house() as h:
             for route in CHANGING:
+                if route.verb == "consent":
+                    continue  # its address is the secret, and whoever was sent it may call it as he likes
                 path = re.sub(r"{\w+}", "flights", route.path)
                 said = await h.http.request(route.method, path, content=b"{}", headers={"content-type": kind})
                 assert said.status_code == 415 and "unasked" in said.text, f"{route.method} {route.path} takes {kind}"

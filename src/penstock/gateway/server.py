@@ -21,7 +21,7 @@ from .hosts import check_bind
 from .principal import Admission
 from .routes import CATCHER_ROUTES, ROUTES
 from .services import GatewayServices
-from .tls.handshakes import Handshakes
+from .tls.handshakes import TLSHandshakes
 from .tls.renewal import Certificates
 from .wire.protocol import config, protocol
 
@@ -56,7 +56,7 @@ class _Server(uvicorn.Server):
         self, settings: Settings, gateway: Gateway, stopped: asyncio.Event, certificates: Certificates | None
     ) -> None:
         made = protocol(settings)
-        self._handshakes = None if certificates is None else Handshakes(certificates, settings, made)
+        self._handshakes = None if certificates is None else TLSHandshakes(certificates, settings, made)
         super().__init__(uvicorn.Config(**config(gateway, settings, self._handshakes or made)))
         self._stopped = stopped
 

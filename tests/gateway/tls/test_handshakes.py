@@ -48,7 +48,7 @@ from penstock.gateway.tls import certificates as pairs
 from penstock.gateway.tls import handshakes
 from penstock.gateway.tls.certificates import TLSFiles
 from penstock.gateway.tls.client_names import client_name
-from penstock.gateway.tls.handshakes import FEWEST, Handshakes
+from penstock.gateway.tls.handshakes import FEWEST, TLSHandshakes
 from penstock.gateway.tls.renewal import Certificates
 from penstock.settings import Settings
 
@@ -261,11 +261,11 @@ def test_who_says_nothing_in_the_handshake_is_cut_off(server: Running, patience:
 
 
 def test_mutant_that_waits_for_the_handshake_for_ever_is_caught(serve: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Patient(Handshakes):
+    class Patient(TLSHandshakes):
         def __init__(self, certificates: Certificates, limits: Settings, make: Any) -> None:
             super().__init__(certificates, replace(limits, header_timeout=60.0), make)
 
-    monkeypatch.setattr(serving, "Handshakes", Patient)
+    monkeypatch.setattr(serving, "TLSHandshakes", Patient)
     with pytest.raises(AssertionError, match="who says nothing keeps its connection"):
         test_who_says_nothing_in_the_handshake_is_cut_off(serve(), patience=2.0)
 
@@ -313,11 +313,11 @@ def test_connections_without_tls_are_bounded_and_give_way(serve: Open, patience:
 
 
 def test_mutant_that_counts_nobody_before_tls_is_caught(serve: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    def admit(self: Handshakes, new: Any, now: float, connections: int) -> bool:
+    def admit(self: TLSHandshakes, new: Any, now: float, connections: int) -> bool:
         self.under_way[new] = now
         return True
 
-    monkeypatch.setattr(Handshakes, "admit", admit)
+    monkeypatch.setattr(TLSHandshakes, "admit", admit)
     with pytest.raises(AssertionError, match="as many as come are held before TLS"):
         test_connections_without_tls_are_bounded_and_give_way(serve)
 
@@ -340,9 +340,9 @@ def test_mutant_where_nobody_gives_way_is_caught(serve: Open, monkeypatch: pytes
     ],
 )
 def test_there_are_never_more_than_a_few_over_the_limit(limit: int, connections: int, room: int) -> None:
-    doorway = Handshakes(None, Settings(connection_limit=limit), None)  # type: ignore[arg-type]
+    doorway = TLSHandshakes(None, Settings(connection_limit=limit), None)  # type: ignore[arg-type]
     assert [doorway.admit(object(), 1.0, connections) for _ in range(room + 1)] == [True] * room + [False]  # type: ignore[arg-type]
-    assert not Handshakes(None, Settings(connection_limit=20), None).admit(object(), 9.0, 20 + FEWEST)  # type: ignore[arg-type]
+    assert not TLSHandshakes(None, Settings(connection_limit=20), None).admit(object(), 9.0, 20 + FEWEST)  # type: ignore[arg-type]
 
 
 def test_where_all_connections_are_taken_a_few_may_still_ask(serve: Open) -> None:

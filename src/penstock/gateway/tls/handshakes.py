@@ -35,7 +35,7 @@ log = logger(__name__)
 MakeProtocol = Callable[..., GuardedProtocol]
 
 
-class Handshakes:
+class TLSHandshakes:
     """What uvicorn takes for its protocol: called for each connection. ``make``: the protocol of the doors."""
 
     def __init__(self, certificates: Certificates, limits: Settings, make: MakeProtocol) -> None:
@@ -81,7 +81,7 @@ class Handshakes:
 class Handshake(asyncio.Protocol):
     """One connection. It hears nothing itself: TLS takes its place at once, and then the protocol of the doors."""
 
-    def __init__(self, doorway: Handshakes, given: dict[str, Any]) -> None:
+    def __init__(self, doorway: TLSHandshakes, given: dict[str, Any]) -> None:
         self._doorway, self._given = doorway, given
         self._loop = asyncio.get_running_loop()
         self._raw: Any = None
