@@ -28,7 +28,7 @@ from penstock.log.embedded import EmbeddedLog
 from penstock.models.decide import RegistryState
 from penstock.models.interface import Signature
 from penstock.models.messages import Activated, MoveAlias, Register
-from penstock.run.compose.bootstrap import SYSTEM_TOPIC
+from penstock.run.compose.bootstrap import SYSTEM_TOPIC, every_area
 from penstock.system.messages import Message, to_rows
 from penstock.system.owner import answer, snapshot
 from penstock.system.snapshots import SNAPSHOT_TOPIC
@@ -89,7 +89,8 @@ def fill(directory: Path, events: int, *, saved: bool) -> None:
     with closing(EmbeddedLog(directory)) as log:
         for topic in (SYSTEM_TOPIC, SNAPSHOT_TOPIC):
             log.create(topic)
-        owner = View(log, [RegistryState(inspect=lambda command: ("onnx", SIGNATURE))], SystemClock(), "owner")
+        owner = View(log, every_area(), SystemClock(), "owner")
+        owner.areas.only(RegistryState).inspect = lambda command: ("onnx", SIGNATURE)
         written, asked = 0, commands()
         while written < events:
             some = [next(asked) for _ in range(min(COMMANDS_A_WRITE, max(events // 10, 1)))]

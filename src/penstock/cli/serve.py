@@ -230,7 +230,8 @@ def _supervise(
     _check_half(only, log)
     if access not in ("", "keys"):
         raise CannotStart(f"--access {access}: there is keys, or nothing")
-    _check_issuer(access)
+    if only in ("", "gateway"):
+        _check_issuer(access)
     log_to_stderr("supervisor")
     if log and not artifacts and only != "courier":  # which has no use for models
         logger(__name__).warning(

@@ -41,10 +41,14 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
     yield from plan.topics
 
 
+def every_area() -> list[Area]:
+    """What ``penstock.system`` knows, in this version."""
+    return [RegistryState(), DeliveryState(), HandshakeState(), KeyState()]
+
+
 def open_registry(events: SystemLog, clock: Clock, member: str) -> Registry:
     """Over a view of all areas that this version knows. Raises ``NotFound`` where there is no ``penstock.system``."""
-    areas: list[Area] = [RegistryState(), DeliveryState(), HandshakeState(), KeyState()]
-    return Registry(View(events, areas, clock, member))
+    return Registry(View(events, every_area(), clock, member))
 
 
 def prepare(plan: Plan, events: SystemLog, artifacts: Artifacts, clock: Clock, *, site: Site | None = None) -> None:
