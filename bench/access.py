@@ -1,0 +1,164 @@
+"""What access costs: ``python -m bench.access``.
+
+CPU microseconds of one process to say who asks, with one key and with 100,000; a process that starts with 100,000 keys
+behind it, beside one with none, as ``bench.system`` starts them; and the time from a key's end on one process to its
+refusal by doors of another, on one embedded log.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from penstock.access import keys
+from penstock.access.issuing import issue, revoke
+from penstock.access.state import KeyCreated, KeyState
+from penstock.batch import SNAPSHOTS, SYSTEM, Write
+from penstock.clock import SystemClock
+from penstock.errors import Unauthorized
+from penstock.gateway.access import AccessAdmission
+from penstock.log.embedded import EmbeddedLog
+from penstock.run.compose.bootstrap import SYSTEM_TOPIC, every_area, open_registry
+from penstock.run.compose.guard import Guard, opened_audit
+from penstock.system.messages import to_rows
+from penstock.system.owner import snapshot
+from penstock.system.snapshots import SNAPSHOT_TOPIC
+from penstock.system.view import View
+
+MANY = 100_000
+CALLS, RUNS = 20_000, 5
+ENDS = 20  # keys that are revoked
+AT_ONCE = 5_000
+MIB = 1 << 20
+
+STARTED = """
+import sys
+from pathlib import Path
+import penstock.gateway.server, penstock.gateway.services, penstock.stages.ingest.group_commit
+from penstock.clock import SystemClock
+from penstock.run.compose.bootstrap import open_registry
+from penstock.log.embedded import EmbeddedLog
+log = EmbeddedLog(Path(sys.argv[1]))
+registry = open_registry(log, SystemClock(), "gateway")
+registry.refresh()
+registry.close()
+log.close()
+import psutil
+print(psutil.Process().memory_info().rss)
+"""
+
+
+def main() -> None:
+    print(f"Python {platform.python_version()}, {psutil.cpu_count()} cores")
+    with tempfile.TemporaryDirectory() as folder:
+        none, many = Path(folder, "none"), Path(folder, "many")
+        for directory, count in ((none, 1), (many, MANY)):
+            key = fill(directory, count)
+            print(f"{count:,} keys: {admitted(directory, key):.2f} µs to say who asks")
+        runs = [[started(each) for each in (none, many)] for _ in range(RUNS)]
+        few, lots = ([median(run[place][what] for run in runs) for what in range(2)] for place in range(2))
+        print(f"start {few[0]:.2f} s and {lots[0]:.2f} s, {lots[0] / few[0]:.2f} x; must be ≤ 1.5 x")
+        print(f"memory {few[1]:.0f} MiB and {lots[1]:.0f} MiB")
+        took = ended(none)
+        print(
+            f"a key that was revoked is refused after {median(took):.2f} s, at worst {max(took):.2f} s; must be < 1 s"
+        )
+
+
+def fill(directory: Path, count: int) -> str:
+    """So many keys, of which one is in the answer, and a snapshot of them."""
+    key = keys.make()
+    with closing(EmbeddedLog(directory)) as log:
+        for topic in (SYSTEM_TOPIC, SNAPSHOT_TOPIC):
+            log.create(topic)
+        for begin in range(0, count, AT_ONCE):
+            made = [created(number, key) for number in range(begin, min(count, begin + AT_ONCE))]
+            log.append([Write(SYSTEM, 0, to_rows(made))])
+        with closing(View(log, every_area(), SystemClock(), "owner")) as owner:
+            owner.refresh()
+            parts, told = snapshot(owner)
+            log.append([Write(SNAPSHOTS, 0, parts), Write(SYSTEM, 0, told)])
+    return key
+
+
+def created(number: int, key: str) -> KeyCreated:
+    digest = keys.digest(key if number == 0 else str(number))
+    rights = (f"append:tx/tenant-{number}", f"read:risks/tenant-{number}")
+    return KeyCreated(
+        id=f"{number:010d}", name=f"tenant-{number}", digest=digest, rights=rights, expires=None, at=1, by=""
+    )
+
+
+def admitted(directory: Path, key: str) -> float:
+    """CPU microseconds, the best of several runs."""
+    headers = [(b"host", b"penstock.example"), (b"content-type", b"application/json"), (b"content-length", b"40")]
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": "/topics/tx/events", "query_string": b"",
+        "headers": [*headers, (b"authorization", b"Bearer " + key.encode())],
+    }  # fmt: skip
+    with closing(EmbeddedLog(directory)) as log, closing(open_registry(log, SystemClock(), "bench")) as registry:
+        registry.refresh()
+        admission = AccessAdmission(registry.view.areas.only(KeyState), SystemClock())
+        best = float("inf")
+        for _ in range(RUNS):
+            began = time.process_time()
+            for _ in range(CALLS):
+                admission(scope)
+            best = min(best, time.process_time() - began)
+    return best / CALLS * 1e6
+
+
+def started(directory: Path) -> tuple[float, float]:
+    """Seconds of a whole process, and its memory in MiB."""
+    began = time.perf_counter()
+    told = subprocess.run([sys.executable, "-c", STARTED, str(directory)], capture_output=True, text=True, check=True)
+    return time.perf_counter() - began, float(told.stdout) / MIB
+
+
+def ended(directory: Path) -> list[float]:
+    """Seconds from the end of each key to its refusal elsewhere."""
+    clock, stop, took = SystemClock(), threading.Event(), list[float]()
+    with closing(EmbeddedLog(directory)) as log, closing(EmbeddedLog(directory)) as elsewhere:
+        registry, other = open_registry(log, clock, "one"), open_registry(elsewhere, clock, "other")
+        guard = threading.Thread(target=Guard(other, opened_audit(elsewhere, clock, "")).run, args=(stop,))
+        guard.start()
+        admission = AccessAdmission(other.view.areas.only(KeyState), clock)
+        for number in range(ENDS):
+            issued = issue(log, registry.view, clock, f"n{number}", "append:tx", days=None, by="bench")
+            while not known(admission, issued.key):
+                time.sleep(0.005)
+            revoke(log, registry.view, clock, issued.made.id, by="bench")
+            began = time.perf_counter()
+            while known(admission, issued.key):
+                time.sleep(0.001)
+            took.append(time.perf_counter() - began)
+        stop.set()
+        guard.join()
+        registry.close()
+        other.close()
+    return took
+
+
+def known(admission: AccessAdmission, key: str) -> bool:
+    scope = {
+        "http_version": "1.1", "method": "GET", "path": "/topics", "query_string": b"",
+        "headers": [(b"host", b"a"), (b"x-api-key", key.encode())],
+    }  # fmt: skip
+    try:
+        admission(scope)
+    except Unauthorized:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
