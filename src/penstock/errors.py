@@ -98,6 +98,10 @@ class Busy(PenstockError):
         self.retry_after = retry_after
 
 
+class TooFast(Busy):
+    """Whoever asks has a limit of requests, and is beyond it; try again after ``retry_after`` seconds."""
+
+
 class TimedOut(PenstockError):
     """The server gave the request up: it came too slowly, or what it needs took too long. Look before repeating it."""
 

@@ -22,7 +22,7 @@ from penstock.access.oidc.tokens import Tokens
 from penstock.access.rights import Rights
 from penstock.access.state import KeyState
 from penstock.clock import ManualClock
-from penstock.errors import Unauthorized
+from penstock.errors import BadRequest, Unauthorized
 from penstock.gateway import access
 from penstock.gateway.access import AccessAdmission
 from penstock.gateway.app import Gateway, is_open
@@ -319,6 +319,22 @@ def test_who_manages_keys_gives_no_more_than_he_has(house: Any) -> None:
         for allow, status in (("append:flights", 201), ("append:*", 403), ("admin", 403), ("nonsense", 400)):
             answer = await doors.ask(clerk, "/keys", method="POST", json={"name": "x", "allow": allow})
             assert answer.status_code == status, answer.text
+
+    run(house, work)
+
+
+def test_a_key_with_a_rate_is_held_to_it(house: Any) -> None:
+    async def work(doors: Doors) -> None:
+        made = issue(doors.log, doors.view, doors.clock, "fast", "append:flights", days=None, by="t", rate=2)
+        said = [await doors.ask(made.key) for _ in range(4)]
+        assert [answer.status_code for answer in said] == [200, 200, 429, 429]
+        assert said[-1].headers["retry-after"] == "1" and said[-1].json()["error"]["code"] == "too_fast"
+        doors.clock.advance(1.0)
+        assert (await doors.ask(made.key)).status_code == 200
+        assert sum(len(batch) for batch in doors.h.stored("flights")) == 3
+        for rate in (0, -1, float("nan"), 1e9):
+            with pytest.raises(BadRequest, match="times a second"):
+                issue(doors.log, doors.view, doors.clock, "other", "append:flights", days=None, by="t", rate=rate)
 
     run(house, work)
 

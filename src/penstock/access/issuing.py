@@ -19,6 +19,7 @@ SIGNERS = 16  # keys that sign for one topic: so many may have to be tried
 NAME_CHARS = 64  # characters of a name at most
 DAY_US = 86_400_000_000  # microseconds
 LONGEST_DAYS = 3_650
+MOST_A_SECOND = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,19 @@ class Issued:
 
 
 def issue(
-    log: Log, view: View, clock: Clock, name: str, allow: str, *, days: float | None, by: str, signs: bool = False
+    log: Log,
+    view: View,
+    clock: Clock,
+    name: str,
+    allow: str,
+    *,
+    days: float | None,
+    by: str,
+    signs: bool = False,
+    rate: float | None = None,
 ) -> Issued:
     """Durable on return. ``days``: after which it opens nothing any more; None: never. ``signs``: its holder may sign
-    requests to the topics that its rights name, see ``sas``.
+    requests to the topics that its rights name, see ``sas``. ``rate``: requests a second that each gateway takes of it.
 
     Raises ``BadRequest`` for a name or days that are none, and for one that signs and names no topic;
     ``DeclarationError`` for rights that are none; ``Conflict`` where two keys of that name are live, or ``SIGNERS``
@@ -46,6 +56,8 @@ def issue(
         raise BadRequest(f"a key's name says whose it is, in at most {NAME_CHARS} characters")
     if days is not None and not 0 < days <= LONGEST_DAYS:
         raise BadRequest(f"days={days:g}: a key holds for more than 0 days, and at most {LONGEST_DAYS:,}; or for ever")
+    if rate is not None and not 0 < rate <= MOST_A_SECOND:
+        raise BadRequest(f"rate={rate:g}: a key may ask more than 0 times a second, and at most {MOST_A_SECOND:,}")
     rights = Rights.parse(allow)
     view.refresh()
     now = clock.now()
@@ -68,6 +80,7 @@ def issue(
         at=now,
         by=by,
         signs=signs,
+        rate=rate,
     )
     log.append([Write(SYSTEM, 0, to_rows([made]))])
     view.refresh()

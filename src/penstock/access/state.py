@@ -14,7 +14,7 @@ from ..system.messages import Command, Message
 class KeyCreated(Message, frozen=True, kw_only=True):
     """``id``: what it is called by; ``name``: whose it is; ``digest``: SHA-256 of the key, in hex; ``rights``: as
     texts; ``expires``, ``at``: microseconds since the epoch; ``by``: who made it; ``signs``: its holder signs requests
-    to its topics too (``sas``)."""
+    to its topics too (``sas``); ``rate``: requests a second that it may make of each gateway, None: any number."""
 
     TYPE: ClassVar[str] = "penstock.key.created"
 
@@ -26,6 +26,7 @@ class KeyCreated(Message, frozen=True, kw_only=True):
     at: int
     by: str
     signs: bool = False
+    rate: float | None = None
 
     @property
     def subject(self) -> str | None:

@@ -22,6 +22,7 @@ Allow = Annotated[
     ),
 ]
 Days = Annotated[float | None, typer.Option(help="How long it opens something; for ever when absent.")]
+Rate = Annotated[float | None, typer.Option(help="Requests a second that each gateway takes of it; else any number.")]
 Sas = Annotated[
     bool, typer.Option("--sas", help="Also show a key in base64 by which Event Grid's clients sign (aeg-sas-token).")
 ]
@@ -37,6 +38,7 @@ def create(
     name: Name,
     allow: Allow,
     days: Days = None,
+    rate: Rate = None,
     sas: Sas = False,
     url: Url = URL,
     data: Data = None,
@@ -53,12 +55,12 @@ def create(
     if sas and (data is not None or log):
         raise typer.BadParameter("keys that sign are made through the server, which has PENSTOCK_SAS_SECRET: --url")
     if data is not None or log:
-        made = _in_the_log(name, allow, days, data, log)
+        made = _in_the_log(name, allow, days, rate, data, log)
     else:
         from ..client.connection import connect
 
         with connect(url) as server:
-            made = server.create_key(name, allow, days=days, sas=sas)
+            made = server.create_key(name, allow, days=days, sas=sas, rate=rate)
     if as_json:
         lines([made])
         return
@@ -90,7 +92,9 @@ def revoke(id: Id, url: Url = URL) -> None:
     print(f"key {gone['id']} of {gone['name']} is revoked")
 
 
-def _in_the_log(name: str, allow: str, days: float | None, data: Path | None, log: str) -> dict[str, Any]:
+def _in_the_log(
+    name: str, allow: str, days: float | None, rate: float | None, data: Path | None, log: str
+) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     from ..access.issuing import issue
@@ -98,7 +102,7 @@ def _in_the_log(name: str, allow: str, days: float | None, data: Path | None, lo
     from .options import DATA
 
     with opened(data or DATA, log) as keeper:
-        issued = issue(keeper.log, keeper.view, keeper.clock, name, allow, days=days, by="who holds the log")
+        issued = issue(keeper.log, keeper.view, keeper.clock, name, allow, days=days, by="who holds the log", rate=rate)
     made = issued.made
     expires = None if made.expires is None else datetime.fromtimestamp(made.expires / 1e6, UTC).isoformat()
     allowed = ",".join(made.rights)

@@ -103,15 +103,18 @@ class Client:
         """Every key: whose it is, what it may do, whether it is live; never the key itself."""
         return self._sender.get_list("/keys")
 
-    def create_key(self, name: str, allow: str, *, days: float | None = None, sas: bool = False) -> dict[str, Any]:
+    def create_key(
+        self, name: str, allow: str, *, days: float | None = None, sas: bool = False, rate: float | None = None
+    ) -> dict[str, Any]:
         """A new key, in the answer's ``key``: it is nowhere else. ``allow``: its rights, such as ``append:orders``;
-        ``days``: how long it opens something; ``sas``: with ``sas_key``, by which Event Grid's clients sign requests.
+        ``days``: how long it opens something; ``sas``: with ``sas_key``, by which Event Grid's clients sign requests;
+        ``rate``: requests a second that each gateway takes of it.
 
         Raises ``BadRequest``, ``Conflict`` where two keys of that name are live, and ``Forbidden`` for rights that who
         asks has not.
         """
-        asked: dict[str, Any] = {"name": name, "allow": allow, "sas": sas}
-        return self._sender.post("/keys", asked | ({} if days is None else {"days": days}))
+        asked = {"name": name, "allow": allow, "days": days, "sas": sas, "rate": rate}
+        return self._sender.post("/keys", asked)
 
     def revoke_key(self, id: str) -> dict[str, Any]:
         """It opens nothing any more, on no host, within a second. Raises ``NotFound``."""

@@ -15,6 +15,7 @@ from ..access.state import KeyCreated, KeyState, is_expired, is_live
 from ..clock import Clock
 from ..errors import BadRequest, TokenRefused, Unauthorized
 from .hosts import check_host
+from .pace import Paces
 from .principal import ANYBODY, NOT_ADMITTED, Principal, check_page
 from .wire.asgi import Scope
 
@@ -42,6 +43,7 @@ class AccessAdmission:
 
     def __init__(self, state: KeyState, clock: Clock, tokens: Tokens | None = None, secret: bytes = b"") -> None:
         self._state, self._clock, self._tokens, self._secret = state, clock, tokens, secret
+        self._paces = Paces()
 
     def __call__(self, scope: Scope) -> Principal | Awaitable[Principal]:
         """Raises what ``Admission`` says. One thing is shown, or none: who shows two means one of them for others."""
@@ -82,7 +84,13 @@ class AccessAdmission:
             raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} is revoked")
         if is_expired(found, self._clock.now()):
             raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} has expired")
-        return _principal(found.name, found.rights, found.id)
+        return self._within(found)
+
+    def _within(self, key: KeyCreated) -> Principal:
+        """Who has it, if he is not too fast. Raises ``TooFast``."""
+        if key.rate is not None:
+            self._paces.take(key.id, key.rate, self._clock.monotonic())
+        return _principal(key.name, key.rights, key.id)
 
     def _by_signature(self, text: str, path: str) -> Principal:
         """Of a request to a topic as Event Grid's publishers know it. Raises ``Unauthorized``."""
@@ -97,7 +105,7 @@ class AccessAdmission:
             raise Unauthorized(NOT_ADMITTED, "the signature has expired")
         for key in self._state.signers.get(topic, ()) if self._secret else ():
             if is_live(self._state, key, now) and shown.is_made_with(signing_key(self._secret, key.id)):
-                return _principal(key.name, key.rights, key.id)
+                return self._within(key)
         raise Unauthorized(NOT_ADMITTED, "no key that signs for this topic made the signature")
 
     def _find(self, shown: str) -> KeyCreated | None:

@@ -41,7 +41,7 @@ PAUSED = SUBSCRIPTION.replace("$state", '"paused", "reason": "it was paused", "s
 
 KEY = (
     '{"id": "Zq3T8vX1cM", "name": "acme", "state": $state, "allow": "append:$topic",'
-    ' "created": "2026-01-31T12:00:00+00:00", "by": "operator", "expires": "2026-05-01T12:00:00+00:00",'
+    ' "created": "2026-01-31T12:00:00+00:00", "by": "operator", "rate": null, "expires": "2026-05-01T12:00:00+00:00",'
     ' "revoked": $revoked'
 )
 HOLDS = KEY.replace("$state", '"live"').replace("$revoked", "null")

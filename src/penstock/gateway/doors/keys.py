@@ -49,12 +49,13 @@ class KeyNeeds(Protocol):
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     """``allow``: its rights; ``days``: how long it opens something, for ever when absent; ``sas``: its holder signs
-    requests to its topics too, as Event Grid's clients do."""
+    requests to its topics too, as Event Grid's clients do; ``rate``: requests a second, any number when absent."""
 
     name: str
     allow: str
     days: float | None = None
     sas: bool = False
+    rate: float | None = None
 
 
 async def keys(request: Request, services: KeyNeeds) -> Response:
@@ -86,6 +87,7 @@ async def create(request: Request, services: KeyNeeds) -> Response:
             days=asked.days,
             by=_named(who),
             signs=asked.sas,
+            rate=asked.rate,
         )
 
     issued = await _in_thread(services, work)
@@ -138,6 +140,7 @@ def _described(key: KeyCreated, revoked: int | None, now: int) -> dict[str, Any]
         "allow": EVERYTHING if EVERYTHING in key.rights else ",".join(key.rights),
         "created": _time(key.at),
         "by": key.by,
+        "rate": key.rate,
         "expires": _time(key.expires),
         "revoked": _time(revoked),
     }

@@ -28,6 +28,7 @@ from ...errors import (
     StoreUnreachable,
     StoreUnusable,
     TaskFailed,
+    TooFast,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -44,6 +45,7 @@ STATUS: list[tuple[type[Exception], int, str]] = [
     (InvalidEvent, 400, "invalid_event"),
     (TooLarge, 413, "too_large"),
     (UnsupportedMediaType, 415, "unsupported_media_type"),
+    (TooFast, 429, "too_fast"),
     (Busy, 503, "busy"),
     (Unauthorized, 401, "unauthorized"),
     (Forbidden, 403, "forbidden"),
@@ -87,7 +89,7 @@ def problem(error: Exception, path: str = "") -> tuple[int, Headers, bytes]:
     if isinstance(error, InvalidEvent):
         detail |= {"row": error.row, "field": error.field, "reason": error.reason}
     headers = [(b"content-type", b"application/json")]
-    if status == 503:
+    if status in (429, 503):
         wait = error.retry_after if isinstance(error, Busy) else 1.0
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait))))
     if status == 401:
