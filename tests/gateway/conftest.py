@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from penstock import tokens
+from penstock.access.audit import AUDIT_TOPIC, Audit
 from penstock.batch import SYSTEM, AppendResult, Batch, TopicSpec, Write
 from penstock.clock import SystemClock
 from penstock.errors import Busy
@@ -75,7 +77,9 @@ class House:
         *,
         elsewhere: bool = False,
         catcher: Catcher | None = None,
+        sas_secret: bytes | None = None,
     ) -> None:
+        """``sas_secret``: with one the doors want keys."""
         self.log = MemoryLog()
         for spec in (*TOPICS, *INTERNAL):
             self.log.create(spec)
@@ -96,6 +100,10 @@ class House:
             elsewhere=elsewhere,
             catcher=catcher,
         )
+        if sas_secret is not None:
+            self.log.create(AUDIT_TOPIC)
+            audit = Audit(self.log, clock, "gateway")
+            self.services = replace(self.services, audit=audit, sas_secret=sas_secret)
         self.secret = tokens.make(self.services.token)
         self.gateway = Gateway(self.services)
         self.http = httpx.AsyncClient(

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-from azure.eventgrid import generate_sas
+from azure.core.credentials import AzureKeyCredential, AzureSasCredential
+from azure.core.exceptions import ClientAuthenticationError
+from azure.core.messaging import CloudEvent
+from azure.eventgrid import EventGridEvent, EventGridPublisherClient, generate_sas
+from tests.gateway.conftest import House
 from tests.gateway.test_access import Doors
+from tests.gateway.test_server import running
 
 from penstock.access.issuing import issue, revoke
 from penstock.access.sas import SharedAccessSignature, signing_key
 from penstock.access.state import KeyState
 from penstock.gateway.access import AccessAdmission
 from penstock.gateway.app import Gateway
+from penstock.settings import Settings
 
 SECRET = b"s" * 32
 PATH, OTHER = "/eventgrid/notes/api/events", "/eventgrid/flights/api/events"
@@ -143,6 +150,33 @@ def sign_for_another_path(house: Any) -> None:
 
 def test_a_signature_is_for_its_resource(house: Any) -> None:
     sign_for_another_path(house)
+
+
+def test_the_official_client_is_let_in_and_kept_out(tmp_path: Path) -> None:
+    with running(tmp_path, Settings(), sas_secret=SECRET) as server:
+        house = server.house
+        assert isinstance(house, House)
+        view, clock = house.services.registry.view, house.services.clock
+        issued = issue(house.log, view, clock, "till", "append:notes", days=1, by="test", signs=True)
+        endpoint = f"http://127.0.0.1:{server.port}{PATH}"
+        signed = generate_sas(endpoint, signing_key(SECRET, issued.made.id), END)
+
+        def send(credential: AzureKeyCredential | AzureSasCredential) -> None:
+            with EventGridPublisherClient(endpoint, credential, retry_total=0) as client:
+                client.send([EventGridEvent("s", "t", {"n": 1}, "1.0"), EventGridEvent("s", "t", {"n": 2}, "1.0")])
+                client.send(CloudEvent(source="/till", type="paid", data={"n": 3}))
+
+        for credential in (AzureKeyCredential(issued.key), AzureSasCredential(signed)):
+            send(credential)
+        assert sum(len(batch) for batch in house.stored("notes")) == 6
+        for wrong in (AzureKeyCredential(issued.key[:-1] + "x"), AzureSasCredential(signed[:-8])):
+            with pytest.raises(ClientAuthenticationError, match="who asks is not known here"):
+                send(wrong)
+        revoke(house.log, view, clock, issued.made.id, by="test")
+        for credential in (AzureKeyCredential(issued.key), AzureSasCredential(signed)):
+            with pytest.raises(ClientAuthenticationError):
+                send(credential)
+        assert sum(len(batch) for batch in house.stored("notes")) == 6
 
 
 def test_the_key_as_event_grid_has_it(house: Any) -> None:
