@@ -299,8 +299,10 @@ def test_connections_without_tls_are_bounded_and_give_way(serve: Open, patience:
     server.patience = patience
     with ExitStack() as stack:
         silent = held(server, stack, 120)
-        time.sleep(0.3)
-        assert still_open(silent) == 50, "as many as come are held before TLS"
+        until = time.monotonic() + server.patience
+        while (there := still_open(silent)) != 50 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert there == 50, "as many as come are held before TLS"
         until = time.monotonic() + server.patience
         while True:
             try:
@@ -319,7 +321,7 @@ def test_mutant_that_counts_nobody_before_tls_is_caught(serve: Open, monkeypatch
 
     monkeypatch.setattr(TLSHandshakes, "admit", admit)
     with pytest.raises(AssertionError, match="as many as come are held before TLS"):
-        test_connections_without_tls_are_bounded_and_give_way(serve)
+        test_connections_without_tls_are_bounded_and_give_way(serve, patience=2.0)
 
 
 def test_mutant_where_nobody_gives_way_is_caught(serve: Open, monkeypatch: pytest.MonkeyPatch) -> None:
