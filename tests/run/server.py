@@ -137,6 +137,14 @@ class Server:
         found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
         return found
 
+    def ends(self) -> bool:
+        """By itself, in time."""
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
