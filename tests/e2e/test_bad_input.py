@@ -519,7 +519,7 @@ def assert_second_run_refused(first: rig.Rig, app: Path, **env: str) -> None:
 UNLOCKED = """
 import fcntl
 from penstock.run.supervisor import sockets
-def go_on(host, port):
+def go_on(host, port, access):
     raise SystemExit(0)
 fcntl.flock = lambda *_: None
 sockets.listen = go_on
@@ -576,7 +576,7 @@ def assert_only_loopback(running: rig.Rig) -> None:
 ANOTHER_DEFAULT = """
 from penstock.run.supervisor import sockets
 plain = sockets.listen
-sockets.listen = lambda host, port: plain("127.0.0.2", port)
+sockets.listen = lambda host, port, access: plain("127.0.0.2", port, access=access)
 """
 
 

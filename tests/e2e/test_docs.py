@@ -14,12 +14,14 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from penstock.batch import DEAD, Write
+from penstock.access.state import KeyCreated
+from penstock.batch import DEAD, SYSTEM, Write
 from penstock.clock import SystemClock
 from penstock.run.compose.backends import open_log
 from penstock.run.directory import DataDirectory
 from penstock.settings import Settings
 from penstock.stages.failures.dead import DEAD_TOPIC
+from penstock.system.messages import to_rows
 from tests.e2e import rig
 
 APP = Path(__file__).parents[2] / "examples" / "quickstart" / "app.py"
@@ -74,8 +76,9 @@ def test_the_look_at_an_answer_notices_a_name_that_is_not_there() -> None:
     assert not within(shape({"positions": [{"offset": 0}]}), real)
 
 
-def add_dead_letters(directory: Path) -> None:
-    """The dead letter that the examples speak of."""
+def add_what_examples_speak_of(directory: Path) -> None:
+    """A dead letter, and a key."""
+    key = KeyCreated(id="Zq3T8vX1cM", name="x", digest="0" * 64, rights=("read:x",), expires=None, at=1, by="test")
     said = {
         "topic": "payments",
         "partition": 0,
@@ -86,7 +89,8 @@ def add_dead_letters(directory: Path) -> None:
     }
     said |= {"traceback": "", "attempts": 3, "id": "p7", "time": datetime.now(UTC), "data": "{}"}
     log = open_log(DataDirectory(directory), SystemClock(), Settings(), rig.log_url(directory))
-    log.append([Write(DEAD, 0, pa.RecordBatch.from_pylist([said], schema=DEAD_TOPIC.schema))])
+    letter = pa.RecordBatch.from_pylist([said], schema=DEAD_TOPIC.schema)
+    log.append([Write(DEAD, 0, letter), Write(SYSTEM, 0, to_rows([key]))])
     log.close()
 
 
@@ -97,7 +101,7 @@ def test_every_example_works_as_it_is_written(tmp_path: Path) -> None:
     app.write_text(app.read_text() + SUBSCRIBED)
     with rig.running(app, tmp_path, workers=1) as running:
         assert rig.eventually(lambda: httpx.get(f"{running.url}/models/risk").json().get("scorers")), "nobody scores"
-        add_dead_letters(tmp_path)
+        add_what_examples_speak_of(tmp_path)
         doors = httpx.get(f"{running.url}/openapi.json", timeout=rig.PATIENCE).json()["paths"]
         tried = 0
         for path, methods in doors.items():
