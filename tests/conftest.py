@@ -9,11 +9,24 @@ import pytest
 from hypothesis import settings
 
 from penstock import notices
-from tests.brokers.fixtures import BROKERS, GROUP, _three, alone, certificates, hub, kafka, prefix, secured, three
+from tests.brokers.fixtures import (
+    BROKERS,
+    GROUP,
+    _three,
+    alone,
+    broker_group,
+    certificates,
+    hub,
+    kafka,
+    prefix,
+    secured,
+    three,
+)
 from tests.buckets.fixtures import bucket, moto
 
 __all__ = ["_three", "alone", "bucket", "certificates", "hub", "kafka", "moto", "prefix", "secured", "three"]
 
+LONGEST = ("deliver", "e2e")  # folders of tests with brokers
 FUNCTION = re.compile(r"^(?:    (?=def test_))?def (\w+)", re.MULTILINE)  # of a module, or a test in a class
 EXPECTED = re.compile(r"\braises\([^:]*\b(?:AssertionError|fail\.Exception)\b")
 
@@ -38,7 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For ``--dist loadgroup``: a file stays in one process, and so does what needs a broker in a folder.
 
-    That comes first: these groups take longest, and mostly wait. First of all such hooks, for ``-m`` to see the mark.
+    Not so end to end, where a broker is one that every process has. What needs brokers comes first, and first of that
+    what takes minutes: these groups mostly wait. First of all such hooks, for ``-m`` to see the mark.
 
     A planted bug that needs two processes to meet may be missed by luck, which says nothing of the product: it gets
     three tries, and the summary names each. Any other test has one.
@@ -50,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.broker)
         if item.name.partition("[")[0] in _planted(item.path):
             item.add_marker(pytest.mark.flaky(reruns=2))
-    items.sort(key=lambda item: not _shares_brokers(item))
+    items.sort(key=lambda item: (not _shares_brokers(item), item.path.parent.name not in LONGEST))
 
 
 @cache
@@ -63,7 +77,7 @@ def _planted(file: Path) -> frozenset[str]:
 
 def _group(item: pytest.Item) -> str:
     shares = BROKERS.intersection(getattr(item, "fixturenames", ()))
-    return GROUP + item.path.parent.name if shares else item.path.stem
+    return broker_group(item.path) if shares else item.path.stem
 
 
 def _shares_brokers(item: pytest.Item) -> bool:

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,13 @@ BROKERS = frozenset({"alone", "kafka", "secured", "hub", "three"})
 
 GROUP = "brokers of "
 """Before a folder's name: the group of its tests that stay in one process, and so share one ``kafka``."""
+
+
+def broker_group(file: Path) -> str:
+    """Of a file's tests. Those end to end take longest, so each file has a group: every process has its ``kafka`` by
+    the time."""
+    folder = file.parent.name
+    return f"{GROUP}{folder}, {file.stem}" if folder == "e2e" else GROUP + folder
 
 
 @contextmanager

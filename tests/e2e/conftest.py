@@ -6,16 +6,17 @@ Without it, what is marked ``also_on_kafka`` runs on both.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.brokers.fixtures import GROUP
+from tests.brokers.fixtures import broker_group
 from tests.e2e import rig
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.config.getoption("--log") == "sqlite" and metafunc.definition.get_closest_marker("also_on_kafka"):
-        on_kafka = pytest.param("kafka", marks=pytest.mark.xdist_group(GROUP + "e2e"))
+        on_kafka = pytest.param("kafka", marks=pytest.mark.xdist_group(broker_group(Path(metafunc.module.__file__))))
         metafunc.parametrize("_its_log", ["sqlite", on_kafka], indirect=True)
 
 
