@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.brokers.node import CONNECTION_STRING, HUB_USER, PASSWORD, QUICK, USER, Node
 from tests.brokers.tls import Authority
+from tests.ports import free_ports
 
 PATIENCE = 90.0  # seconds that any single thing may take before the test gives up
 PLAIN, SASL, TLS, SASL_TLS = "PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"
@@ -79,7 +78,7 @@ class Cluster:
         jvm: tuple[str, ...] = QUICK,
     ) -> None:
         listeners = [PLAIN, SASL, *([TLS, SASL_TLS] if authority is not None else [])]
-        ports = _free_ports(nodes * (len(listeners) + 1))
+        ports = free_ports(nodes * (len(listeners) + 1))
         step = len(listeners) + 1
         self._ports = [
             dict(zip(["CONTROLLER", *listeners], ports[at : at + step], strict=True))
@@ -246,18 +245,3 @@ def _until(holds: Callable[[], bool], otherwise: str, evidence: Callable[[], str
         if time.monotonic() > limit:
             raise AssertionError(f"{otherwise}\n{evidence()}")
         time.sleep(0.05)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports below those that the system gives to outgoing connections, so that a killed broker finds its own again."""
-    found: list[int] = []
-    for port in random.SystemRandom().sample(range(20_000, 32_000), 2_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports on this machine")

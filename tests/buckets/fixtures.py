@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 START = 60.0  # seconds
 
@@ -47,12 +48,6 @@ def bucket(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"bucket-{uuid.uuid4().hex[:10]}"
     httpx.put(f"{moto}/{name}", timeout=START).raise_for_status()
     return f"s3://{name}"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], said: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 from standardwebhooks import Webhook
 from tests.destinations.webhook.receivers import SECRET, deliver, parcel
 from tests.docs.pages import blocks
+from tests.ports import free_port
 
 from penstock.clock import Clock, ManualClock, SystemClock
 from penstock.destinations import lane
@@ -47,9 +48,7 @@ def running(name: str, folder: Path) -> Iterator[str]:
     if shutil.which(command[0]) is None:
         pytest.skip(f"there is no {command[0]}")
     (folder / name).write_text(FILES[name])
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     with (folder / "said").open("w") as said:
         process = subprocess.Popen(
             [*command, name], cwd=folder, stdout=said, stderr=said, start_new_session=True,

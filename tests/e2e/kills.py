@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.e2e import rig, steps
+from tests.ports import free_port
 
 BACK = 5.0  # seconds in which everything works again, on an idle machine
 CHILDREN = ("gateway", "worker", "runner")
@@ -139,9 +139,3 @@ def one_life(url: str, directory: Path) -> Iterator[rig.Rig]:
     env = {"PYTHONDONTWRITEBYTECODE": ""}
     with rig.running(steps.APP, directory, workers=2, port=int(url.rpartition(":")[2]), env=env) as running:
         yield running
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.destinations.kafka.conftest import made_topic, records
 from tests.e2e import rig
 from tests.e2e.deliveries import RUNGS, letters, publish
 from tests.e2e.rig import eventually
+from tests.ports import free_port
 
 DELIVERED_S = 180.0  # seconds for all of it, on a machine with other work
 TO_KAFKA = """
@@ -97,12 +97,6 @@ def test_events_are_of_another_apps_topic_though_it_was_away(tmp_path: Path) -> 
             assert not letters(sender.url)
             assert taker.stop() == 0
         assert sender.stop() == 0
-
-
-def free_port() -> int:
-    with socket.socket() as asking:
-        asking.bind(("127.0.0.1", 0))
-        return int(asking.getsockname()[1])
 
 
 @pytest.mark.also_on_kafka

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 from obstore.store import MemoryStore
 from tests.brokers.identity import CLIENT_ID, HEADER, given, identity_endpoint
-from tests.buckets.fixtures import free_port
+from tests.ports import free_port
 
 from penstock.errors import StoreUnreachable, StoreUnusable
 from penstock.objects.cloud import Cloud

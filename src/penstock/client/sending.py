@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from .. import errors
-from ..errors import Busy, InvalidEvent, NotPenstock, PenstockError, Uncertain, Unreachable
+from ..errors import Busy, InvalidEvent, NotPenstock, PenstockError, TooFast, Uncertain, Unreachable
 from .trust import refusal, trusting
 
 T = TypeVar("T")
@@ -169,7 +169,8 @@ def to_error(answer: httpx.Response) -> PenstockError:
     if detail.get("code") == "invalid_event":
         return InvalidEvent(detail.get("reason") or message, row=detail.get("row"), field=detail.get("field"))
     if detail.get("code") in BUSY or answer.status_code == 429:
-        return Busy(message, retry_after=_retry_after(answer))
+        kind = TooFast if detail.get("code") == "too_fast" else Busy
+        return kind(message, retry_after=_retry_after(answer))
     return CODES.get(str(detail.get("code")), PenstockError)(message)
 
 
