@@ -32,6 +32,24 @@ def test_help_loads_nothing_heavy() -> None:
         assert command in done.stdout
 
 
+@pytest.mark.parametrize("access", ["", "keys"])
+def test_who_supervises_knows_no_columns(tmp_path: Path, access: str) -> None:
+    """It lives as long as the run does, so what it imports is there as long too; no port ends it before it begins."""
+    words = ["run", "app.py", "--data", str(tmp_path), "--port", "99999", "--access", access]
+    code = (
+        f"import sys\nfrom penstock.cli.main import app\ntry: app({words!r})\nexcept SystemExit: pass\n"
+        "print([m for m in ('pyarrow', 'polars', 'numpy', 'joserfc') if m in sys.modules])"
+    )
+    given = {
+        "PENSTOCK_OIDC_ISSUER": "https://a.example",
+        "PENSTOCK_OIDC_AUDIENCE": "b",
+        "PENSTOCK_OIDC_ROLES": '{"a": "read:x"}',
+    }
+    env = os.environ | (given if access else {})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert "99999 is not a port" in done.stderr and done.stdout.strip() == "[]"
+
+
 def test_the_example_in_the_help_of_a_command_is_one_of_it() -> None:
     """It parses: its options and arguments are there."""
     told = {name: c.epilog for name, c in get_command(app).commands.items() if c.epilog}  # type: ignore[attr-defined]

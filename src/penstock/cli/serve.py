@@ -263,9 +263,9 @@ def _supervise(
 
 def _check_issuer(access: str) -> None:
     """Raises ``DeclarationError`` for settings of an issuer of tokens that could not work, or that nobody looks at."""
+    from ..access.oidc.open import checked_issuer
     from ..access.sas import secret_from_env
     from ..errors import DeclarationError
-    from ..run.compose.guard import checked_issuer
 
     secret_from_env()
     if any(name.startswith("PENSTOCK_OIDC_") for name in os.environ):

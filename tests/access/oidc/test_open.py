@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.access.oidc.issuer import Issuer
-from penstock.access.oidc.open import FIELDS, PREFIX, ROLES_BYTES, issuer_from_env, open_tokens
+from penstock.access.oidc.open import FIELDS, PREFIX, ROLES_BYTES, checked_issuer, issuer_from_env, open_tokens
 from penstock.clock import ManualClock
 from penstock.errors import CannotStart, DeclarationError
 
@@ -97,3 +97,12 @@ def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.Monk
         open_tokens(issuer, ManualClock())
     monkeypatch.undo()
     assert open_tokens(issuer, ManualClock()).issuer is issuer
+
+
+def test_rights_that_are_none_are_said_with_their_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    assert checked_issuer() == issuer_from_env(GOOD)
+    monkeypatch.setenv("PENSTOCK_OIDC_ROLES", '{"operator": "write:tx"}')
+    with pytest.raises(DeclarationError, match=r"PENSTOCK_OIDC_ROLES: role 'operator': 'write' is no verb"):
+        checked_issuer()

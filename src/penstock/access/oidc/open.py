@@ -22,6 +22,7 @@ import msgspec
 
 from ...clock import Clock
 from ...errors import CannotStart, DeclarationError, install
+from ..rights import Rights
 from .issuer import Issuer
 
 if TYPE_CHECKING:
@@ -60,6 +61,17 @@ def issuer_from_env(environ: Mapping[str, str] | None = None) -> Issuer | None:
         return Issuer(**fields)
     except DeclarationError as error:
         raise DeclarationError(f"{PREFIX}*: {error}") from None
+
+
+def checked_issuer() -> Issuer | None:
+    """The same, where the rights of its roles are such. Raises ``DeclarationError`` too for one whose are none."""
+    issuer = issuer_from_env()
+    for role, rights in issuer.roles.items() if issuer is not None else ():
+        try:
+            Rights.parse(rights)
+        except DeclarationError as error:
+            raise DeclarationError(f"{PREFIX}ROLES: role {role!r}: {error}") from None
+    return issuer
 
 
 def open_tokens(issuer: Issuer, clock: Clock) -> Tokens:

@@ -7,11 +7,9 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from ...access.audit import AUDIT_TOPIC, WRITE_S, Audit
-from ...access.oidc.issuer import Issuer
-from ...access.oidc.open import issuer_from_env, open_tokens
-from ...access.rights import Rights
+from ...access.oidc.open import checked_issuer, open_tokens
 from ...clock import Clock
-from ...errors import DeclarationError, PenstockError
+from ...errors import PenstockError
 from ...log.interface import Log
 from ...models.registry import Registry
 from ...notices import notices
@@ -26,17 +24,6 @@ def opened_audit(log: Log, clock: Clock, slot: str) -> Audit:
     """``slot``: of the process, which says on whose host a chain was written. The topic is made where there is none."""
     log.create(AUDIT_TOPIC)
     return Audit(log, clock, f"{slot or 'gateway'}/{token_hex(8)}")
-
-
-def checked_issuer() -> Issuer | None:
-    """Whose tokens are believed. Raises ``DeclarationError`` for settings that could not work."""
-    issuer = issuer_from_env()
-    for role, rights in issuer.roles.items() if issuer is not None else ():
-        try:
-            Rights.parse(rights)
-        except DeclarationError as error:
-            raise DeclarationError(f"PENSTOCK_OIDC_ROLES: role {role!r}: {error}") from None
-    return issuer
 
 
 def opened_tokens(clock: Clock) -> Tokens | None:
