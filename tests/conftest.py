@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     what takes minutes: these groups mostly wait. First of all such hooks, for ``-m`` to see the mark.
 
     A planted bug that needs two processes to meet may be missed by luck, which says nothing of the product: it gets
-    three tries, and the summary names each. Any other test has one.
+    three tries, and the summary names each. Any other test has one, unless a wait in it ran out (pyproject.toml).
     """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _shares_brokers(item):
             item.add_marker(pytest.mark.broker)
         if item.name.partition("[")[0] in _planted(item.path):
-            item.add_marker(pytest.mark.flaky(reruns=2))
+            item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=["."]))
     items.sort(key=lambda item: (not _shares_brokers(item), item.path.parent.name not in LONGEST))
 
 

@@ -58,7 +58,7 @@ def test_models_lie_in_the_bucket(bucket: str, tmp_path: Path, monkeypatch: pyte
         server.ready().client() as client,
     ):
         wait_for(lambda: scores(client) == 3.0)
-        assert [path.name for path in cache.glob("??/*")] == [digest]
+        assert [path.name for path in cache.glob("??/*")] == [digest], server.errors
 
 
 def test_while_the_store_is_away_what_is_here_goes_on(tmp_path: Path) -> None:
