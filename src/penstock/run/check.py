@@ -128,10 +128,14 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
                 )
     write_notices(plan, notices().by_key())
     write_folder(plan, checked.folder)
-    subscriptions = checked.resolved.plan.subscriptions
-    if subscriptions:
+    plan_made = checked.resolved.plan
+    if plan_made.takes_subscriptions:
         plan.with_suffix(".subscriptions").touch()
-    if any(spec.is_delivered for spec in subscriptions):
+    if (
+        plan_made.takes_subscriptions
+        and (made := plan_made.subscriptions) is not None
+        and (not made or any(s.is_delivered for s in made))
+    ):
         plan.with_suffix(".webhooks").touch()
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
     plan.write_bytes(plan_to_bytes(checked.resolved.plan))
