@@ -52,8 +52,8 @@ class App:
 
     Declaring executes nothing: ``penstock check`` draws what was declared, ``penstock run`` runs it. ``name`` is 1 to
     249 letters, digits, ``-``, ``_`` and ``.``. With ``subscriptions`` some may be put at run time over HTTP, also
-    where the file has none and no function puts any. Every method raises ``DeclarationError``, with file, line and what to
-    write instead, for what could not run.
+    where the file has none and no function puts any. Every method raises ``DeclarationError``, with file, line and
+    what to write instead, for what could not run.
 
     >>> app = ps.App("shop")
     >>> orders = app.topic("orders", Order, key="id", retain="7d")

@@ -42,3 +42,10 @@ def source_of(text: str, plan: Plan) -> ResolvedSource:
     raise NotFound(
         f"there is no topic {text[:200]!r} to subscribe to" + (f"; did you mean {' or '.join(near)}?" if near else "")
     )
+
+
+def read_topic(text: str) -> str:
+    """The name of the topic that somebody has to be allowed to read to subscribe to this source, which need not be
+    there."""
+    event = SYSTEM_EVENTS.get(text)
+    return text if event is None else event.written_in
