@@ -27,8 +27,8 @@ PATIENCE_S = 5.0  # seconds that the owner may take to answer
 POLL_S = 0.005  # seconds between two looks for it
 KINDS: dict[str, type[PenstockError]] = {"conflict": Conflict, "not-found": NotFound}
 CLOSED = (
-    "this app takes no subscriptions at run time, so nothing would deliver: write ps.App(…, subscriptions=True), or ask "
-    "for ps.Subscriptions in a function"
+    "this app takes no subscriptions at run time, so nothing would deliver: write ps.App(…, subscriptions=True), or "
+    "ask for ps.Subscriptions in a function"
 )
 
 
@@ -38,8 +38,8 @@ class GivenRetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GivenSubscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of a PUT: what ``app.subscribe`` takes, but for ``allow_http`` and ``allow_private``, which the app's file
-    alone can say. Nothing in it is looked up in the environment. Its repr holds no URL and no secret."""
+    """The body of a PUT: what ``app.subscribe`` takes, but for ``allow_http`` and ``allow_private``, which the app's
+    file alone can say. Nothing in it is looked up in the environment. Its repr holds no URL and no secret."""
 
     source: str
     to: str
@@ -63,8 +63,8 @@ class GivenSubscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 def read_given(name: str, given: GivenSubscription, plan: Plan, *, inside: bool) -> RunTimeSubscription:
     """``inside``: it may go to ``http://`` and to this network, where the operator develops.
 
-    Raises ``BadRequest`` for what cannot be, with no secret in it, ``NotFound`` for a source that is not in the app, and
-    ``Conflict`` where the app takes none.
+    Raises ``BadRequest`` for what cannot be, with no secret in it, ``NotFound`` for a source that is not in the app,
+    and ``Conflict`` where the app takes none.
     """
     if not plan.takes_subscriptions:
         raise Conflict(CLOSED)

@@ -255,9 +255,9 @@ ROUTES: tuple[Route, ...] = (
         body=(
             (
                 "application/json",
-                "source, a topic or a type of system event; to, a URL of https://; and what app.subscribe takes: where, "
-                "filter, retry (attempts, ttl), batch, format, secret, headers, start, concurrency, rate, disable_after, "
-                "handshake",
+                "source, a topic or a type of system event; to, a URL of https://; and what app.subscribe takes: "
+                "where, filter, retry (attempts, ttl), batch, format, secret, headers, start, concurrency, rate, "
+                "disable_after, handshake",
             ),
         ),
     ),
