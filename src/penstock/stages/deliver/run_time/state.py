@@ -58,6 +58,10 @@ class StoredSubscription(msgspec.Struct, frozen=True, array_like=True, gc=False)
         return f"StoredSubscription({self.source!r}, {self.by!r}, {self.at})"
 
 
+class SavedSubscriptions(msgspec.Struct):
+    subscriptions: dict[str, StoredSubscription]
+
+
 @dataclass(slots=True)
 class RunTimeState:
     """Those that there are, by name. ``version`` is another after each change. Changed by ``View.refresh`` alone.
@@ -221,10 +225,10 @@ class RunTimeState:
     # -- snapshots ------------------------------------------------------------
 
     def save(self) -> bytes:
-        return msgspec.msgpack.encode(self.stored())
+        return msgspec.msgpack.encode(SavedSubscriptions(self.stored()))
 
     def restore(self, saved: bytes) -> None:
-        found = msgspec.msgpack.decode(saved, type=dict[str, StoredSubscription])
+        found = msgspec.msgpack.decode(saved, type=SavedSubscriptions).subscriptions
         self._stored = dict(found)
         self._counts = dict(Counter(stored.source for stored in found.values()))
         self.version += 1
