@@ -19,6 +19,7 @@ from .declare.events import (
     SystemEvent,
 )
 from .declare.handles.models import Loaded, Models
+from .declare.handles.subscriptions import Subscriptions
 from .declare.parts import Model, Source, Topic
 from .declare.values import Duration, Ref, Retry, env, secret
 from .errors import Reject, Unavailable
@@ -58,6 +59,7 @@ __all__ = [
     "Retry",
     "Source",
     "SubscriptionDisabled",
+    "Subscriptions",
     "SystemEvent",
     "Topic",
     "Unavailable",

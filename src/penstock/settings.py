@@ -12,6 +12,7 @@ from typing import Self
 from .errors import DeclarationError
 
 MIB = 1 << 20
+MAY_BE_ZERO = ("subscriptions_inside",)
 _PLAIN = re.compile(r"[!-\[\]-~]{1,2000}")  # visible ASCII without backslash, which readers of URLs differ on
 DEV = "PENSTOCK_DEV"  # 1 in what `penstock dev` starts
 
@@ -50,6 +51,9 @@ class Settings:
 
     # the courier
     handshake_timeout: float = 300.0  # seconds in which a handshake can be granted by hand
+    subscriptions_per_source: int = 500  # put at run time to one topic
+    subscriptions_limit: int = 10_000  # put at run time in all
+    subscriptions_inside: int = 0  # 1, to develop: those put from outside may go to http:// and inside
     public_url: str = ""  # where others reach the doors, a proxy's URL; empty: they do not
 
     # the embedded log
@@ -81,7 +85,7 @@ class Settings:
                 raise DeclarationError(
                     f"{name}={text!r} is not {'an integer' if kind is int else 'a number'}"
                 ) from None
-            if not 0 < value < math.inf:
+            if not 0 <= value < math.inf or (value == 0 and field.name not in MAY_BE_ZERO):
                 raise DeclarationError(f"{name}={text!r} must be above 0 and finite")
             chosen = replace(chosen, **{field.name: value})  # type: ignore[arg-type]  # kinds checked above
         return chosen

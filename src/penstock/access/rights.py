@@ -2,7 +2,7 @@
 
 A right is a verb and a name, of a topic unless the verb or the name says another kind: ``score:delay`` and
 ``read:models/delay`` are about a model. ``*`` is every topic of the app's, ``tx/*`` every topic of a domain,
-``models/*`` every model. Whatever no right gives is refused.
+``models/*`` every model, and ``subscriptions/acme-*`` each whose name begins so. Whatever no right gives is refused.
 """
 
 from __future__ import annotations
@@ -15,10 +15,21 @@ from typing import Literal, Self, TypeAlias, get_args
 from ..errors import DeclarationError
 
 Verb: TypeAlias = Literal[
-    "append", "read", "score", "register", "alias", "redrive", "steer", "look", "manage", "consent", "catch"
+    "append",
+    "read",
+    "score",
+    "register",
+    "alias",
+    "redrive",
+    "steer",
+    "subscribe",
+    "look",
+    "manage",
+    "consent",
+    "catch",
 ]
 """What a door lets its caller do: with a topic (append, read), with a model (score, register, alias), with dead letters
-(redrive), with a subscription (steer, consent, catch), with the keys (manage), or look whether all works."""
+(redrive), with a subscription (steer, subscribe, consent, catch), with the keys (manage), or look whether all works."""
 
 MODELS, SUBSCRIPTIONS, DEAD = "models/", "subscriptions/", "dead/"
 KEYS, HEALTH = "keys", "health"
@@ -30,6 +41,7 @@ KINDS: dict[Verb, str] = {
     "alias": MODELS,
     "redrive": DEAD,
     "steer": SUBSCRIPTIONS,
+    "subscribe": SUBSCRIPTIONS,
     "catch": SUBSCRIPTIONS,
 }
 """What the names of a verb are, where they are not topics."""
@@ -37,7 +49,9 @@ KINDS: dict[Verb, str] = {
 EVERYTHING = "*:*"
 ROLES: dict[str, str] = {
     "admin": EVERYTHING,
-    "operator": "read:*,read:models/*,read:subscriptions/*,read:dead/*,redrive:*,steer:*,alias:*,look:health",
+    "operator": (
+        "read:*,read:models/*,read:subscriptions/*,read:dead/*,redrive:*,steer:*,subscribe:*,alias:*,look:health"
+    ),
     "publisher": "append:*",
     "reader": "read:*",
     "scorer": "score:*,read:models/*",
@@ -45,7 +59,7 @@ ROLES: dict[str, str] = {
 }
 """Words for what is often given together."""
 
-_NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\*)", re.ASCII)
+_NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*(?:[A-Za-z0-9_][A-Za-z0-9_.-]*\*?|\*)", re.ASCII)
 LONGEST_CHARS = 4_096  # of all rights of one key
 
 
@@ -102,8 +116,11 @@ def named(verb: Verb, name: str) -> str:
 
 
 def _is_below(name: str, start: str) -> bool:
-    if start:
-        return name.startswith(start)
+    if not name.startswith(start):
+        return False
+    if "/" in start:
+        return True
+    # Topics of the app alone: what begins so is no other kind, and none of Penstock's own.
     return not name.startswith((OWN, MODELS, SUBSCRIPTIONS, DEAD)) and name not in (KEYS, HEALTH)
 
 

@@ -1,7 +1,9 @@
-"""`subscriptions`: who is delivered to, how that goes, and what waits; pausing one, and letting it go on."""
+"""`subscriptions`: who is delivered to, how that goes, and what waits; putting one, deleting it, pausing it, and
+letting it go on."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +13,7 @@ from .options import URL, Json, Target, Url
 if TYPE_CHECKING:
     from ..destinations.interface import Answer
 
-app = typer.Typer(help="Subscriptions: list, show, pause, resume, test.", no_args_is_help=True)
+app = typer.Typer(help="Subscriptions: list, show, put, delete, pause, resume, test.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The subscription's name; `list` has them all.")]
 
@@ -32,7 +34,7 @@ def list_subscriptions(url: Url = URL, as_json: Json = False) -> None:
 
     with connect(url) as server:
         found = server.subscriptions()
-    columns = ["name", "source", "target", "state", "backlog", "seconds", "last_answer", "success"]
+    columns = ["name", "origin", "source", "target", "state", "backlog", "seconds", "last_answer", "success"]
     rows("subscriptions", columns, found if as_json else map(_row, found), as_json=as_json)
 
 
@@ -44,6 +46,46 @@ def show(name: Name, url: Url = URL, as_json: Json = False) -> None:
     with connect(url) as server:
         found = server.subscription(name)
     _print(found, as_json)
+
+
+@app.command()
+def put(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called; one that was put so is replaced.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A topic, or a type of system event.")],
+    to: Annotated[str, typer.Argument(metavar="URL", help="Where to, https://…; - reads it from the standard input.")],
+    where: Annotated[str | None, typer.Option(help="A condition, as SQL: docs/where.md.")] = None,
+    secret_file: Annotated[
+        Path | None, typer.Option(help="A file with the secret that signs, whsec_…, or two, a line each.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="cloudevents when absent, eventgrid …")] = None,
+    start: Annotated[str | None, typer.Option(help="latest (when absent) or earliest.")] = None,
+    rate: Annotated[str | None, typer.Option(help="Of requests, such as 100/s.")] = None,
+    handshake: Annotated[str | None, typer.Option(help="cloudevents or eventgrid.")] = None,
+    url: Url = URL,
+    as_json: Json = False,
+) -> None:
+    """Have events delivered to a webhook from now on, while the app runs. Its secret is never shown again."""
+    import sys
+
+    from ..client.connection import connect
+
+    given = {"where": where, "format": format, "start": start, "rate": rate, "handshake": handshake}
+    options: dict[str, Any] = {option: value for option, value in given.items() if value is not None}
+    if secret_file is not None:
+        options["secret"] = secret_file.read_text().split()
+    with connect(url) as server:
+        found = server.put_subscription(name, source, sys.stdin.readline().strip() if to == "-" else to, **options)
+    _print(found, as_json)
+
+
+@app.command()
+def delete(name: Name, url: Url = URL) -> None:
+    """End one that was put while the app ran: nothing more is sent, and what waits becomes dead letters."""
+    from ..client.connection import connect
+
+    with connect(url) as server:
+        server.delete_subscription(name)
+    print(f"subscription {name} is deleted")
 
 
 @app.command()

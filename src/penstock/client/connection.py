@@ -304,17 +304,44 @@ class Client:
     # -- subscriptions --------------------------------------------------------
 
     def subscriptions(self) -> list[dict[str, Any]]:
-        """Every subscription: where it goes, its ``state`` (live, behind, paused, disabled), ``backlog`` and
-        ``endpoint``, see `GET /subscriptions` in docs/http.md. Raises what every method does.
+        """Every subscription: its ``origin`` (file or run-time), where it goes, its ``state`` (live, behind, paused,
+        disabled), ``backlog`` and ``endpoint``, see `GET /subscriptions` in docs/http.md. Raises what every method
+        does.
 
         >>> server.subscriptions()
         []
         """
-        return self._sender.get_list("/subscriptions")
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            answer = self._sender.send("GET", "/subscriptions", params={"after": after} if after else {})
+            found += json(answer)
+            if not (after := answer.headers.get(NEXT, "")):
+                return found
 
     def subscription(self, name: str) -> dict[str, Any]:
         """The same of one. Raises ``NotFound``."""
         return self._sender.get(door("subscriptions", name))
+
+    def put_subscription(self, name: str, source: str, to: str, **options: Any) -> dict[str, Any]:
+        """Have the events of a topic, or of a type of system event, delivered to a webhook from now on.
+
+        ``options`` are those of ``app.subscribe``, as `PUT /subscriptions` in docs/http.md has them: ``where``,
+        ``secret``, ``retry={"attempts": 10, "ttl": "1h"}`` and others. One that is the same stays as it is, and
+        another that was put so is replaced. Answers what ``subscription`` does, which has neither the URL nor a
+        secret.
+
+        Raises ``BadRequest`` for what cannot be, ``NotFound`` for a source that is not there, and ``Conflict`` for a
+        name of the app's file, where there are too many, or the app takes none.
+        """
+        body = {"source": source, "to": to, **options}
+        headers = {"content-type": "application/json"}
+        answer = self._sender.send("PUT", door("subscriptions", name), msgspec.json.encode(body), headers)
+        return dict(json(answer))
+
+    def delete_subscription(self, name: str) -> None:
+        """End one that was put while the app ran. Raises ``NotFound``, and ``Conflict`` for one of the app's file."""
+        self._sender.send("DELETE", door("subscriptions", name))
 
     def pause_subscription(self, name: str) -> dict[str, Any]:
         """Deliver nothing to a webhook for now: its events wait, for as long as the topic keeps them.

@@ -51,8 +51,9 @@ class App:
     """An event-driven system in one file. ``parts`` is what was declared, ``file`` where.
 
     Declaring executes nothing: ``penstock check`` draws what was declared, ``penstock run`` runs it. ``name`` is 1 to
-    249 letters, digits, ``-``, ``_`` and ``.``. Every method raises ``DeclarationError``, with file, line and what to
-    write instead, for what could not run.
+    249 letters, digits, ``-``, ``_`` and ``.``. With ``subscriptions`` some may be put at run time over HTTP, also
+    where the file has none and no function puts any. Every method raises ``DeclarationError``, with file, line and
+    what to write instead, for what could not run.
 
     >>> app = ps.App("shop")
     >>> orders = app.topic("orders", Order, key="id", retain="7d")
@@ -62,8 +63,9 @@ class App:
     ...     return order if order.amount > 100 else None
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, subscriptions: bool = False) -> None:
         self.name = checked_name(name, "an app")
+        self.open_to_subscriptions = subscriptions
         self.file = declaring_frame().f_code.co_filename
         self.place = declaring_place()
         self.parts = Parts()

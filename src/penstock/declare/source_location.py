@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 
 _ROOM = Path(__file__).parent
 # What is declared of a destination is written beside it. The last is the __init__ that dataclass writes.
 _OURS = (f"{_ROOM}{os.sep}", f"{_ROOM.with_name('destinations')}{os.sep}", "<string>")
+
+
+_placed: ContextVar[bool] = ContextVar("placed", default=True)
+
+
+@contextmanager
+def nowhere() -> Iterator[None]:
+    """What is declared meanwhile is in no file: whoever asked for it knows what he has written."""
+    token = _placed.set(False)
+    try:
+        yield
+    finally:
+        _placed.reset(token)
+
+
+def at_place(message: str) -> str:
+    """With the place of the declaration under way before it, if that is in a file."""
+    return f"{declaring_place()}: {message}" if _placed.get() else message
 
 
 def declaring_frame() -> FrameType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .events import SystemEvent
@@ -139,6 +139,29 @@ def read_handshake(handshake: object) -> Handshake:
     raise refused(f"handshake={handshake!r} must be one of {', '.join(map(repr, HANDSHAKES))}")
 
 
+def read_given_secrets(secret: object) -> tuple[str, ...]:
+    """Of a subscription that is put at run time: texts too, whose form is looked at where they are used to sign."""
+    found = (secret,) if isinstance(secret, str) else secret
+    if found is None:
+        return ()
+    if not isinstance(found, Sequence) or not all(_may_sign(each) for each in found):
+        raise refused("secret= is a secret of Standard Webhooks, whsec_ and 24 to 64 bytes in base64, or two of them")
+    if not 1 <= len(found) <= SECRETS or len(set(found)) < len(found):
+        raise refused("secret= is one secret, or two different ones while the second follows the first")
+    return tuple(found)
+
+
+def read_given_headers(headers: object) -> tuple[tuple[str, str], ...]:
+    """Of a subscription that is put at run time, whose values are texts too."""
+    return _headers(headers, _given_value)
+
+
+def _may_sign(given: object) -> bool:
+    if isinstance(given, Ref):
+        return given.kind == "secret"
+    return isinstance(given, str) and given.startswith("whsec_")
+
+
 def read_secrets(secret: object) -> tuple[Ref, ...]:
     found = (secret,) if isinstance(secret, str) else secret
     if found is None:
@@ -152,13 +175,17 @@ def read_secrets(secret: object) -> tuple[Ref, ...]:
 
 
 def read_headers(headers: object) -> tuple[tuple[str, str], ...]:
+    return _headers(headers, _header_value)
+
+
+def _headers(headers: object, read_value: Callable[[str, object], str]) -> tuple[tuple[str, str], ...]:
     if headers is None:
         return ()
     if not isinstance(headers, Mapping) or len(headers) > HEADERS:
         raise refused(f"headers= must be a dict of at most {HEADERS} names and values")
     if len({str(name).lower() for name in headers}) < len(headers):
         raise refused("headers= has a name twice: names are one in whatever case")
-    return tuple((_header(name), _header_value(name, value)) for name, value in headers.items())
+    return tuple((_header(name), read_value(name, value)) for name, value in headers.items())
 
 
 def read_rate(rate: object) -> float | None:
@@ -212,6 +239,12 @@ def _header_value(name: str, value: object) -> str:
         return value
     if name.lower() in HIDDEN_HEADERS:
         raise refused(f"headers={{{name!r}: ...}} lets somebody in: write {{{name!r}: ps.secret('...')}}")
+    return _given_value(name, value)
+
+
+def _given_value(name: str, value: object) -> str:
+    if isinstance(value, Ref):
+        return value
     if not isinstance(value, str) or len(value) > HEADER_LIMIT_BYTES or not _VALUE.fullmatch(value):
         raise refused(
             f"headers={{{name!r}: ...}}: a value is a text of visible ASCII, {HEADER_LIMIT_BYTES:,} bytes at most, or "

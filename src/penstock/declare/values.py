@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from ..errors import DeclarationError
 from ..plan.references import ReferenceSpec
-from .source_location import declaring_place
+from .source_location import at_place
 
 Duration: TypeAlias = str | timedelta
 """``"7d"``, ``"24h"``, ``"1h30m"``, ``"200ms"``, or a ``timedelta``. Units: w d h m s ms us."""
@@ -61,7 +61,7 @@ def at_least(number: object, least: int, option: str, most: int | None = None) -
 
 def refused(message: str) -> DeclarationError:
     """The error of the declaration under way, with its place."""
-    return DeclarationError(f"{declaring_place()}: {message}")
+    return DeclarationError(at_place(message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from .pages import SAFE
 from .principal import ANYBODY, PRINCIPAL, Principal
 from .wire.asgi import Scope
 
-CHANGES: frozenset[Verb] = frozenset({"register", "alias", "redrive", "steer", "manage"})
+CHANGES: frozenset[Verb] = frozenset({"register", "alias", "redrive", "steer", "subscribe", "manage"})
 REFUSALS = (401, 403)
 
 

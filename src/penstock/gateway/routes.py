@@ -238,8 +238,38 @@ ROUTES: tuple[Route, ...] = (
         "/subscriptions",
         "Every subscription: where it goes, its state, what waits for it, and its endpoint's last answer.",
         subscriptions.subscriptions,
+        query=(
+            ("limit", f"subscriptions at most, {subscriptions.LIMIT} when absent, up to {subscriptions.MOST}"),
+            ("after", "those that follow this name; or the header penstock-next of the answer before"),
+        ),
     ),
     Route(SUBSCRIPTIONS, "read", SUBSCRIBED, "GET", SUBSCRIPTION, "The same of one.", subscriptions.subscription),
+    Route(
+        SUBSCRIPTIONS,
+        "subscribe",
+        SUBSCRIBED,
+        "PUT",
+        SUBSCRIPTION,
+        "Have events delivered to a webhook from now on, while the app runs; asks for read:SOURCE too.",
+        subscriptions.put,
+        body=(
+            (
+                "application/json",
+                "source, a topic or a type of system event; to, a URL of https://; and what app.subscribe takes: "
+                "where, filter, retry (attempts, ttl), batch, format, secret, headers, start, concurrency, rate, "
+                "disable_after, handshake",
+            ),
+        ),
+    ),
+    Route(
+        SUBSCRIPTIONS,
+        "subscribe",
+        SUBSCRIBED,
+        "DELETE",
+        SUBSCRIPTION,
+        "End one that was put while the app ran: what waits for another attempt becomes dead letters.",
+        subscriptions.delete,
+    ),
     Route(
         SUBSCRIPTIONS,
         "steer",

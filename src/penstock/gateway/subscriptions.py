@@ -48,13 +48,15 @@ class Standings:
         self._readers: dict[str, Reader] = {}
         self._ages: dict[tuple[str, int, int], float | None] = {}
 
-    def of(self, spec: SubscriptionSpec) -> dict[str, Any]:
+    def of(self, spec: SubscriptionSpec, *, served: bool = True) -> dict[str, Any]:
+        """``served``: its source is in the app."""
         halt = self._deliveries.halted.get(spec.name) if spec.is_delivered else None
         failing = self._deliveries.failing.get(spec.name)
         behind = self._own_positions(spec.source).get(spec.name, {}) if spec.is_delivered else {}
         handshake = self._handshake(spec)
         return {
             "name": spec.name,
+            "origin": "run-time" if spec.run_time else "file",
             "source": spec.source,
             "event": spec.event,
             "where": spec.where,
@@ -66,7 +68,7 @@ class Standings:
             "options": spec.options,
             "attempts": spec.attempts,
             "ttl_seconds": spec.ttl,
-            **_state(halt, handshake, bool(behind)),
+            **(_state(halt, handshake, bool(behind)) if served else _UNSERVED),
             "handshake": handshake,
             "failing_since": _time(failing) if failing else None,
             "backlog": self._backlog(spec, behind),
@@ -171,6 +173,9 @@ class Standings:
 
 STATES: Mapping[Step, str] = {"asked": "asking", "wanted": "asking", "awaiting": "awaiting", "failed": "failed"}
 """What a subscription's state is called while its handshake is not granted."""
+
+
+_UNSERVED = {"state": "failed", "reason": "its source is not in the app any more", "since": None}
 
 
 def _state(halt: Halt | None, handshake: Mapping[str, Any] | None, behind: bool) -> dict[str, Any]:

@@ -30,10 +30,22 @@ OnChange = Literal["register", "promote", "keep"]
 """What is done at start with a model's file that is not the version in service."""
 
 Verb = Literal[
-    "read", "append", "score", "load", "register", "alias", "put", "get", "call", "secret", "fire", "deliver"
+    "read",
+    "append",
+    "score",
+    "load",
+    "register",
+    "alias",
+    "put",
+    "get",
+    "call",
+    "secret",
+    "fire",
+    "deliver",
+    "subscribe",
 ]
 """Of topics: read, append. Of models: score, load, register, alias. Of stores: put, get. Of services outside: call. Of
-the environment: secret. Of schedules: fire. Of hosts outside: deliver."""
+the environment: secret. Of schedules: fire. Of hosts outside: deliver. Of subscriptions put at run time: subscribe."""
 
 ANY = "*"
 """What an edge leads to where only the function knows which one it will be, or the environment."""
@@ -134,7 +146,7 @@ class SubscriptionSpec:
 
     name: str
     source: str  # a topic's name; penstock.system for system events
-    url: str | ReferenceSpec | None = None
+    url: str | ReferenceSpec | None = field(default=None, repr=False)
     topic: str | None = None
     event: str | None = None  # the system event's type, when the source is a class
     where: str | None = None  # SQL, see ``filters.where``
@@ -144,8 +156,9 @@ class SubscriptionSpec:
     max_events: int = 1  # of one request
     preferred_kb: int = 64  # KiB of one request, unless one event alone has more
     format: BodyFormat = "cloudevents"
-    secrets: tuple[ReferenceSpec, ...] = ()  # each signs every request: two while one follows the other
-    headers: tuple[tuple[str, str | ReferenceSpec], ...] = ()
+    # Each signs every request: two while one follows the other. A text is one that was put at run time.
+    secrets: tuple[str | ReferenceSpec, ...] = field(default=(), repr=False)
+    headers: tuple[tuple[str, str | ReferenceSpec], ...] = field(default=(), repr=False)
     start: Literal["earliest", "latest"] = "latest"
     concurrency: int = 32  # requests under way at once
     rate: float | None = None  # requests a second, at most
@@ -155,6 +168,7 @@ class SubscriptionSpec:
     destination: DestinationSpec | None = None
     disable_after: float | None = 432_000.0  # seconds without any success until it is disabled; None: never
     handshake: Handshake = "none"  # how the endpoint shows, before any event goes there, that it wants them
+    run_time: bool = False  # it was put while the app ran, and is in no file
 
     def __post_init__(self) -> None:
         if [self.url, self.topic, self.destination].count(None) != 2:
@@ -207,7 +221,7 @@ class SubscriptionSpec:
             "retry": [self.attempts, self.ttl],
             "batch": [self.max_events, self.preferred_kb],
             "format": self.format,
-            "secret": [str(secret) for secret in self.secrets],
+            "secret": [str(secret) if isinstance(secret, ReferenceSpec) else None for secret in self.secrets],
             "headers": {name: str(value) if isinstance(value, ReferenceSpec) else None for name, value in self.headers},
             "start": self.start,
             "concurrency": self.concurrency,
@@ -237,6 +251,9 @@ class SubscriptionSpec:
         else:
             yield from (Edge(self.name, "deliver", host) for host in self.destination.host_names)
 
+
+SUBSCRIPTIONS = "Subscriptions"
+"""The handle of functions that put subscriptions."""
 
 LADDER = "penstock.ladder"
 """The stage, and its consumer group, that reads what is to be tried again."""
@@ -286,6 +303,14 @@ class Plan:
     untyped: tuple[str, ...] = ()  # topics whose columns come from what feeds them
     place: str = ""  # file:line of the app
     subscriptions: tuple[SubscriptionSpec, ...] = ()
+    open_to_subscriptions: bool = False  # the file says that some may be put at run time
+
+    @property
+    def takes_subscriptions(self) -> bool:
+        """May some be put at run time? Where it has a courier anyway, where a function may put them, and where the
+        file says so."""
+        asks = any(handle.name == SUBSCRIPTIONS for stage in self.of_kind(FunctionSpec) for handle in stage.handles)
+        return bool(self.subscriptions) or self.open_to_subscriptions or asks
 
     def topic(self, name: str) -> TopicSpec:
         return next(t for t in self.topics if t.name == name)

@@ -40,7 +40,14 @@ def main(
     settings, clock = Settings.from_env(), SystemClock()
     with explained(LogRefused, CannotStart, DeclarationError):
         log = open_log(process.directory, clock, settings, url, slot)
-        courier = Courier(clock) if catcher or any(spec.url is not None for spec in plan.subscriptions) else None
+        courier = None
+        if catcher or plan.takes_subscriptions:
+            needed = catcher or not plan.subscriptions or any(spec.url is not None for spec in plan.subscriptions)
+            try:
+                courier = Courier(clock)
+            except CannotStart:  # a webhook that is put at run time is told that it cannot be sent
+                if needed:
+                    raise
         member = f"{name}.{mark_of(slot)}" if url else name
         open_lane = None if courier is None else courier.open
         deliveries = CourierComposition(plan, log, clock, settings, member, open_lane, catcher, trusted)
@@ -53,14 +60,17 @@ def main(
         Thread(target=deliveries.keep_halted, args=(process.stop,), name="halted"),
         Thread(target=watch.run, args=(process.stop,), name="watch"),
     ]
-    if deliveries.asked:
+    if plan.takes_subscriptions:
         threads.append(Thread(target=deliveries.handshakes().run, args=(process.stop,), name="handshakes"))
     for thread in threads:
         thread.start()
-    sending = [*deliveries.threads, *([] if courier is None else [courier.thread])]
-    work(process, deliveries, lookout, [*threads, *sending])
-    for thread in threads:
+    beside = deliveries.run_time.threads  # to which others come
+    beside += [*threads, *deliveries.threads, *([] if courier is None else [courier.thread])]
+    work(process, deliveries, lookout, beside, lambda: deliveries.run_time.go(process.stop))
+    for thread in (*threads, *deliveries.run_time.routing):
         thread.join()
+    if any(line.pump.failed for line in deliveries.lines):  # of those that came while it ran
+        os._exit(1)
     if courier is not None:
         if courier.failed:  # while it drained
             os._exit(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -84,9 +84,15 @@ class Stages(Protocol):
     def models(self) -> Sequence[WarmVersion]: ...
 
 
-def work(process: ChildProcess, composition: Stages, lookout: Lookout | None, beside: Sequence[Thread] = ()) -> None:
+def work(
+    process: ChildProcess,
+    composition: Stages,
+    lookout: Lookout | None,
+    beside: Sequence[Thread] = (),
+    begun: Callable[[], None] = lambda: None,
+) -> None:
     """Until told to stop; then every stage finishes and commits what it has in hand. ``beside``: threads of others,
-    without which the stages come to nothing.
+    without which the stages come to nothing; ``begun``: called when all stages are.
 
     A stage that ends by itself has met what must end the process, such as a failed fsync: nothing is cleaned up then,
     for nothing may be written any more, and the supervisor starts another.
@@ -101,6 +107,7 @@ def work(process: ChildProcess, composition: Stages, lookout: Lookout | None, be
         threads.append(Thread(target=lookout.run, args=(process.stop,), name="lookout"))
     for thread in threads:
         thread.start()
+    begun()
     make_before_the_first_event()
     saying = {line.name: _status(line) for line in composition.lines}
     process.report(saying)

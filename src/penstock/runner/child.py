@@ -24,7 +24,7 @@ from ..plan.codec import plan_to_bytes
 from ..plan.plan import Plan
 from ..settings import Settings
 from . import wire
-from .interface import Applied, Artifact, RowFailure, Services, SetAlias
+from .interface import Applied, Artifact, RowFailure, Services
 from .process import RunnerProcess, shared_file
 
 TICK_S = 0.05  # seconds between looks at the child while a call runs
@@ -250,7 +250,7 @@ def _applied(child: _Child, result: wire.FunctionResult, count: int) -> Applied:
         rows,
         parents,
         [RowFailure(f.row, f.error, f.reason, f.traceback, f.rejected, f.transient) for f in result.failures],
-        [SetAlias(c.model, c.alias, c.version, c.expected) for c in result.commands],
+        [wire.wish_from_wire(wish) for wish in result.commands],
     )
 
 

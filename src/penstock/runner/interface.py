@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 
 from ..batch import Indices
 from ..models.interface import ModelVersion, Signature
+from ..plan.run_time import RunTimeSubscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,26 @@ class SetAlias:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeSubscription:
+    """What ``subscriptions.put``, ``delete``, ``pause`` and ``resume`` ask for, likewise. ``put``: of a put alone."""
+
+    name: str
+    change: Literal["put", "delete", "pause", "resume"]
+    put: RunTimeSubscription | None = None
+
+
+Wish: TypeAlias = SetAlias | ChangeSubscription
+"""What a function asks for beside its results."""
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """A user function's answer. ``parents[i]`` is the row of the call that row ``i`` of ``rows`` was made of."""
 
     rows: pa.RecordBatch | None
     parents: Indices
     failures: Sequence[RowFailure] = ()
-    commands: Sequence[SetAlias] = field(default=())
+    commands: Sequence[Wish] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

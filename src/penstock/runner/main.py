@@ -182,7 +182,7 @@ class Serving:
             None if applied.rows is None else self._channel.put(applied.rows),
             applied.parents.astype("<i8").tobytes(),
             [wire.RowFailed(f.row, f.error, f.reason, f.traceback, f.rejected, f.transient) for f in applied.failures],
-            [wire.AliasWanted(c.model, c.alias, c.version, c.expected) for c in applied.commands],
+            [wire.wish_to_wire(wish) for wish in applied.commands],
         )
 
     def _of_functions(self) -> Functions:

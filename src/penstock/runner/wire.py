@@ -12,13 +12,14 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 import pyarrow as pa
 
 from ..models.interface import ModelVersion, Signature
-from .interface import Artifact
+from ..plan.run_time import RunTimeSubscription
+from .interface import Artifact, ChangeSubscription, SetAlias, Wish
 
 MESSAGE_LIMIT_BYTES = 64 << 20  # bytes of one message; rows travel apart
 _LENGTH = struct.Struct("<I")
@@ -130,11 +131,17 @@ class RowFailed(msgspec.Struct, frozen=True):
     transient: bool
 
 
-class AliasWanted(msgspec.Struct, frozen=True):
+class AliasWanted(msgspec.Struct, frozen=True, tag=True):
     model: str
     alias: str
     version: int
     expected: int | None
+
+
+class SubscriptionWanted(msgspec.Struct, frozen=True, tag=True):
+    name: str
+    change: Literal["put", "delete", "pause", "resume"]
+    put: RunTimeSubscription | None = None
 
 
 class FunctionResult(msgspec.Struct, frozen=True, tag=True):
@@ -143,7 +150,7 @@ class FunctionResult(msgspec.Struct, frozen=True, tag=True):
     rows: Rows | None
     parents: bytes = b""
     failures: list[RowFailed] = []
-    commands: list[AliasWanted] = []
+    commands: list[AliasWanted | SubscriptionWanted] = []
 
 
 class Inspected(msgspec.Struct, frozen=True, tag=True):
@@ -282,6 +289,21 @@ def to_wire(artifact: Artifact) -> WireVersion:
         version.created,
         version.trusted,
     )
+
+
+def wish_to_wire(wish: Wish) -> AliasWanted | SubscriptionWanted:
+    if isinstance(wish, SetAlias):
+        return AliasWanted(wish.model, wish.alias, wish.version, wish.expected)
+    return SubscriptionWanted(wish.name, wish.change, wish.put)
+
+
+def wish_from_wire(sent: AliasWanted | SubscriptionWanted) -> Wish:
+    """Raises ``Broken`` for a put of nothing, or of another name."""
+    if isinstance(sent, AliasWanted):
+        return SetAlias(sent.model, sent.alias, sent.version, sent.expected)
+    if (sent.change == "put") != (sent.put is not None) or (sent.put is not None and sent.put.name != sent.name):
+        raise Broken("a subscription that is not what it says")
+    return ChangeSubscription(sent.name, sent.change, sent.put)
 
 
 def from_wire(sent: WireVersion) -> Artifact:

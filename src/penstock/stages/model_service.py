@@ -16,8 +16,9 @@ from ..models.registry import Registry
 from ..plan.plan import HandleSpec, ModelSpec
 from ..plan.references import value_of
 from ..runner.handles import models
-from ..runner.interface import Artifact, Services, SetAlias
-from ..system.messages import to_rows
+from ..runner.interface import Artifact, ChangeSubscription, Services, SetAlias, Wish
+from ..system.messages import Command, to_rows
+from .deliver.run_time.messages import DeleteSubscription, PauseSubscription, PutSubscription
 
 ANSWER_S = 60.0  # seconds that a registration may take; its inspection loads the model once
 
@@ -35,6 +36,18 @@ class Place:
         """Equal whenever this event is handled again, so that the registry knows a repeat."""
         text = "\0".join(map(str, (self.stage, self.topic, self.partition, self.position, kind, nth)))
         return blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def command(self, wish: Wish, nth: int) -> Command:
+        """What a function asks for with its commit."""
+        return self.move(wish, nth) if isinstance(wish, SetAlias) else self._change(wish, nth)
+
+    def _change(self, wish: ChangeSubscription, nth: int) -> Command:
+        id, by = self.command_id("subscription", nth), f"function {self.stage}"
+        if wish.put is not None:
+            return PutSubscription(id=id, put=wish.put, by=by)
+        if wish.change == "delete":
+            return DeleteSubscription(id=id, subscription=wish.name, by=by)
+        return PauseSubscription(id=id, subscription=wish.name, paused=wish.change == "pause", by=by)
 
     def move(self, wanted: SetAlias, nth: int) -> MoveAlias:
         return MoveAlias(

@@ -67,7 +67,7 @@ class Redrive:
     """Used by the pump of the stage, in its thread, between two passes over the source.
 
     ``reader``: of ``penstock.dead``, in the group of ``group_of``. ``stages``: whose letters these are, if the stage
-    answers for others. ``busy``: the last look found something, and there may be more.
+    answers for others; some may come and go. ``busy``: the last look found something, and there may be more.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Redrive:
         clock: Clock,
         *,
         measure: Callable[[str, float], None] = lambda _name, _value: None,
-        stages: Collection[str] = (),
+        stages: Collection[str] | None = None,
     ) -> None:
         self._stage, self._reader, self._emitter, self._events, self._clock = stage, reader, emitter, events, clock
         self._measure = measure
         self._key = f"redrive/{stage.name}"  # of the notice while events put back wait
-        self._stages = stages or (stage.name,)
+        self._stages = (stage.name,) if stages is None else stages
         self._ledger = Ledger(self._stages)
         self._folded: dict[int, int] = {}  # by partition of penstock.dead: through which position
         self._passed: dict[int, int] = {}  # rows that ask nothing of this stage, read and not committed

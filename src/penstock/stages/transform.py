@@ -13,7 +13,7 @@ from ..clock import Clock
 from ..declare.planning.where import holds
 from ..errors import NotOffered, ResultMisshapen, RunnerDied, SchemaChanged, TaskFailed
 from ..plan.plan import FunctionSpec
-from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias
+from ..runner.interface import Applied, RowFailure, Runner, Services, SetAlias, Wish
 from ..schema.evolution import conform
 from ..settings import Settings
 from ..system.messages import to_rows
@@ -33,7 +33,7 @@ class Made:
 
     rows: pa.RecordBatch | None
     parents: Indices
-    commands: Sequence[tuple[int, SetAlias]] = ()
+    commands: Sequence[tuple[int, Wish]] = ()
 
 
 class Transform:
@@ -143,9 +143,11 @@ class Transform:
 
     def _made(self, applied: Applied, rows: Indices) -> Made:
         first = int(rows[0])
-        if applied.commands and not any("alias" in handle.verbs for handle in self._spec.handles):
-            reason = f"stage '{self.name}' moves an alias, and its function asks for no handle that does"
-            raise TaskFailed(NotOffered.__name__, reason, "")
+        for wish in applied.commands:
+            verb, what = ("alias", "moves an alias") if isinstance(wish, SetAlias) else ("subscribe", "subscribes")
+            if not any(verb in handle.verbs for handle in self._spec.handles):
+                reason = f"stage '{self.name}' {what}, and its function asks for no handle that does"
+                raise TaskFailed(NotOffered.__name__, reason, "")
         commands = [(first, command) for command in applied.commands]
         if applied.rows is None or self._target is None:
             return Made(None, np.zeros(0, np.int64), commands)
@@ -167,11 +169,11 @@ class Transform:
             outputs.append(self._commands(work, whole.commands, chosen))
         return outputs
 
-    def _commands(self, work: Work, wanted: Sequence[tuple[int, SetAlias]], chosen: Indices) -> Output:
+    def _commands(self, work: Work, wanted: Sequence[tuple[int, Wish]], chosen: Indices) -> Output:
         rows = np.array([row for row, _ in wanted], np.int64)
         nths = [int((rows[:i] == row).sum()) for i, row in enumerate(rows)]
-        moves = [self._place(work, row).move(command, nth) for (row, command), nth in zip(wanted, nths, strict=True)]
-        return Output(SYSTEM, to_rows(moves), chosen[rows])
+        asked = [self._place(work, row).command(wish, nth) for (row, wish), nth in zip(wanted, nths, strict=True)]
+        return Output(SYSTEM, to_rows(asked), chosen[rows])
 
     def _place(self, work: Work, row: int) -> Place:
         return Place(self.name, work.topic, int(work.partitions[row]), int(work.positions[row]))

@@ -21,9 +21,13 @@ from penstock.models.interface import Signature
 from penstock.models.messages import Promoted, Registered
 from penstock.models.signature import to_json
 from penstock.plan.plan import ModelSpec, Plan, ScoreSpec, SubscriptionSpec
+from penstock.plan.run_time import PrivateParts, RunTimeSubscription
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
 from penstock.stages.deliver.handshakes.asking import token_digest
 from penstock.stages.deliver.handshakes.messages import HandshakeChanged
+from penstock.stages.deliver.run_time.messages import SubscriptionPut
+from penstock.stages.deliver.run_time.rules import put_rules
+from penstock.stages.deliver.run_time.state import RunTimeState
 from penstock.stages.emit import Emitter
 from penstock.stages.failures.dead import dead_letter_rows
 from penstock.stages.inspection import Inspections
@@ -68,6 +72,11 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/dead/drop"): {"url": "/dead/drop", "json": {}},
     ("GET", "/subscriptions"): {"url": "/subscriptions"},
     ("GET", "/subscriptions/{subscription}"): {"url": "/subscriptions/cases"},
+    ("PUT", "/subscriptions/{subscription}"): {
+        "url": "/subscriptions/late",
+        "json": {"source": "scores", "to": "https://late.example.com/in"},
+    },
+    ("DELETE", "/subscriptions/{subscription}"): {"url": "/subscriptions/early"},
     ("POST", "/subscriptions/{subscription}/pause"): {"url": "/subscriptions/cases/pause"},
     ("POST", "/subscriptions/{subscription}/resume"): {"url": "/subscriptions/cases/resume"},
     ("GET", "/keys"): {"url": "/keys"},
@@ -102,6 +111,15 @@ def without_request(routes: Sequence[Route], requests: Mapping[tuple[str, str], 
 
 
 KEY = KeyCreated(id="0123456789", name="x", digest="0" * 64, rights=("read:notes",), expires=None, at=1, by="test")
+
+
+EARLY = SubscriptionPut(
+    put=RunTimeSubscription(name="early", source="scores", private=PrivateParts("https://early.example.com/in")),
+    by="test",
+    at=1,
+    begun=1,
+    causationid="c",
+)
 
 
 class Looks:
@@ -162,12 +180,14 @@ class TestDoors(DoorContract):
         log, clock = services.log, services.clock
         for topic in (SCORED, SNAPSHOT_TOPIC):
             log.create(topic)
-        log.append([Write(SYSTEM, 0, to_rows([*two_versions(), KEY, a_handshake()])), a_letter()])
+        log.append([Write(SYSTEM, 0, to_rows([*two_versions(), KEY, a_handshake(), EARLY])), a_letter()])
         said = {"role": "worker", "stages": {"scorer": {"ready": True, "version": "m/2"}}}
         (services.status / "worker.json").write_text(json.dumps(said))
         inspections = Inspections(lambda _: of_its_own(Looks()), lambda _: None, at_once)  # type: ignore[arg-type]
         alone = replace(PLAN, stages=())  # no scorer that would have to fit
-        owner = Registrar(alone, open_registry(log, clock, "owner"), services.artifacts, inspections, clock, 30.0)
+        registry = open_registry(log, clock, "owner")
+        registry.view.areas.only(RunTimeState).rules = put_rules(PLAN, log, services.settings)
+        owner = Registrar(alone, registry, services.artifacts, inspections, clock, 30.0)
         topics = {topic.name: topic for topic in (SYSTEM_TOPIC, SNAPSHOT_TOPIC)}
         emitter = Emitter(owner.name, owner.source, PLAN.code, topics)
         pump = Pump(owner, log.reader(owner.name, [SYSTEM], "owner"), emitter, clock, rows=lambda: 256)

@@ -84,6 +84,7 @@ def resolve(
         untyped=tuple(topic.name for topic in schemas if topic.type is None),
         place=portable(app.place, folder),
         subscriptions=tuple(subscriptions),
+        open_to_subscriptions=app.open_to_subscriptions,
     )
     if environ is not None:
         _check_references(located(plan, folder), environ, report.warning)

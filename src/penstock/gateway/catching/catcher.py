@@ -12,7 +12,7 @@ import msgspec
 
 from ...errors import BadRequest
 from ...plan.plan import Plan, SubscriptionSpec
-from ...plan.references import ReferenceSpec
+from ...plan.references import ReferenceSpec, value_of
 
 KEPT = 20  # requests of one subscription
 KEPT_BYTES = 8 << 20  # of all subscriptions together
@@ -134,7 +134,7 @@ class Catcher:
 
 def signing_secrets(spec: SubscriptionSpec, environ: Mapping[str, str]) -> list[str]:
     """What its requests are signed with where they are caught."""
-    found = [secret.resolve(environ) if secret.is_given(environ) else SECRET for secret in spec.secrets]
+    found = [value_of(secret, environ) or SECRET for secret in spec.secrets]
     return list(dict.fromkeys(found))
 
 

@@ -20,9 +20,11 @@ from ...clock import Clock
 from ...declare.values import Duration, seconds
 from ...errors import DeclarationError, InvalidEvent, NotFound
 from ...log.interface import ObservedLog
+from ...models.registry import Registry
 from ...plan.plan import Plan
 from ...schema.cloudevents import JSON_TYPE
 from ...stages.deliver.dead_events import DEAD_LETTER_FORMATS, DeadLetterFormat
+from ...stages.deliver.run_time.known import KnownSubscriptions
 from ...stages.failures.ledger import Became
 from ..letters import LetterFilter, Letters, RedriveResult
 from ..principal import Principal, principal_of
@@ -59,6 +61,9 @@ class LetterNeeds(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def registry(self) -> Registry: ...
 
     @property
     def status(self) -> Path: ...
@@ -121,7 +126,9 @@ async def redrive(request: Request, services: LetterNeeds) -> Response:
     wanted = _allowed(asked.wanted(now), principal_of(request.scope), "redrive")
 
     def work() -> dict[str, Any]:
-        done = Letters(services.log, services.plan).redrive(wanted, rounds=asked.limit, most=asked.most, dry=asked.dry)
+        done = Letters(services.log, _whole_plan(services)).redrive(
+            wanted, rounds=asked.limit, most=asked.most, dry=asked.dry
+        )
         return {"redriven": done.count, **_said(done), "waiting": _waiting(services, wanted), "at": now}
 
     return _answer(await _in_turn(services, work))
@@ -132,7 +139,7 @@ async def drop(request: Request, services: LetterNeeds) -> Response:
     wanted = _allowed(asked.wanted(_now(services)), principal_of(request.scope), "redrive")
 
     def work() -> dict[str, Any]:
-        done = Letters(services.log, services.plan).drop(wanted, most=asked.most, dry=asked.dry)
+        done = Letters(services.log, _whole_plan(services)).drop(wanted, most=asked.most, dry=asked.dry)
         return {"dropped": done.count, "left": done.left}
 
     return _answer(await _in_turn(services, work))
@@ -210,9 +217,10 @@ def _described(
     format: DeadLetterFormat | None,
 ) -> list[Any]:
     """The latest so many, the oldest of them first. With a format those of deliveries alone: others have none."""
-    there = Letters(services.log, services.plan)
+    plan = _whole_plan(services)
+    there = Letters(services.log, plan)
     found = there.load(there.found(replace(wanted, deliveries=format is not None), states)[-limit:])
-    return [each.described() if format is None else each.as_event(services.plan, format) for each in found]
+    return [each.described() if format is None else each.as_event(plan, format) for each in found]
 
 
 def _said(done: RedriveResult) -> dict[str, Any]:
@@ -223,11 +231,17 @@ def _said(done: RedriveResult) -> dict[str, Any]:
 def _waiting(services: LetterNeeds, wanted: LetterFilter) -> list[dict[str, str]]:
     """Stages that are held: what is put back to them is kept, and waits with the rest."""
     sources = {stage.name: stage.source for stage in services.plan.stages}
-    sources |= {subscription.name: subscription.source for subscription in services.plan.subscriptions}
+    sources |= {each.name: each.source for each in _whole_plan(services).subscriptions}
     said = [dict(status.get("stages", {})) for status in statuses(services.status)]
     held = {stage: str(now.get("reason", "")) for each in said for stage, now in each.items() if not now.get("ready")}
     shown = {stage for stage in held if wanted.allowed is None or wanted.allowed(sources.get(stage, ""))}
     return [{"stage": stage, "reason": held[stage]} for stage in sorted(shown)]
+
+
+def _whole_plan(services: LetterNeeds) -> Plan:
+    """With the subscriptions that were put at run time."""
+    services.registry.refresh()
+    return KnownSubscriptions(services.plan, services.registry.view).whole_plan()
 
 
 def _answer(found: object, format: DeadLetterFormat | None = None) -> Response:

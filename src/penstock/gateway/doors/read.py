@@ -22,6 +22,7 @@ from ...plan.plan import Plan
 from ...schema.encode import to_json, to_ndjson
 from ...settings import Settings
 from ...stages.emit import with_columns
+from ..concealed import concealed
 from ..wait.arrivals import Arrivals
 from ..wire.body import breathe
 from ..wire.errors import BadRequest, unknown
@@ -169,7 +170,7 @@ def _batches(reader: Reader, there: Mapping[int, int], limit: int) -> list[Batch
     except Corrupt:
         if not found:  # what lies before the damage is still given out, the damage itself is never passed over
             raise
-    return sorted(found, key=lambda b: b.partition)
+    return sorted(map(concealed, found), key=lambda b: b.partition)
 
 
 def _page(reader: Reader, there: Mapping[int, int], limit: int) -> Iterator[Batch]:

@@ -1,11 +1,13 @@
-"""/subscriptions: who is delivered to, how that goes, and what waits; pausing one, and letting it go on."""
+"""/subscriptions: who is delivered to, how that goes, and what waits; putting one while the app runs, deleting it,
+pausing one, and letting it go on."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -15,12 +17,24 @@ from starlette.responses import Response
 
 from ...access.rights import SUBSCRIPTIONS
 from ...clock import Clock
+from ...declare.sources import read_topic
+from ...errors import Conflict, InvalidEvent, TooLarge
 from ...log.interface import ObservedLog
 from ...models.registry import Registry
 from ...plan.plan import Plan, SubscriptionSpec
-from ..principal import principal_of
+from ...settings import Settings
+from ...stages.deliver.run_time.known import KnownSubscriptions
+from .. import putting
+from ..principal import Principal, principal_of
+from ..putting import GivenSubscription, read_given
 from ..subscriptions import Standings, change
 from ..wire.errors import BadRequest, unknown
+from ..wire.parameters import whole
+
+PARAMETERS = ("after", "limit")
+LIMIT, MOST = 1_000, 10_000  # subscriptions of one answer
+NEXT = "penstock-next"  # the header that says after which name to go on
+SMALL_BYTES = 64 << 10  # bytes of a body here
 
 T = TypeVar("T")
 
@@ -44,18 +58,63 @@ class SubscriptionNeeds(Protocol):
     def status(self) -> Path: ...
 
     @property
+    def settings(self) -> Settings: ...
+
+    @property
     def threads(self) -> Executor: ...
 
 
 async def subscriptions(request: Request, services: SubscriptionNeeds) -> Response:
-    who = principal_of(request.scope)
-    shown = [spec for spec in services.plan.subscriptions if who.may("read", SUBSCRIPTIONS + spec.name)]
-    return _answer(await _in_thread(services, lambda: _described(services, shown)))
+    who, given = principal_of(request.scope), request.query_params
+    if stray := given.keys() - PARAMETERS:
+        raise BadRequest(f"unknown parameter '{min(stray)}': there are {', '.join(PARAMETERS)}")
+    limit, after = whole(given.get("limit", str(LIMIT)), "limit", 1, MOST), given.get("after", "")
+
+    def work() -> tuple[list[dict[str, Any]], str]:
+        services.registry.refresh()
+        known = KnownSubscriptions(services.plan, services.registry.view)
+        names = [name for name in known.names() if who.may("read", SUBSCRIPTIONS + name)]
+        files = {spec.name: n for n, spec in enumerate(services.plan.subscriptions)}
+        place = (files.get(after, len(files)), after)
+        left = [name for name in names if not after or (files.get(name, len(files)), name) > place]
+        specs = [spec for name in left[:limit] if (spec := known.get(name)) is not None]
+        return _described(services, specs), left[limit - 1] if len(left) > limit else ""
+
+    found, following = await _in_thread(services, work)
+    return _answer(found, {NEXT: following} if following else {})
 
 
 async def subscription(request: Request, services: SubscriptionNeeds) -> Response:
-    spec = _known(request, services)
-    return _answer((await _in_thread(services, lambda: _described(services, [spec])))[0])
+    def work() -> dict[str, Any]:
+        return _described(services, [_known(request, services)])[0]
+
+    return _answer(await _in_thread(services, work))
+
+
+async def put(request: Request, services: SubscriptionNeeds) -> Response:
+    name, who, given = request.path_params["subscription"], principal_of(request.scope), await _given(request)
+    who.require("read", read_topic(given.source))
+    inside = bool(services.settings.subscriptions_inside)
+
+    def work() -> dict[str, Any]:
+        subscription = read_given(name, given, services.plan, inside=inside)
+        _check_not_of_file(services, name)
+        putting.put(services.log, services.registry, services.clock, subscription, _named(who))
+        return _described(services, [_known(request, services)])[0]
+
+    return _answer(await _in_thread(services, work))
+
+
+async def delete(request: Request, services: SubscriptionNeeds) -> Response:
+    name, who = request.path_params["subscription"], principal_of(request.scope)
+
+    def work() -> dict[str, Any]:
+        _known(request, services)
+        _check_not_of_file(services, name)
+        putting.delete(services.log, services.registry, services.clock, name, _named(who))
+        return {"name": name, "deleted": True}
+
+    return _answer(await _in_thread(services, work))
 
 
 async def pause(request: Request, services: SubscriptionNeeds) -> Response:
@@ -67,12 +126,11 @@ async def resume(request: Request, services: SubscriptionNeeds) -> Response:
 
 
 async def _change(request: Request, services: SubscriptionNeeds, *, paused: bool) -> Response:
-    spec = _known(request, services)
-    if not spec.is_delivered:
-        what = f"subscription '{spec.name}' goes to the topic '{spec.topic}'"
-        raise BadRequest(f"{what}: only what goes outside can be paused")
-
     def work() -> dict[str, Any]:
+        spec = _known(request, services)
+        if not spec.is_delivered:
+            what = f"subscription '{spec.name}' goes to the topic '{spec.topic}'"
+            raise BadRequest(f"{what}: only what goes outside can be paused")
         change(services.log, services.registry, services.clock, spec.name, paused=paused)
         return _described(services, [spec])[0]
 
@@ -80,20 +138,49 @@ async def _change(request: Request, services: SubscriptionNeeds, *, paused: bool
 
 
 def _known(request: Request, services: SubscriptionNeeds) -> SubscriptionSpec:
-    name = request.path_params["subscription"]
-    specs = {spec.name: spec for spec in services.plan.subscriptions}
-    if name not in specs:
-        raise unknown("subscription", name, sorted(specs))
-    return specs[name]
+    """Raises ``NotFound``, which names none that who asks may not read."""
+    name, who = request.path_params["subscription"], principal_of(request.scope)
+    services.registry.refresh()
+    known = KnownSubscriptions(services.plan, services.registry.view)
+    if (spec := known.get(name)) is None:
+        there = (each for each in known.names() if who.may("read", SUBSCRIPTIONS + each))
+        raise unknown("subscription", name, sorted(islice(there, LIMIT)))
+    return spec
+
+
+def _check_not_of_file(services: SubscriptionNeeds, name: str) -> None:
+    """Raises ``Conflict``."""
+    if any(spec.name == name for spec in services.plan.subscriptions):
+        raise Conflict(f"subscription '{name}' is of the app's file, and read-only here: change it there")
+
+
+async def _given(request: Request) -> GivenSubscription:
+    """Raises ``InvalidEvent`` for a body that is none, which it does not repeat."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > SMALL_BYTES:
+            raise TooLarge(f"the body is over {SMALL_BYTES} bytes")
+    try:
+        return msgspec.json.decode(body, type=GivenSubscription)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidEvent(str(error)) from None
+    except ValueError:
+        raise InvalidEvent("the body holds a filter or a value that cannot be") from None
+
+
+def _named(who: Principal) -> str:
+    return f"{who.name} ({who.id})" if who.id else who.name
 
 
 def _described(services: SubscriptionNeeds, specs: Sequence[SubscriptionSpec]) -> list[dict[str, Any]]:
     with closing(Standings(services.log, services.registry, services.clock, services.status)) as look:
-        return [look.of(spec) for spec in specs]
+        known = KnownSubscriptions(services.plan, services.registry.view)
+        return [look.of(spec, served=known.is_served(spec)) for spec in specs]
 
 
-def _answer(found: object) -> Response:
-    return Response(msgspec.json.encode(found), media_type="application/json")
+def _answer(found: object, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(found), headers=headers, media_type="application/json")
 
 
 async def _in_thread(services: SubscriptionNeeds, work: Callable[[], T]) -> T:

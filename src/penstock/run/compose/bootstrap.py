@@ -17,6 +17,7 @@ from ...plan.places import Site
 from ...plan.plan import OnChange, Plan
 from ...stages.deliver.handshakes.state import HandshakeState
 from ...stages.deliver.retry import RETRY_TOPIC
+from ...stages.deliver.run_time.state import RunTimeState
 from ...stages.deliver.state import DeliveryState
 from ...stages.failures.dead import DEAD_TOPIC
 from ...system.interface import Area, SystemLog
@@ -36,14 +37,14 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
     yield SYSTEM_TOPIC
     yield SNAPSHOT_TOPIC
     yield DEAD_TOPIC
-    if plan.subscriptions:
+    if plan.takes_subscriptions:
         yield RETRY_TOPIC
     yield from plan.topics
 
 
 def every_area() -> list[Area]:
     """What ``penstock.system`` knows, in this version."""
-    return [RegistryState(), DeliveryState(), HandshakeState(), KeyState()]
+    return [RegistryState(), DeliveryState(), HandshakeState(), RunTimeState(), KeyState()]
 
 
 def open_registry(events: SystemLog, clock: Clock, member: str) -> Registry:

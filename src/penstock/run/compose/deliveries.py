@@ -9,11 +9,11 @@ from functools import partial
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
-from ...batch import TopicSpec
+from ...batch import DEAD, SYSTEM, TopicSpec
 from ...destinations.interface import AskingDestination, Destination
 from ...destinations.measured import MeasuredDestination
 from ...destinations.webhook.endpoint import Endpoint
-from ...errors import DeclarationError, PenstockError
+from ...errors import CannotStart, DeclarationError, PenstockError, install
 from ...filters.eventgrid.predicate import FilterPredicate
 from ...filters.interface import Predicate
 from ...filters.where import parse
@@ -30,8 +30,8 @@ from ...stages.deliver.attempts import RetryPolicy
 from ...stages.deliver.handshakes.asking import AskedEndpoint, Handshakes, endpoint_digest
 from ...stages.deliver.ladder import Ladder
 from ...stages.deliver.redelivery import Redelivery
-from ...stages.deliver.router import Router, Routing
 from ...stages.deliver.routing import FilterRouting, SystemRouting, SystemSelection
+from ...stages.deliver.run_time.router import ChangingRouter, ChangingRouting
 from ...stages.deliver.state import DeliveryState
 from ...stages.deliver.subscriptions import Subscription
 from ...stages.failures.dead import DEAD_TOPIC
@@ -39,12 +39,13 @@ from ...stages.forward import Forward
 from ...telemetry import logger
 from .bootstrap import SYSTEM_TOPIC, open_registry
 from .destinations import kind_of
+from .run_time import RunTimeRoutes
 from .stages import RunningStage, StageLines
 from .warming import WarmVersion
 
 LADDER_ROWS = 1_024  # in one pass; those of a rung that are under way are read again
 LABELLED = 1_000  # subscriptions of a plan, up to which each has metrics of its own
-LOOK_S = 1.0  # seconds between two looks at which subscriptions are halted
+LOOK_S = 0.25  # seconds between two looks at which subscriptions there are, and which are halted
 
 log = logger(__name__)
 
@@ -125,17 +126,21 @@ class CourierComposition(StageLines):
     subscriptions: dict[str, Subscription] = field(init=False, default_factory=dict)
     destinations: dict[str, MeasuredDestination] = field(init=False, default_factory=dict)  # by subscription
     asked: list[AskedEndpoint] = field(init=False, default_factory=list)  # those whose endpoints have to be asked
+    run_time: RunTimeRoutes = field(init=False)
     threads: list[Thread] = field(init=False, default_factory=list)  # of those destinations that have one of their own
 
     def __post_init__(self) -> None:
         """Raises ``DeclarationError`` for a subscription whose settings have no value here, or one that cannot be."""
         self.registry = open_registry(self.log, self.clock, self.member)
+        self.run_time = RunTimeRoutes(self)
         delivered = [spec for spec in self.plan.subscriptions if spec.is_delivered]
-        self.subscriptions = {spec.name: self._open(spec) for spec in delivered}
+        self.subscriptions = {spec.name: self.open(spec) for spec in delivered}
         sources = dict.fromkeys(spec.source for spec in delivered)
-        self.lines = [self._router(source, [s for s in delivered if s.source == source]) for source in sources]
-        self.lines += [self._ladder()] if delivered else []
+        self.lines = [self.router(source, [s for s in delivered if s.source == source]) for source in sources]
+        self.lines += [self._ladder()] if self.plan.takes_subscriptions else []
         self.lines += [self._forward(spec) for spec in self.plan.subscriptions if spec.topic is not None]
+        self.registry.refresh()
+        self.run_time.sync()
 
     def close(self) -> None:
         """After the pumps have ended: they leave their groups themselves."""
@@ -153,7 +158,7 @@ class CourierComposition(StageLines):
         return Handshakes(self.log, self.registry.view, self.clock, self.asked, callbacks, patience)
 
     def keep_halted(self, stop: Event) -> None:
-        """Until told to stop: what somebody paused, resumed or ended is known here within a second."""
+        """Until told to stop: what somebody put, paused, resumed or ended is known here within a second."""
         while True:
             try:
                 self.look_at_halted()
@@ -164,12 +169,13 @@ class CourierComposition(StageLines):
 
     def look_at_halted(self) -> None:
         self.registry.refresh()
+        self.run_time.sync()
         state = self.registry.view.areas.only(DeliveryState)
-        for subscription in self.subscriptions.values():
+        for subscription in list(self.subscriptions.values()):
             subscription.learn(state)
 
-    def _router(self, source: str, specs: Sequence[SubscriptionSpec]) -> RunningStage:
-        topic = self._topic(source)
+    def router(self, source: str, specs: Sequence[SubscriptionSpec]) -> RunningStage:
+        topic = self.topic(source)
         routing = self._routing(topic, specs)
         behind = self.log.reader(None, [source], self.member)
         subscriptions = [self.subscriptions[spec.name] for spec in specs]
@@ -177,34 +183,38 @@ class CourierComposition(StageLines):
         def ends() -> Mapping[int, int]:
             return {state.partition: state.end for state in self.log.partitions(source)}
 
-        stage = Router(topic, self.plan.app, subscriptions, routing, self.registry.view, behind, ends, self.clock)
+        view, app = self.registry.view, self.plan.app
+        sync = self.run_time.sync
+        stage = ChangingRouter(topic, app, subscriptions, routing, view, behind, ends, self.clock, sync)
+        self.run_time.routers[source] = stage
         rows = self.settings.batch_rows
         return self.line(stage, stage.close, lambda: None, lambda: rows, "latest", redrive=None)
 
-    def _routing(self, topic: TopicSpec, specs: Sequence[SubscriptionSpec]) -> Routing:
+    def _routing(self, topic: TopicSpec, specs: Sequence[SubscriptionSpec]) -> ChangingRouting:
         """Of one topic either all want system events, or none does."""
-        if events := [system_selection(spec, spec.event) for spec in specs if spec.event is not None]:
-            return SystemRouting(self.plan.app, events)
-        return FilterRouting(topic, self.plan.app, [self._predicate(spec, topic) for spec in specs])
+        if topic.name in (SYSTEM, DEAD):
+            return SystemRouting(self.plan.app, [system_selection(s, s.event) for s in specs if s.event is not None])
+        return FilterRouting(topic, self.plan.app, [self.predicate(spec, topic) for spec in specs])
 
     def _ladder(self) -> RunningStage:
         topics = {topic.name: topic for topic in (*self.plan.topics, SYSTEM_TOPIC, DEAD_TOPIC)}
-        stage = Ladder(self.plan.app, topics, self.subscriptions, self.clock)
-        put_back = partial(Redelivery, stages=tuple(self.subscriptions))
+        stage = Ladder(self.plan.app, topics, self.subscriptions, self.clock, self.run_time.refresh)
+        put_back = partial(Redelivery, stages=self.subscriptions.keys())
         return self.line(stage, lambda: None, lambda: None, lambda: LADDER_ROWS, redrive=put_back)
 
     def _forward(self, spec: SubscriptionSpec) -> RunningStage:
-        source, target = self._topic(spec.source), self._topic(spec.topic or "")
-        stage = Forward(spec.name, source, target, self.plan.app, self._predicate(spec, source))
+        source, target = self.topic(spec.source), self.topic(spec.topic or "")
+        stage = Forward(spec.name, source, target, self.plan.app, self.predicate(spec, source))
         rows = self.settings.batch_rows
         return self.line(stage, lambda: None, lambda: None, lambda: rows, spec.start)
 
-    def _open(self, spec: SubscriptionSpec) -> Subscription:
+    def open(self, spec: SubscriptionSpec) -> Subscription:
         try:
             opened = self._destination(spec)
         except PenstockError as error:
-            raise DeclarationError(f"{spec.place}: subscription '{spec.name}': {error}") from None
-        label = spec.name if len(self.plan.subscriptions) <= LABELLED else "*"
+            place = f"{spec.place}: " if spec.place else ""
+            raise DeclarationError(f"{place}subscription '{spec.name}': {error}") from None
+        label = "*" if spec.run_time else spec.name if len(self.plan.subscriptions) <= LABELLED else "*"
         destination = self.destinations[spec.name] = MeasuredDestination(opened.destination, label, self.clock)
         subscription = Subscription(
             spec.name,
@@ -227,7 +237,8 @@ class CourierComposition(StageLines):
     def _destination(self, spec: SubscriptionSpec) -> OpenedDestination:
         if self.catcher or spec.destination is None:
             endpoint = self._endpoint(spec)
-            assert self.open_lane is not None
+            if self.open_lane is None:
+                raise CannotStart(f"no webhook can be sent: {install('webhooks')}")
             lane = self.open_lane(endpoint)
             asking = None if endpoint.handshake == "none" else (lane, _digest(endpoint, spec.format))
             return OpenedDestination(lane, spec.format, endpoint.place, asking)
@@ -241,13 +252,31 @@ class CourierComposition(StageLines):
             return caught_endpoint(spec, self.environ, self.catcher, self.trusted)
         return endpoint_of(spec, self.environ, origin_of(self.plan, self.settings))
 
-    def _predicate(self, spec: SubscriptionSpec, topic: TopicSpec) -> Predicate | None:
+    def selection(self, spec: SubscriptionSpec, topic: TopicSpec) -> Predicate | SystemSelection | None:
+        """What its router chooses by."""
+        return self.predicate(spec, topic) if spec.event is None else system_selection(spec, spec.event)
+
+    def add(self, subscription: Subscription) -> None:
+        """One put at run time, opened; from here on the ladder knows it."""
+        self.subscriptions[subscription.name] = subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """It is closed, and unknown from here on, unless another has its name by now."""
+        name = subscription.name
+        if self.subscriptions.get(name) is subscription:
+            del self.subscriptions[name]
+        if self.destinations.get(name) is subscription.destination:
+            del self.destinations[name]
+        self.asked[:] = [each for each in self.asked if each.subscription is not subscription]
+        subscription.destination.close()
+
+    def predicate(self, spec: SubscriptionSpec, topic: TopicSpec) -> Predicate | None:
         schema = None if is_json(topic.schema) else topic.schema
         if spec.filter is not None:
             return FilterPredicate(spec.filter, schema)
         return None if spec.where is None else parse(spec.where, schema)
 
-    def _topic(self, name: str) -> TopicSpec:
+    def topic(self, name: str) -> TopicSpec:
         own = {topic.name: topic for topic in (SYSTEM_TOPIC, DEAD_TOPIC)}
         return own.get(name) or self.plan.topic(name)
 

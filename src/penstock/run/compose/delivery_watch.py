@@ -12,7 +12,6 @@ from threading import Event
 
 import msgspec
 
-from ...batch import SYSTEM
 from ...clock import Clock
 from ...destinations.interface import DestinationStatus
 from ...notices import notices
@@ -37,9 +36,6 @@ class DeliveryWatch:
         self._deliveries, self._clock, self._file = deliveries, clock, file
         self._view = deliveries.registry.view
         self._state, self._handshakes = self._view.areas.only(DeliveryState), self._view.areas.only(HandshakeState)
-        plan = deliveries.plan
-        sources = {spec.source for spec in plan.subscriptions if spec.is_delivered}
-        self._sources = {name: 1 if name == SYSTEM else plan.topic(name).partitions for name in sources}
         self._shut: dict[str, float] = {}  # since when an endpoint takes nothing, monotonic
         self._told: set[str] = set()  # subscriptions with a notice that stands
         self._said = b""  # what the file holds
@@ -56,10 +52,15 @@ class DeliveryWatch:
         halted, behind, handshakes = self._look_at_state()
         states = Counter[str]()
         endpoints: dict[str, DestinationStatus] = {}
-        for name, destination in self._deliveries.destinations.items():
+        known = dict(self._deliveries.destinations)
+        for name in self._told - known.keys():
+            self._untell(name)
+        for name, destination in known.items():
+            if (subscription := self._deliveries.subscriptions.get(name)) is None:
+                continue  # it goes just now
             destination.publish()
             status, halt = destination.status(), halted.get(name)
-            unproven = self._deliveries.subscriptions[name].unproven
+            unproven = subscription.unproven
             going = "unproven" if unproven else "behind" if name in behind else "live"
             states[halt.state if halt is not None else going] += 1
             if status.last is not None or status.why:
@@ -77,8 +78,8 @@ class DeliveryWatch:
         with self._view.lock:
             behind = {
                 name
-                for topic, count in self._sources.items()
-                for partition in range(count)
+                for topic in list(self._deliveries.run_time.routers)
+                for partition in range(self._deliveries.topic(topic).partitions)
                 for name, position in self._state.of(topic, partition).items()
                 if position.own
             }
@@ -110,8 +111,12 @@ class DeliveryWatch:
             notices().tell(_key(name), reason, mend=mend)
             self._told.add(name)
         elif name in self._told:
-            notices().settle(_key(name))
-            self._told.discard(name)
+            self._untell(name)
+
+    def _untell(self, name: str) -> None:
+        notices().settle(_key(name))
+        self._told.discard(name)
+        self._shut.pop(name, None)
 
     def _write(self, said: bytes) -> None:
         """Where nothing is new the file's time alone is. What cannot be written, on a full disk, is left unsaid, which

@@ -18,6 +18,8 @@ from ...models.registry import Registry
 from ...plan.plan import FunctionSpec, Plan, ScoreSpec, StageSpec
 from ...runner.interface import Runner
 from ...settings import Settings
+from ...stages.deliver.run_time.rules import put_rules
+from ...stages.deliver.run_time.state import RunTimeState
 from ...stages.emit import Emitter
 from ...stages.failures.in_hand import SIZE_BYTES, InHand, SuspectTurn
 from ...stages.inspection import Inspections
@@ -135,6 +137,7 @@ class Composition(StageLines):
 
     def _registrar(self) -> RunningStage:
         inspections = Inspections(self._borrow, self._again, self.background)
+        self.registry.view.areas.only(RunTimeState).rules = put_rules(self.plan, self.log, self.settings)
         stage = Registrar(self.plan, self.registry, self.artifacts, inspections, self.clock, self.settings.runner_start)
         warm = warming.Unanswered(self.registry, self._again)
         # It answers commands, and dead-letters none.

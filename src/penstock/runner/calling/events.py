@@ -13,15 +13,15 @@ import pyarrow as pa
 from ...batch import Indices
 from ...errors import InvalidEvent, Reject, ResultMisshapen, Unavailable
 from ...schema.objects import from_objects
-from ..interface import Applied, RowFailure, SetAlias
+from ..interface import Applied, RowFailure, Wish
 from ..logs import handling
 from ..user_errors import row_failed
 from .bound_function import Callee
+from .event_access import EventAccess
 from .frames import Finish, rejected_rows
-from .model_handle import ModelHandle
 from .results import repeated
 
-Inject = Callable[[ModelHandle], dict[str, object]]
+Inject = Callable[[EventAccess], dict[str, object]]
 At = Callable[[int], None]
 """Told which row is under way; -1 when several are."""
 
@@ -32,7 +32,7 @@ class _Handled:
 
     outputs: Sequence[Any] = ()
     failure: RowFailure | None = None
-    commands: Sequence[SetAlias] = ()
+    commands: Sequence[Wish] = ()
 
 
 class PerEvent:
@@ -42,7 +42,7 @@ class PerEvent:
     """
 
     def __init__(
-        self, callee: Callee, new_handle: Callable[[], ModelHandle], inject: Inject, at: At, id_of: Callable[[int], str]
+        self, callee: Callee, new_handle: Callable[[], EventAccess], inject: Inject, at: At, id_of: Callable[[int], str]
     ) -> None:
         self._callee, self._new_handle, self._inject, self._at, self._id_of = callee, new_handle, inject, at, id_of
 
@@ -97,7 +97,7 @@ class PerEvent:
 
 
 def call_on_list(
-    callee: Callee, events: Sequence[Any], handle: ModelHandle, injected: dict[str, object], finish: Finish
+    callee: Callee, events: Sequence[Any], handle: EventAccess, injected: dict[str, object], finish: Finish
 ) -> Applied:
     """One call with all the events. Raises ``ResultMisshapen``, and what the function raises but ``Reject``."""
     kept = list(range(len(events)))

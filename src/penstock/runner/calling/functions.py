@@ -20,10 +20,10 @@ from ..loaded_models import Scoring
 from ..logs import handling
 from ..user_errors import task_failed
 from .bound_function import Callee, callees
+from .event_access import EventAccess
 from .event_objects import ids_of, objects_of
 from .events import At, PerEvent, call_on_list
 from .frames import call_on_frame
-from .model_handle import ModelHandle
 from .resources import Resources
 
 
@@ -39,7 +39,7 @@ class Functions:
         ready: Mapping[Any, object],
         environ: Mapping[str, str],
     ) -> None:
-        self._callees = callees(app, plan)
+        self._callees, self._plan = callees(app, plan), plan
         self._scoring = scoring
         self._loop = asyncio.Runner()
         self._resources = Resources(app.parts, ready=ready, environ=environ)
@@ -70,7 +70,7 @@ class Functions:
         self.open(stage)
         at(-1)
         try:
-            return self._call(callee, rows, lambda: ModelHandle(services, self._scoring), at)
+            return self._call(callee, rows, lambda: EventAccess(services, self._scoring, self._plan), at)
         except ResultMisshapen:
             raise
         except BaseException as error:  # also SystemExit: user code does not end the runner by raising
@@ -85,7 +85,7 @@ class Functions:
             raise task_failed(NotFound(f"the app has no function '{stage}'"))
         return self._callees[stage]
 
-    def _call(self, callee: Callee, rows: pa.RecordBatch, new_handle: Callable[[], ModelHandle], at: At) -> Applied:
+    def _call(self, callee: Callee, rows: pa.RecordBatch, new_handle: Callable[[], EventAccess], at: At) -> Applied:
         rows = _known(rows, callee)
         if callee.spec.takes in ("frame", "arrow"):
             handle = new_handle()
@@ -101,7 +101,7 @@ class Functions:
         finally:
             handling.set(None)
 
-    def _injected(self, callee: Callee, handle: ModelHandle) -> dict[str, object]:
+    def _injected(self, callee: Callee, handle: EventAccess) -> dict[str, object]:
         handles = {name: kind(handle) for name, kind in callee.types.items() if kind in HANDLES}
         return self._arguments[callee.spec.name] | handles
 

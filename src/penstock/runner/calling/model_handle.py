@@ -13,7 +13,7 @@ from ...declare.handles.models import Predictor
 from ...errors import Unavailable
 from ...models.runtimes.choose import serialise
 from ..handles.models import AskedModels
-from ..interface import Artifact, Services, SetAlias
+from ..interface import Artifact, Services, SetAlias, Wish
 from ..loaded_models import Scoring
 
 
@@ -23,7 +23,7 @@ class ModelHandle:
     def __init__(self, services: Services | None, scoring: Scoring) -> None:
         self._services, self._scoring = services, scoring
         self._registered = 0
-        self.commands: list[SetAlias] = []
+        self.commands: list[Wish] = []
 
     def load(self, ref: str) -> Predictor:
         return _Predictor(self._asked().resolve(ref), self._scoring)

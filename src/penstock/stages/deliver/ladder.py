@@ -8,7 +8,7 @@ which is as long as any probation; those of a subscription that is halted climb 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
@@ -39,6 +39,7 @@ PROBATION_RUNG = 4  # of five minutes: no probation is longer, and no event is l
 class Attempt:
     """Of rows of one rung, in one request. ``answer``: written in the destination's thread."""
 
+    subscription: Subscription
     answer: Answer | None = None
 
 
@@ -66,10 +67,18 @@ class Ladder:
     """
 
     def __init__(
-        self, app: str, topics: Mapping[str, TopicSpec], subscriptions: Mapping[str, Subscription], clock: Clock
+        self,
+        app: str,
+        topics: Mapping[str, TopicSpec],
+        subscriptions: Mapping[str, Subscription],
+        clock: Clock,
+        sync: Callable[[], None] = lambda: None,
     ) -> None:
+        """``sync`` has ``subscriptions`` be as is stored: one that was put at run time may be known to another courier,
+        which has failed to deliver to it, before it is known here."""
         self.name, self.source = LADDER, RETRY
         self._app, self._topics, self._subscriptions, self._clock = app, topics, subscriptions, clock
+        self._sync = sync
         self._attempts: dict[int, dict[int, Attempt]] = {}  # by rung and position, of rows that no commit has passed
 
     def assigned(self, partition: int, through: int | None) -> None:
@@ -87,6 +96,9 @@ class Ladder:
         due = {p: self._due(work, p, now, again) for p in np.unique(work.partitions).tolist()}
         rows = np.concatenate(list(due.values())) if due else np.zeros(0, np.int64)
         waiting = dict(zip(rows.tolist(), read_waiting(work.rows.take(pa.array(rows))), strict=True))
+        if any(each.subscription not in self._subscriptions for each in waiting.values()):
+            self._sync()
+        self._forget_unsettled(work, waiting)
         self._send(work, waiting, now)
         for partition, mine in due.items():
             attempts = self._attempts[partition]
@@ -109,6 +121,16 @@ class Ladder:
         again[partition] = (int(at[later[0]]) - now) / 1e6
         return mine[: later[0]]
 
+    def _forget_unsettled(self, work: Work, waiting: Mapping[int, WaitingDelivery]) -> None:
+        """What was under way to a subscription that is gone, or is another by now, settles never."""
+        for row, each in waiting.items():
+            attempts, position = self._attempts[int(work.partitions[row])], int(work.positions[row])
+            attempt = attempts.get(position)
+            if attempt is None or attempt.answer is not None:
+                continue
+            if attempt.subscription is not self._subscriptions.get(each.subscription):
+                del attempts[position]
+
     # -- sending --------------------------------------------------------------
 
     def _send(self, work: Work, waiting: Mapping[int, WaitingDelivery], now: int) -> None:
@@ -122,7 +144,8 @@ class Ladder:
         wanted.sort(key=lambda row: (waiting[row].subscription, waiting[row].topic, waiting[row].attempts))
         alike = attrgetter("subscription", "topic", "attempts")
         for (name, topic, attempts), rows in groupby(wanted, key=lambda row: alike(waiting[row])):
-            self._send_some(work, self._subscriptions[name], self._topics[topic], attempts, list(rows), waiting)
+            if (to := self._subscriptions.get(name)) is not None:
+                self._send_some(work, to, self._topics[topic], attempts, list(rows), waiting)
 
     def _send_some(
         self,
@@ -146,7 +169,7 @@ class Ladder:
             if len(parcels) == room:
                 break
             places = [f"{one.topic}/{one.partition}/{one.offset}" for one in each[start:stop]]
-            attempt = Attempt()
+            attempt = Attempt(to)
             for row in rows[start:stop]:
                 self._attempts[int(work.partitions[row])][int(work.positions[row])] = attempt
             parcels.append(to.parcel(places, parts[start:stop], attempts + 1, attempt))
@@ -158,13 +181,14 @@ class Ladder:
         self, attempt: Attempt | None, waiting: WaitingDelivery, rung: int, row: int, now: int, settled: Accounts
     ) -> bool:
         """Whether all is known of this row, and then what is to be stored of it."""
+        subscription = self._subscriptions.get(waiting.subscription)
         if attempt is None:
             why = self._why_not(waiting, now)
             if why is None:
                 return False
             if why == PROBATION:
                 settled.waiting.append(replace(waiting, outcome=PROBATION))
-                halted = self._subscriptions[waiting.subscription].halted
+                halted = subscription is not None and subscription.halted
                 settled.rungs.append(min(rung + 1, len(RUNGS_S) - 1 if halted else PROBATION_RUNG))
                 settled.climbed.append(row)
             else:
@@ -173,7 +197,7 @@ class Ladder:
             return True
         if (answer := attempt.answer) is None:
             return False
-        subscription = self._subscriptions[waiting.subscription]
+        subscription = attempt.subscription
         if (told := subscription.note(answer)) is not None:
             settled.told.append(told)
         if answer.ok:

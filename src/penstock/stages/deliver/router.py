@@ -65,6 +65,8 @@ class Share:
     partition: int
     read: int  # through which row the router has read
     committed: int  # what it has said to be done
+    first: int  # what had been dealt with when it came
+    placed: bool  # the group had a position then; else it began with the latest, and nobody knows just where
     token: str = field(default_factory=lambda: uuid4().hex)
     end: int = 0  # of the partition, when that was asked for first
     asked: bool = False  # the token is on its way
@@ -74,6 +76,11 @@ class Share:
     tracks: dict[int, Track] = field(
         default_factory=dict
     )  # of those with something under way, or a position of their own
+
+    @property
+    def goal(self) -> int:
+        """How far one with a position of its own has to come to be fed: what the router will not read is before it."""
+        return self.read if self.placed else max(self.read, self.end - 1)
 
 
 class Router:
@@ -94,7 +101,8 @@ class Router:
         """``ends``: by partition of the topic, the position that the next event will not be before."""
         self.name, self.source = router_of(topic.name), topic.name
         self._topic, self._app = topic, app
-        self._subscriptions, self._routing = subscriptions, routing
+        self._subscriptions, self._routing = list(subscriptions), routing
+        self._gone: set[int] = set()  # numbers that no subscription has any more
         self._view, self._positions = view, view.areas.only(DeliveryState)
         self._catch_up, self._ends, self._clock = catch_up, ends, clock
         self._index = {subscription.name: n for n, subscription in enumerate(subscriptions)}
@@ -106,7 +114,7 @@ class Router:
 
     def assigned(self, partition: int, through: int | None) -> None:
         first = -1 if through is None else through
-        self._shares[partition] = Share(partition, first, first)
+        self._shares[partition] = Share(partition, first, first, first, through is not None)
 
     def revoked(self, partition: int) -> None:
         """What is under way goes on, and nobody counts it any more."""
@@ -146,6 +154,7 @@ class Router:
         if not waiting:
             return
         self._view.refresh()
+        self._look_at_subscriptions()
         if unasked := [share for share in waiting if not share.asked]:
             ends = self._ends()
             for share in unasked:
@@ -157,6 +166,9 @@ class Router:
                 self._new.append(PartitionTaken(token=share.token))
                 share.asked = True
 
+    def _look_at_subscriptions(self) -> None:
+        """Before a partition begins: whom a former owner knew has to be known before a row is passed."""
+
     def _begin(self, share: Share) -> None:
         count = len(self._subscriptions)
         share.known = True
@@ -166,6 +178,9 @@ class Router:
         latest = max(share.read, share.end - 1) if found else share.read
         new: list[str] = []
         for n, subscription in enumerate(self._subscriptions):
+            if n in self._gone:
+                share.fed[n] = False
+                continue
             position = found.get(subscription.name)
             if position is None and not subscription.earliest:
                 new.append(subscription.name)
@@ -271,25 +286,29 @@ class Router:
         for _ in range(len(self._turn)):
             track = self._turn.popleft()
             share = self._shares[track.partition]
-            if turns < CATCH_UP_TURNS and self._subscriptions[track.subscription].room() > 0:
-                turns += 1
-                self._catch_up_with(share, track)
+            if self._subscriptions[track.subscription].room() > 0:
+                if track.read >= share.goal:  # nothing has to be read for it
+                    self._catch_up_with(share, track)
+                elif turns < CATCH_UP_TURNS:
+                    turns += 1
+                    self._catch_up_with(share, track)
             if not track.fed:
                 self._turn.append(track)
 
     def _catch_up_with(self, share: Share, track: Track) -> None:
         """What follows for it, as far as the router has read. Where it has come there too, it is fed by the router."""
-        if track.read < share.read:
+        goal = share.goal
+        if track.read < goal:
             batch = self._read_behind(track)
             if batch is not None:
-                start, stop = np.searchsorted(batch.positions, [track.read, share.read], side="right").tolist()
+                start, stop = np.searchsorted(batch.positions, [track.read, goal], side="right").tolist()
                 if not self._take_up(track, batch.slice(start, stop)):
                     return
-                track.read = min(batch.through, share.read)
-                if track.read < share.read:
+                track.read = min(batch.through, goal)
+                if track.read < goal:
                     return
         track.fed = share.fed[track.subscription] = True
-        track.read = max(track.read, share.read)
+        track.read = max(track.read, goal)
         share.since[track.subscription] = track.read
 
     def _take_up(self, track: Track, batch: Batch) -> bool:

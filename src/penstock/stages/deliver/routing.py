@@ -21,8 +21,16 @@ class FilterRouting:
     """``Routing`` by a predicate a subscription; None: every event. One thread's."""
 
     def __init__(self, topic: TopicSpec, app: str, predicates: Sequence[Predicate | None]) -> None:
-        self._topic, self._app, self._predicates = topic, app, predicates
+        self._topic, self._app, self._predicates = topic, app, dict(enumerate(predicates))
         self._matcher = Matcher(predicates)
+
+    def add(self, subscription: int, wanted: Predicate | None) -> None:
+        self._predicates[subscription] = wanted
+        self._matcher.add(subscription, wanted)
+
+    def remove(self, subscription: int) -> None:
+        del self._predicates[subscription]
+        self._matcher.remove(subscription)
 
     def match(self, batch: Batch) -> tuple[Indices, Indices]:
         return self._matcher.match(EventColumns(batch, self._topic, self._app))
@@ -48,12 +56,19 @@ class SystemRouting:
     """``Routing`` of system events. There are few of them, and of those who want them. ``app``: whose they are."""
 
     def __init__(self, app: str, wanted: Sequence[SystemSelection]) -> None:
-        self._app, self._wanted = app, wanted
+        self._app, self._wanted = app, dict(enumerate(wanted))
+
+    def add(self, subscription: int, wanted: SystemSelection) -> None:
+        self._wanted[subscription] = wanted
+
+    def remove(self, subscription: int) -> None:
+        del self._wanted[subscription]
 
     def match(self, batch: Batch) -> tuple[Indices, Indices]:
-        found = [self.only(subscription, batch) for subscription in range(len(self._wanted))]
-        whose = [np.full(len(rows), subscription, np.int64) for subscription, rows in enumerate(found)]
-        return np.concatenate(found), np.concatenate(whose)
+        found = {subscription: self.only(subscription, batch) for subscription in self._wanted}
+        whose = [np.full(len(rows), subscription, np.int64) for subscription, rows in found.items()]
+        none = np.zeros(0, np.int64)
+        return np.concatenate([none, *found.values()]), np.concatenate([none, *whose])
 
     def only(self, subscription: int, batch: Batch) -> Indices:
         wanted = self._wanted[subscription]

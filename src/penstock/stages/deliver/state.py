@@ -55,6 +55,27 @@ class Behind(Message, frozen=True, kw_only=True):
     through: int  # -1: nothing yet
 
 
+class Began(Message, frozen=True, kw_only=True):
+    """One that was put at run time begins: it has positions of its own, in a place for each partition; what was said
+    of one of its name before is of another."""
+
+    TYPE: ClassVar[str] = "penstock.delivery.began"
+
+    subscription: str
+    topic: str
+    through: tuple[int, ...]  # -1: nothing yet
+
+
+class Forgotten(Message, frozen=True, kw_only=True):
+    """One was deleted: nothing is known of it any more. It had positions in so many partitions of the topic."""
+
+    TYPE: ClassVar[str] = "penstock.delivery.forgotten"
+
+    subscription: str
+    topic: str
+    partitions: int
+
+
 class Failing(Message, frozen=True, kw_only=True):
     """No attempt has succeeded since this one; told when that has lasted for a while."""
 
@@ -118,6 +139,8 @@ class DeliveryState:
         PartitionTaken,
         Following,
         Behind,
+        Began,
+        Forgotten,
         Failing,
         Recovered,
         Disabled,
@@ -150,6 +173,15 @@ class DeliveryState:
             case Behind():
                 place = self._by_place.setdefault((message.topic, message.partition), {})
                 place[message.subscription] = Position(message.through, True)
+            case Began():
+                self._forget(message.subscription)
+                for partition, through in enumerate(message.through):
+                    place = self._by_place.setdefault((message.topic, partition), {})
+                    place[message.subscription] = Position(through, True)
+            case Forgotten():
+                self._forget(message.subscription)
+                for partition in range(message.partitions):
+                    self._by_place.get((message.topic, partition), {}).pop(message.subscription, None)
             case Disabled():
                 self.halted[message.subscription] = Halt("disabled", message.reason, message.at)
                 self.ended[message.subscription] = max(message.at, self.ended.get(message.subscription, 0))
@@ -164,6 +196,10 @@ class DeliveryState:
                     self.failing[name] = min(message.since, self.failing.get(name, message.since))
             case Recovered():
                 self._begin_anew(message.subscription, message.at)
+
+    def _forget(self, name: str) -> None:
+        for known in (self.halted, self.ended, self.failing, self.recovered):
+            known.pop(name, None)
 
     def _begin_anew(self, name: str, at: int) -> None:
         self.recovered[name] = max(at, self.recovered.get(name, 0))

@@ -45,7 +45,7 @@ class Track:
         """How far everything is settled. ``read``: through which row the router has read."""
         if self.flights:
             return self.flights[0].before
-        return read if self.fed else self.read
+        return max(read, self.read) if self.fed else self.read
 
     def is_slow(self, now: float) -> bool:
         return bool(self.flights) and now >= self.flights[0].since + PATIENCE_S

@@ -131,6 +131,6 @@ def asked_of(batch: Batch, stages: Collection[str]) -> Indices:
     marks = column_of(batch.rows, "mark")
     if marks.null_count == len(marks):
         return np.zeros(0, np.int64)
-    theirs = pc.is_in(batch.rows.column("stage"), pa.array(stages, pa.string()))
+    theirs = pc.is_in(batch.rows.column("stage"), pa.array(list(stages), pa.string()))
     wanted = pc.and_(pc.equal(marks, REDRIVEN), theirs)
     return np.flatnonzero(wanted.fill_null(False).to_numpy(zero_copy_only=False))

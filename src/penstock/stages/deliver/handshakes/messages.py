@@ -60,6 +60,14 @@ class RepeatHandshake(Command, frozen=True, kw_only=True):
     subscription: str
 
 
+class HandshakeForgotten(Message, frozen=True, kw_only=True):
+    """The subscription is no more, or another: what its endpoint has said holds for none of its name."""
+
+    TYPE: ClassVar[str] = "penstock.subscription.handshake.forgotten"
+
+    subscription: str
+
+
 class HandshakeChanged(Message, frozen=True, kw_only=True):
     """How the handshake of a subscription is from here on: all of it, so that the one with the highest number counts.
 

@@ -10,7 +10,15 @@ from typing import ClassVar
 import msgspec
 
 from ....system.messages import Command, Message, Refused
-from .messages import BeginHandshake, EndHandshake, GrantHandshake, HandshakeChanged, RepeatHandshake, Step
+from .messages import (
+    BeginHandshake,
+    EndHandshake,
+    GrantHandshake,
+    HandshakeChanged,
+    HandshakeForgotten,
+    RepeatHandshake,
+    Step,
+)
 
 OPEN: tuple[Step, ...] = ("asked", "awaiting")
 AGAIN: tuple[Step, ...] = ("failed", "awaiting")
@@ -29,6 +37,7 @@ class HandshakeState:
         GrantHandshake,
         RepeatHandshake,
         HandshakeChanged,
+        HandshakeForgotten,
     )
 
     known: MutableMapping[str, HandshakeChanged] = field(default_factory=dict)
@@ -51,6 +60,8 @@ class HandshakeState:
             before = self.known.get(message.subscription)
             if before is None or message.number > before.number:
                 self._take(message, before)
+        elif isinstance(message, HandshakeForgotten) and message.subscription in self.known:
+            self._by_token.pop(self.known.pop(message.subscription).token, None)
 
     def _take(self, message: HandshakeChanged, before: HandshakeChanged | None) -> None:
         if before is not None and before.token != message.token:

@@ -1,0 +1,1 @@
+"""Subscriptions that are put while the app runs: what is asked for, and which there are."""
