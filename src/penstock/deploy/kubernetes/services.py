@@ -200,8 +200,8 @@ def disruption_budget(names: ObjectNames, service: str, opts: Any) -> Any:
 
 def network_policy(checked: CheckedArgs, names: ObjectNames, service: str, opts: Any) -> Any:
     """In: nobody but who scrapes metrics, and the ingress's controller to the doors (and the node, which most networks
-    let in for its probes). Out: names, the brokers, the artifacts' store and what the user says; of the courier its hosts' ports too. Nothing else, and nothing
-    of it by host: addresses change."""
+    let in for its probes). Out: names, the brokers, the artifacts' store and what the user says; of the courier its
+    hosts' ports too. Nothing else, and nothing of it by host: addresses change."""
     from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
     from pulumi_kubernetes.networking.v1 import (
         NetworkPolicy,
