@@ -89,7 +89,7 @@ def test_mutant_that_tells_the_worker_the_sas_secret_is_caught(monkeypatch: pyte
     everything = lambda needed, _: [secret.name for secret in needed.secrets]  # noqa: E731
     monkeypatch.setattr(Requirements, "secrets_of", everything)
     program = built()
-    with pytest.raises(AssertionError, match="the courier sees what is the gateway's alone|the worker sees what"):
+    with pytest.raises(AssertionError, match=r"the courier sees what is the gateway's alone|the worker sees what"):
         check_told(program)
     found = wiring.check(program, SUBSCRIBED, "azure", asked())
     assert "worker: it sees the secret PENSTOCK_SAS_SECRET, and has no use for it" in found
@@ -102,7 +102,7 @@ def test_mutant_that_writes_a_secret_into_the_program_is_caught(monkeypatch: pyt
 
     monkeypatch.setattr(secrets, "secret_value", lambda values, name: pulumi.Output.from_input(values[name]))
     found = strict.check_whole(built(), SECRETS)
-    with pytest.raises(AssertionError, match="PENSTOCK_SAS_SECRET: properties.value: a secret in the clear"):
+    with pytest.raises(AssertionError, match=r"PENSTOCK_SAS_SECRET: properties.value: a secret in the clear"):
         assert not found, "\n".join(found)
 
 

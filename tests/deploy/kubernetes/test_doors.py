@@ -114,11 +114,11 @@ def test_mutant_that_writes_a_secret_into_a_config_map_is_caught(monkeypatch: py
 
     monkeypatch.setattr(secrets, "secret_object", secrets.config_map)
     kept = wiring.check(built().program, SUBSCRIBED, "kubernetes", asked())
-    with pytest.raises(AssertionError, match="nobody lets it: .*'gateway'.*'PENSTOCK_SAS_SECRET'"):
+    with pytest.raises(AssertionError, match=r"nobody lets it: .*'gateway'.*'PENSTOCK_SAS_SECRET'"):
         assert not kept, "\n".join(kept)
     monkeypatch.setattr(secrets, "secret_value", lambda values, name: values[name])
     shown = strict.check_whole(built().program, SECRETS)
-    with pytest.raises(AssertionError, match="ConfigMap shop-PENSTOCK_SAS_SECRET: .* a secret in the clear"):
+    with pytest.raises(AssertionError, match=r"ConfigMap shop-PENSTOCK_SAS_SECRET: .* a secret in the clear"):
         assert not shown, "\n".join(shown)
 
 
@@ -146,7 +146,7 @@ def test_mutant_of_an_ingress_without_a_certificate_is_caught(monkeypatch: pytes
     monkeypatch.setattr(v1, "IngressTLSArgs", lambda hosts, secret_name: None)
     found = wiring.check(built().program, SUBSCRIBED, "kubernetes", asked())
     with pytest.raises(
-        AssertionError, match="no certificate is for .*events.example.com.*: keys may come in the clear"
+        AssertionError, match=r"no certificate is for .*events.example.com.*: keys may come in the clear"
     ):
         assert not found, "\n".join(found)
 
