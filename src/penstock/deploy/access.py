@@ -23,7 +23,7 @@ ISSUER = tuple(PREFIX + name for name in ("ISSUER", "AUDIENCE", "ROLES"))
 """What an issuer of tokens takes at least; the others have a default."""
 
 OUTSIDE = "outside"
-"""What whoever shows a key, a token or a signature is in the table; no service has such a name."""
+"""What whoever shows a key, a token or a signature is in a drawing; nothing else there has such an id."""
 
 
 @dataclass(frozen=True, slots=True)

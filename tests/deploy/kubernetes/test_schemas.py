@@ -73,7 +73,9 @@ def test_any_misspelt_key_is_found(case: str) -> None:
     tried = 0
     for one in made_of(case).objects:
         for place, changed in misspelt(one, FREE):
-            if place not in ("kind", "apiVersion"):  # by these the schema is chosen
+            if place in ("kind", "apiVersion"):  # by these the schema is chosen
+                continue
+            if not (one["kind"] == "Service" and place.startswith("spec.selector.")):  # whose keys are labels
                 assert problems(changed, VERSIONS[0]), f"{one['kind']}: {place} may be misspelt"
                 tried += 1
     assert tried > 150
