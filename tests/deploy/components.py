@@ -8,12 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from tests.deploy.plans import DAY_US, plan_of
+from tests.deploy.wiring.ways_in import CONTROLLER
 
+from penstock.access.admin import ADMIN_KEY
+from penstock.access.oidc.open import FIELDS
+from penstock.deploy.access import DoorAccess
 from penstock.deploy.requirements import requirements_of
 from penstock.plan.plan import Plan
 
 IMAGE = f"registry.example/penstock@sha256:{'0a' * 32}"
+ADMIN = "psk_000000000000000000000000000000000Dqkal"  # a whole key, and nobody's
 PLANTED = "planted-value"  # in every secret that is given: whoever shows it has shown a secret
+SECRETS = (PLANTED, ADMIN)
 
 
 def held(plan: Plan) -> Plan:
@@ -39,6 +45,22 @@ def component(target: str, plan: Plan, **changed: Any) -> Callable[[], object]:
             pulumi.export(name, getattr(app, name))
 
     return program
+
+
+def opened(target: str, plan: Plan, access: str = "keys,oidc,sas") -> Mapping[str, Any]:
+    """The arguments besides, with which the doors are open from outside."""
+    values = {name: f"{PLANTED}-of-{name}-that-is-long-enough" for name in asked(access).secrets}
+    found = {"access": access, "secrets": {**given(target, plan)["secrets"], **values, ADMIN_KEY: ADMIN}}
+    if target == "azure":
+        return {**found, "ingress": True}
+    there = importlib.import_module("penstock.deploy.kubernetes")
+    return {**found, "ingress": there.Ingress("events.example.com", "nginx", "shop-tls", CONTROLLER)}
+
+
+def asked(access: str = "keys,oidc,sas") -> DoorAccess:
+    found = DoorAccess.parse(access, [f"PENSTOCK_OIDC_{name}" for name in FIELDS])
+    assert found is not None
+    return found
 
 
 def given(target: str, plan: Plan) -> Mapping[str, Any]:

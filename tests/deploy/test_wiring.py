@@ -9,17 +9,19 @@ from functools import cache
 import pytest
 from tests.deploy import strict, wiring
 from tests.deploy.capture import Program, capture
-from tests.deploy.components import PLANTED, component, example
+from tests.deploy.components import SECRETS, asked, component, example, opened
 from tests.deploy.plans import APPS, SUBSCRIBED
 from tests.deploy.removals import Removal, removals
 from tests.deploy.services.azure import MARK
 
+from penstock.deploy.access import DoorAccess
 from penstock.deploy.targets import TARGETS
 from penstock.plan.plan import Plan
 
 pytestmark = pytest.mark.clouds
 
-PLANS = ("shop", *APPS)
+OPEN = "shop with access"
+PLANS = ("shop", OPEN, *APPS)
 
 OPTIONAL: Mapping[str, str] = {
     # type and path as in a removal, without numbers and names of lists; or with the resource's name and all
@@ -27,6 +29,7 @@ OPTIONAL: Mapping[str, str] = {
     "penstock:* output gateway": "likewise",
     "penstock:* output worker": "likewise",
     "penstock:* output courier": "likewise",
+    "penstock:* output public_url": "told to whoever deploys; who says it to others has his own",
     "azure-native:* location": "the provider has one of its own, azure-native:location, or the group's",
     "azure-native:* tags*": "for whoever looks for resources",
     "penstock:azure:PenstockApp output resource_group": "told to whoever deploys",
@@ -49,6 +52,11 @@ OPTIONAL: Mapping[str, str] = {
     "azure-native:*ContainerApp containerAppName": "the provider makes one up, and nothing refers to it",
     "azure-native:*ContainerApp template.containers.probes.httpGet.scheme": "HTTP is the service's own",
     "penstock:kubernetes:PenstockApp output port_forward": "told to whoever deploys",
+    "kubernetes:*Service spec.type": "ClusterIP is the cluster's own",
+    "kubernetes:*Service spec.ports.protocol": "TCP is the cluster's own",
+    "kubernetes:*Service spec.selector.app.kubernetes.io/name": "whose app it is is said by the others",
+    "kubernetes:*Ingress metadata.name": "the provider makes one up, and nothing refers to it",
+    "kubernetes:*Ingress metadata.annotations.*/ssl-redirect": "true is the controller's own, where there is TLS",
     "kubernetes:*Secret type": "Opaque is the cluster's own",
     "kubernetes:*/v1:* apiVersion": "the SDK's class says it",
     "kubernetes:*/v1:* kind": "the SDK's class says it",
@@ -71,25 +79,30 @@ OPTIONAL: Mapping[str, str] = {
 
 
 def plan_called(name: str) -> Plan:
-    return SUBSCRIBED if name == "shop" else example(name)
+    return SUBSCRIBED if name in ("shop", OPEN) else example(name)
+
+
+def access_of(name: str) -> DoorAccess | None:
+    return asked() if name == OPEN else None
 
 
 @cache
 def captured(target: str, name: str) -> Program:
-    return capture(component(target, plan_called(name)))
+    plan = plan_called(name)
+    return capture(component(target, plan, **(opened(target, plan) if name == OPEN else {})))
 
 
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_a_component_asks_for_is_right(target: str, name: str) -> None:
-    found = strict.check(captured(target, name), secrets=(PLANTED,))
+    found = strict.check(captured(target, name), secrets=SECRETS)
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("target", TARGETS)
 def test_each_edge_is_wired_and_nobody_may_more(target: str, name: str) -> None:
-    found = wiring.check(captured(target, name), plan_called(name), target)
+    found = wiring.check(captured(target, name), plan_called(name), target, access_of(name))
     assert not found, "\n".join(found)
 
 
@@ -97,18 +110,22 @@ def test_each_edge_is_wired_and_nobody_may_more(target: str, name: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_whatever_is_taken_away_turns_a_judge_red(target: str, name: str) -> None:
     made, plan = captured(target, name), plan_called(name)
-    taken = list(removals(made, (PLANTED, MARK)))
+    taken = list(removals(made, (*SECRETS, MARK)))
     assert len(taken) > 10 * len(made.resources)
-    unseen = [str(removal) for removal in taken if not is_optional(removal) and not judged(removal, plan, target)]
+    unseen = [
+        str(removal)
+        for removal in taken
+        if not is_optional(removal) and not judged(removal, plan, target, access_of(name))
+    ]
     assert not unseen, "\n".join(unseen)
 
 
-def judged(removal: Removal, plan: Plan, target: str) -> bool:
+def judged(removal: Removal, plan: Plan, target: str, access: DoorAccess | None) -> bool:
     """By the judge that is asked first; the other resources were looked at before anything was taken away."""
     return bool(
         (removal.changed and strict.check_one(removal.changed))
-        or strict.check_whole(removal.program, (PLANTED,))
-        or wiring.check(removal.program, plan, target)
+        or strict.check_whole(removal.program, SECRETS)
+        or wiring.check(removal.program, plan, target, access)
     )
 
 
@@ -123,13 +140,13 @@ def matches(removal: Removal, pattern: str) -> bool:
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_optional_is_there_and_no_judge_asks_for_it(target: str) -> None:
     """A row that says nothing would hide what comes later under its name."""
-    made = captured(target, "shop")
-    taken = [removal for removal in removals(made, (PLANTED, MARK)) if is_optional(removal)]
+    made, access = captured(target, OPEN), access_of(OPEN)
+    taken = [removal for removal in removals(made, (*SECRETS, MARK)) if is_optional(removal)]
     seen = {
         pattern
         for pattern in OPTIONAL
         for removal in taken
-        if matches(removal, pattern) and not judged(removal, SUBSCRIBED, target)
+        if matches(removal, pattern) and not judged(removal, SUBSCRIBED, target, access)
     }
     mine = {pattern for pattern in OPTIONAL if pattern.startswith((f"penstock:{target}", "penstock:*", f"{target}"))}
     assert mine - seen == set()

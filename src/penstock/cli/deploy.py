@@ -34,11 +34,22 @@ Preview = Annotated[bool, typer.Option("--preview", help="Write it, show what Pu
 Yes = Annotated[bool, typer.Option("--yes", help="Apply it without asking.")]
 
 
+Access = Annotated[
+    str | None,
+    typer.Option(
+        help="Open the doors to whoever shows who he is: keys, and with commas oidc (tokens of an issuer) and sas "
+        "(signatures of Azure's clients).",
+        show_default="as the project was written; else they stay closed",
+    ),
+]
+
+
 def deploy(
     app: Target,
     to: On,
     out: Out = None,
     stack: Stack = "dev",
+    access: Access = None,
     dry_run: Dry = False,
     write_only: WriteOnly = False,
     preview: Preview = False,
@@ -72,40 +83,50 @@ def deploy(
     checked = check(app, None)
     _tell(finding for finding in checked.resolved.findings if finding.severity == "error" or not dry_run)
     if dry_run:
-        _show(checked, to, draw, as_json)
+        _show(checked, to, draw, as_json, access or "")
         return
-    _deploy(_write(checked, to, out), stack, write_only=write_only, preview=preview, yes=yes)
+    _deploy(_write(checked, to, out, access), stack, write_only=write_only, preview=preview, yes=yes)
 
 
-def _show(checked: CheckedApp, to: str, draw: Path | None, as_json: bool) -> None:
+def _show(checked: CheckedApp, to: str, draw: Path | None, as_json: bool, access: str) -> None:
     from ..declare.checking import drawing
+    from ..deploy.access import DoorAccess, with_access
     from ..deploy.drawing import graph_of
     from ..deploy.requirements import requirements_of
-    from ..deploy.table import needed_rows, right_rows
+    from ..deploy.table import needed_rows, outside_rows, right_rows
     from ..deploy.targets import not_held, target
     from .show import lines, rows
 
-    needed = requirements_of(checked.resolved.plan)
+    asked = DoorAccess.parse(access)
+    needed = with_access(requirements_of(checked.resolved.plan), asked)
     if draw is not None:
         drawing.draw(graph_of(needed), draw, "--draw")
     if as_json:
         lines({"table": "needed", **row} for row in needed_rows(needed))
         lines({"table": "rights", **row} for row in right_rows(needed))
+        lines({"table": "outside", **row} for row in outside_rows(needed))
     else:
         rows(f"{needed.app} needs", ["what", "name", "details", "why"], needed_rows(needed), as_json=False)
         print()
         columns = ["service", "who", "right", "what", "group", "why"]
         rows("who may do what", columns, right_rows(needed), as_json=False)
+        if outside := list(outside_rows(needed)):
+            print()
+            rows("who may do what from outside", ["who", "right", "what", "why"], outside, as_json=False)
         print("", *(f"on {to}: {remark}" for remark in target(to).remarks), sep="\n")
-    _tell(not_held(checked.here, to))
+    _tell(not_held(checked.here, to, asked))
 
 
-def _write(checked: CheckedApp, to: str, out: Path | None) -> WrittenProject:
+def _write(checked: CheckedApp, to: str, out: Path | None, access: str | None) -> WrittenProject:
+    from ..deploy.access import DoorAccess
+    from ..deploy.project.directory import access_of
     from ..deploy.project.write import write
     from ..deploy.targets import not_held
 
-    _tell(not_held(checked.here, to))
-    project = write(checked, to, out or checked.folder / "deploy" / to)
+    directory = out or checked.folder / "deploy" / to
+    asked = DoorAccess.parse(access_of(directory) if access is None else access)
+    _tell(not_held(checked.here, to, asked))
+    project = write(checked, to, directory, access)
     for remark in project.remarks:
         print(f"note: {remark}", file=sys.stderr)
     again = "" if project.is_new else " again"

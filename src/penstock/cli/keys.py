@@ -71,6 +71,15 @@ def create(
         print(f"and this is what signs, likewise:\n{made['sas_key']}")
 
 
+@app.command()
+def generate() -> None:
+    """Print a key that opens nothing yet: the first one of a deployment, which its gateways are told as
+    PENSTOCK_ADMIN_KEY and then let in."""
+    from ..access.keys import make
+
+    print(make())
+
+
 @app.command("list")
 def list_keys(url: Url = URL, as_json: Json = False) -> None:
     """Every key that was made: its id, whose it is, what it may do, and whether it is live, expired or revoked."""

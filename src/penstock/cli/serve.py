@@ -262,12 +262,14 @@ def _supervise(
 
 
 def _check_issuer(access: str) -> None:
-    """Raises ``DeclarationError`` for settings of an issuer of tokens that could not work, or that nobody looks at."""
+    """Raises ``DeclarationError`` for settings of access that could not work, or that nobody looks at."""
+    from ..access.admin import admin_key_from_env
     from ..access.oidc.open import checked_issuer
     from ..access.sas import secret_from_env
     from ..errors import DeclarationError
 
     secret_from_env()
+    admin_key_from_env()
     if any(name.startswith("PENSTOCK_OIDC_") for name in os.environ):
         if not access:
             raise DeclarationError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..access.rights import ROLES
 from ..declare.checking.graph import duration_text, partitions_text
+from .access import outside_rights
 from .requirements import (
     RequiredHost,
     RequiredLog,
@@ -47,6 +49,16 @@ def right_rows(needed: Requirements) -> Iterator[Row]:
                 "group": right.group or None,
                 "why": str(right.reason),
             }
+
+
+def outside_rows(needed: Requirements) -> Iterator[Row]:
+    """Of each role what it may do at the doors, to which of the app's own things; none where nobody comes in. Keys with
+    other rights may do less of it, and tenants what names theirs alone."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for role, verb, name in outside_rights(needed):
+        found.setdefault((role, verb), []).append(name)
+    for (role, done), names in found.items():
+        yield {"who": role, "right": done, "what": ", ".join(names), "why": f"house rule: {role} is {ROLES[role]}"}
 
 
 def _details(one: Requirement) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..declare.planning.findings import Finding, FindingCollector
 from ..errors import CannotStart
 from ..plan.plan import Plan
+from .access import DoorAccess, with_access
 from .azure import limits as azure
 from .azure.project import PROJECT as AZURE
 from .kubernetes import limits as kubernetes
@@ -39,11 +40,12 @@ def target(name: str) -> DeployTarget:
     return TARGETS[name]
 
 
-def not_held(plan: Plan, name: str) -> list[Finding]:
+def not_held(plan: Plan, name: str, access: DoorAccess | None = None) -> list[Finding]:
     """What the target cannot hold of the app, each with its place in ``plan``.
 
-    Raises ``CannotStart`` for an unknown target, ``DeclarationError`` as ``requirements_of``.
+    Raises ``CannotStart`` for an unknown target, ``DeclarationError`` as ``requirements_of``
+    and ``with_access``.
     """
     report, there = FindingCollector(), target(name)
-    there.check_limits(requirements_of(plan), report)
+    there.check_limits(with_access(requirements_of(plan), access), report)
     return report.findings

@@ -49,6 +49,7 @@ def main(
 ) -> None:
     process = ChildProcess("gateway", DataDirectory(data))  # before the heavy imports: nothing must outlive its parent
     do_without_pandas()
+    from ..access.admin import admin_key_from_env
     from ..access.sas import secret_from_env
     from ..clock import SystemClock
     from ..errors import CannotStart, LogRefused
@@ -103,7 +104,7 @@ def main(
         threads.append(Thread(target=certificates.run, args=(process.stop,), name="certificates"))
 
     if services.audit is not None:
-        guard = Guard(services.registry, services.audit)
+        guard = Guard(services.registry, services.audit, clock, admin_key_from_env())
         guard.look()  # before the first request: no key that there is is refused
         threads.append(Thread(target=guard.run, args=(process.stop,), name="guard"))
     make_before_the_first_event()

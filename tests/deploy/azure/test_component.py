@@ -141,6 +141,7 @@ def test_outputs_are_what_a_user_connects_to(shop: Program) -> None:
         "gateway": "shop-gateway",
         "worker": "shop-worker",
         "courier": "",
+        "public_url": "",
     }
 
 

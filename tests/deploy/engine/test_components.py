@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.deploy.components import PLANTED, component, example
+from tests.deploy.components import SECRETS, component, example, opened
 from tests.deploy.engine.fixtures import engine_or_skip
 from tests.deploy.plans import SUBSCRIBED
 
 from penstock.deploy.targets import TARGETS
+
+OPEN = "shop with access"
 
 pytestmark = [pytest.mark.clouds, pytest.mark.xdist_group("pulumi engine")]
 
@@ -20,14 +22,15 @@ def engine() -> Path:
     return engine_or_skip()
 
 
-@pytest.mark.parametrize("name", ["shop", "flights", "fraud", "quickstart"])
+@pytest.mark.parametrize("name", ["shop", OPEN, "flights", "fraud", "quickstart"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_component_is_made_is_the_same_again_and_is_removed(
     target: str, name: str, engine: Path, tmp_path: Path
 ) -> None:
     from tests.deploy.engine.stacks import engine_stack
 
-    program = component(target, SUBSCRIBED if name == "shop" else example(name))
+    plan = SUBSCRIBED if name in ("shop", OPEN) else example(name)
+    program = component(target, plan, **(opened(target, plan) if name == OPEN else {}))
     with engine_stack(engine, tmp_path, program) as stack:
         asked = stack.preview()
         assert set(asked) == {"create"}
@@ -35,7 +38,7 @@ def test_a_component_is_made_is_the_same_again_and_is_removed(
         assert exports
         assert len(stack.cloud().resources) == asked["create"] - 2  # the stack is one too, and the component
         assert stack.dangling() == []
-        assert "planted-secret" not in stack.state() and PLANTED not in stack.state()
+        assert not [secret for secret in ("planted-secret", *SECRETS) if secret in stack.state()]
         assert stack.preview() == {"same": asked["create"]}
         stack.destroy()
         assert stack.cloud().resources == {}

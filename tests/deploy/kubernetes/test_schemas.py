@@ -9,9 +9,11 @@ from functools import cache
 from typing import Any
 
 import pytest
+from tests.deploy.capture import capture
+from tests.deploy.components import component, opened
 from tests.deploy.kubernetes.objects import MadeObjects, app_of, credentials, delivering, shop
 from tests.deploy.kubernetes.schemas import VERSIONS, misspelt, problems
-from tests.deploy.plans import APPS
+from tests.deploy.plans import APPS, SUBSCRIBED
 
 pytestmark = pytest.mark.clouds
 
@@ -26,6 +28,8 @@ def made_of(case: str) -> MadeObjects:
         return app_of(case)
     if case == "subscriptions":
         return delivering(courier_replicas=2)
+    if case == "access":
+        return MadeObjects(capture(component("kubernetes", SUBSCRIBED, **opened("kubernetes", SUBSCRIBED))))
     if case == "everything":
         return everything()
     return shop(prometheus=prometheus(), make_namespace=True)
@@ -51,7 +55,7 @@ def everything() -> MadeObjects:
     )
 
 
-CASES = (*APPS, "subscriptions", "everything", "the metric")
+CASES = (*APPS, "subscriptions", "access", "everything", "the metric")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -63,13 +67,15 @@ def test_objects_are_as_they_are_published(case: str, version: str) -> None:
         assert problems(one, version) == [], f"{one['kind']} {one['metadata']['name']}"
 
 
-@pytest.mark.parametrize("case", ["everything", "the metric"])
+@pytest.mark.parametrize("case", ["everything", "access", "the metric"])
 def test_any_misspelt_key_is_found(case: str) -> None:
     """Of each object each key: a server without strict validation drops it in silence."""
     tried = 0
     for one in made_of(case).objects:
         for place, changed in misspelt(one, FREE):
-            if place not in ("kind", "apiVersion"):  # by these the schema is chosen
+            if place in ("kind", "apiVersion"):  # by these the schema is chosen
+                continue
+            if not (one["kind"] == "Service" and place.startswith("spec.selector.")):  # whose keys are labels
                 assert problems(changed, VERSIONS[0]), f"{one['kind']}: {place} may be misspelt"
                 tried += 1
     assert tried > 150
@@ -96,6 +102,9 @@ WRONG: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
     ("Deployment", (*CONTAINER, "env", 0, "name"), None),
     ("PodDisruptionBudget", ("spec", "maxUnavailable"), [1]),
     ("NetworkPolicy", ("spec", "egress", 0, "ports", 0, "port"), {"number": 53}),
+    ("Ingress", ("spec", "rules", 0, "http", "paths", 0, "pathType"), None),
+    ("Ingress", ("spec", "tls"), {"hosts": ["a"]}),
+    ("Service", ("spec", "ports", 0, "port"), "http"),
     ("ServiceAccount", ("automountServiceAccountToken",), "no"),
     ("ScaledObject", ("spec", "scaleTargetRef"), None),
     ("ScaledObject", ("spec", "maxReplicaCount"), "5"),
@@ -109,5 +118,5 @@ WRONG: tuple[tuple[str, tuple[Any, ...], Any], ...] = (
 
 @pytest.mark.parametrize(("kind", "path", "value"), WRONG)
 def test_a_wrong_or_missing_value_is_found(kind: str, path: tuple[Any, ...], value: Any) -> None:
-    one = made_of("everything").of(kind)[0]
+    one = made_of("access" if kind in ("Ingress", "Service") else "everything").of(kind)[0]
     assert problems(changed(one, *path, to=value), VERSIONS[0]), f"{'.'.join(map(str, path))} may be {value}"

@@ -19,17 +19,19 @@ KEDA = "keda.sh/v1alpha1"
 SCALED, TRIGGER_AUTHENTICATION = f"{PREFIX}{KEDA}:ScaledObject", f"{PREFIX}{KEDA}:TriggerAuthentication"
 CONFIG_MAP, SECRET, ACCOUNT = "core/v1:ConfigMap", "core/v1:Secret", "core/v1:ServiceAccount"
 DEPLOYMENT = "apps/v1:Deployment"
+SERVICE, INGRESS = "core/v1:Service", "networking.k8s.io/v1:Ingress"
 LABEL, SUBDOMAIN = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 # of each kind the longest name and its rule: a DNS label where a name of a host is made of it
 NAMES: Mapping[str, tuple[int, str]] = {
     "core/v1:Namespace": (63, LABEL),
-    "core/v1:Service": (63, LABEL),
+    SERVICE: (63, LABEL),
     CONFIG_MAP: (253, SUBDOMAIN),
     SECRET: (253, SUBDOMAIN),
     ACCOUNT: (253, SUBDOMAIN),
     DEPLOYMENT: (63, LABEL),
     "policy/v1:PodDisruptionBudget": (253, SUBDOMAIN),
     "networking.k8s.io/v1:NetworkPolicy": (253, SUBDOMAIN),
+    INGRESS: (253, SUBDOMAIN),
     f"{KEDA}:ScaledObject": (63, LABEL),
     f"{KEDA}:TriggerAuthentication": (253, SUBDOMAIN),
 }
@@ -49,6 +51,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "restartPolicy": ("Always", "OnFailure", "Never"),
     "protocol": ("TCP", "UDP", "SCTP"),
     "policyTypes": ("Ingress", "Egress"),
+    "pathType": ("Exact", "Prefix", "ImplementationSpecific"),
     "whenUnsatisfiable": ("DoNotSchedule", "ScheduleAnyway"),
     "unhealthyPodEvictionPolicy": ("IfHealthyBudget", "AlwaysAllow"),
 }
@@ -270,6 +273,42 @@ def _policy(inputs: Mapping[str, Value], made: Made) -> Iterator[Refusal]:
         yield Refusal("spec.policyTypes", "which ways it closes")
 
 
+def _service(inputs: Mapping[str, Value], made: Made) -> Iterator[Refusal]:
+    yield from _selects("spec.selector")(inputs, made)
+    wanted = at(inputs, "spec.selector") or {}
+    ports = set[Any]()
+    for one in _same_place(made, DEPLOYMENT, inputs):
+        if wanted.items() <= (at(one.inputs, "spec.template.metadata.labels") or {}).items():
+            for container in at(one.inputs, "spec.template.spec.containers") or []:
+                ports |= {at(port, "name") for port in at(container, "ports") or []}
+    if not at(inputs, "spec.ports"):
+        yield Refusal("spec.ports", "a Service has a port")
+    for index, port in enumerate(at(inputs, "spec.ports") or []):
+        if not isinstance(at(port, "port"), int):
+            yield Refusal(f"spec.ports[{index}].port", "which port it is")
+        target = at(port, "targetPort")
+        if isinstance(target, str) and not made.is_preview and target not in ports:
+            yield Refusal(f"spec.ports[{index}].targetPort", f"no pod that it selects has a port '{target}'")
+
+
+def _ingress(inputs: Mapping[str, Value], made: Made) -> Iterator[Refusal]:
+    if not at(inputs, "spec.rules"):
+        yield Refusal("spec.rules", "it leads nowhere")
+    for index, rule in enumerate(at(inputs, "spec.rules") or []):
+        for path in at(rule, "http.paths") or [None]:
+            where = f"spec.rules[{index}].http.paths"
+            if not at(path, "pathType"):
+                yield Refusal(where, "a path says of which type it is")
+            name, port = at(path, "backend.service.name"), at(path, "backend.service.port.name")
+            if made.is_preview:
+                continue
+            service = _find(made, SERVICE, name, inputs)
+            if service is None:
+                yield Refusal(where, f"there is no Service '{name}'")
+            elif port not in {at(one, "name") for one in at(service.inputs, "spec.ports") or []}:
+                yield Refusal(where, f"Service '{name}' has no port '{port}'")
+
+
 def _scaled(inputs: Mapping[str, Value], made: Made) -> Iterator[Refusal]:
     spec = at(inputs, "spec") or {}
     kind, target = at(spec, "scaleTargetRef.kind"), at(spec, "scaleTargetRef.name")
@@ -315,6 +354,8 @@ RULES: Mapping[str, Callable[[Mapping[str, Value], Made], Iterator[Refusal]]] = 
     DEPLOYMENT: _deployment,
     "policy/v1:PodDisruptionBudget": _budget,
     "networking.k8s.io/v1:NetworkPolicy": _policy,
+    SERVICE: _service,
+    INGRESS: _ingress,
     f"{KEDA}:ScaledObject": _scaled,
     f"{KEDA}:TriggerAuthentication": _authentication,
 }

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from tests.deploy.capture import Program
 from tests.deploy.wiring import azure, kubernetes
-from tests.deploy.wiring.found import Access, Found, Running
+from tests.deploy.wiring.found import Access, Found, Running, WayIn
 
+from penstock.deploy.access import DoorAccess, with_access
 from penstock.deploy.requirements import Requirements, requirements_of
 from penstock.plan.plan import Plan
 
 KNOWN = {"--only", "--log", "--artifacts", "--data", "--probes", "--workers"}
+DOORS = {"--access", "--host", "--port"}  # of a gateway that asks whoever comes
 SCALER, PRODUCERS = "scaler", "producers"  # the identities that are no services
 
 
@@ -38,9 +40,10 @@ READERS: Mapping[str, Reader] = {
 }
 
 
-def check(program: Program, plan: Plan, target: str) -> list[str]:
-    """What is missing, or too much; empty: nothing."""
-    reader, needed = READERS[target], requirements_of(plan)
+def check(program: Program, plan: Plan, target: str, access: DoorAccess | None = None) -> list[str]:
+    """What is missing, or too much; empty: nothing. ``access``: with which the doors are open from outside; None: they
+    are not."""
+    reader, needed = READERS[target], with_access(requirements_of(plan), access)
     found = reader.read(program, needed)
     wanted = _wanted(needed, reader)
     return [
@@ -50,6 +53,7 @@ def check(program: Program, plan: Plan, target: str) -> list[str]:
         *_logs(needed, found),
         *_stores(needed, found),
         *_services(needed, found),
+        *_doors(found, access),
     ]
 
 
@@ -86,6 +90,27 @@ def _stores(needed: Requirements, found: Found) -> Iterator[str]:
         yield f"there are the stores {sorted(found.stores)}"
 
 
+def _doors(found: Found, access: DoorAccess | None) -> Iterator[str]:
+    """Whoever comes in from outside is asked who he is, comes to the gateway alone, and over TLS."""
+    for service, way in found.ways_in.items():
+        yield from (f"{service}: {fault}" for fault in way.faults)
+        if service != "gateway":
+            yield f"{service}: it has an ingress, and no doors"
+        elif access is None:
+            yield f"{service}: it has an ingress, and nobody is asked for a key"
+    way_in = found.ways_in.get("gateway", WayIn("", ""))
+    if access is not None and not way_in.port:
+        yield "nobody reaches the doors from outside"
+    for name, running in found.running.items():
+        options = {option: value for option, value in running.options.items() if option in DOORS}
+        is_open = access is not None and name == "gateway"
+        wanted = {"--access": "keys", "--host": "0.0.0.0", "--port": way_in.port} if is_open else {}
+        if options != wanted:
+            yield f"{name}: its doors are told {options}, and not {wanted}"
+        if name in ("gateway", "courier") and running.told_url != way_in.url:
+            yield f"{name}: it says that the doors are at {running.told_url!r}, and they are at {way_in.url!r}"
+
+
 def _services(needed: Requirements, found: Found) -> Iterator[str]:
     for service in needed.services:
         running = found.running.get(service.name)
@@ -102,7 +127,7 @@ def _runs(service: str, needed: Requirements, running: Running) -> Iterator[str]
     if run != "run" or not file.startswith("/app/"):
         yield f"it does not run the app: {' '.join(running.words)}"
     named = rest[::2]
-    if len(rest) % 2 or set(named) - KNOWN or len(named) != len(set(named)):
+    if len(rest) % 2 or set(named) - KNOWN - DOORS or len(named) != len(set(named)):
         yield f"its options are no options with a value each: {' '.join(rest)}"
     has_models = any(right.kind == "store" for right in needed.rights_of(service))
     for option in sorted(KNOWN - {"--workers", *(() if has_models else ("--artifacts",))}):

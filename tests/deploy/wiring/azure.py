@@ -9,6 +9,7 @@ from tests.deploy.capture import Captured, Program, plain
 from tests.deploy.services.azure import PREFIX, ROLE_IDS
 from tests.deploy.services.made import at
 from tests.deploy.wiring.found import Access, Found, FoundLog, Running, only
+from tests.deploy.wiring.ways_in import of_container_app
 
 from penstock.deploy.requirements import Requirements
 
@@ -63,6 +64,8 @@ def read(program: Program, _: Requirements) -> Found:
             found.findings.append(f"{app.name}: which service it is is not said, or it is there twice")
             continue
         found.running[service] = _running(app, container)
+        if (way := of_container_app(there, app)) is not None:
+            found.ways_in[service] = way
         found.findings += [f"{service}: {why}" for why in _surroundings(there, app, container)]
     found.accesses |= {access for role in there.of("authorization:RoleAssignment") for access in _granted(there, role)}
     found.accesses |= {Access(f"hub {hub}", "hold", "group", group) for hub, group in there.groups()}
@@ -211,6 +214,7 @@ def _running(app: Captured, container: Any) -> Running:
         at(app.inputs, "template.terminationGracePeriodSeconds"),
         at(scale, "minReplicas") or 0,
         at(scale, "maxReplicas") or 0,  # the platform's own would be 10
+        str(_variables(container).get("PENSTOCK_PUBLIC_URL", "")),
     )
 
 
@@ -235,8 +239,6 @@ def _surroundings(there: Azure, app: Captured, container: Any) -> Iterator[str]:
         at(one.inputs, "containerName") for one in there.of("storage:BlobContainer")
     }:
         yield f"there is no container for its artifacts {store!r}"
-    if at(app.inputs, "configuration.ingress") is not None:
-        yield "it has an ingress, and nobody is asked for a key yet"
     if at(app.inputs, "configuration.activeRevisionsMode") != "Single":
         yield "an old revision goes on beside the new one"
     refs = set(_references(container).values()) | {

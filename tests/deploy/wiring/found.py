@@ -43,6 +43,7 @@ class Running:
     grace_s: float | None
     least: int
     most: int
+    told_url: str = ""  # where it says that others reach the doors
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -50,14 +51,25 @@ class Running:
         return {word: value for word, value in zip(self.words, self.words[1:], strict=False) if word.startswith("--")}
 
 
+@dataclass(frozen=True, slots=True)
+class WayIn:
+    """From outside to a service: the port of it to which requests come, the URL over TLS, and what is wrong with it."""
+
+    port: str
+    url: str
+    faults: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Found:
-    """``findings``: what is wrong in words of the target. ``longest_us``: for how long a log can be kept."""
+    """``ways_in``: to which service. ``findings``: what is wrong in words of the target. ``longest_us``: for how long a
+    log can be kept."""
 
     accesses: set[Access] = field(default_factory=set)
     logs: dict[str, FoundLog] = field(default_factory=dict)
     stores: set[str] = field(default_factory=set)
     running: dict[str, Running] = field(default_factory=dict)
+    ways_in: dict[str, WayIn] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
     longest_us: float = float("inf")
 

@@ -15,6 +15,7 @@ from tests.deploy.capture import Captured, Program, plain
 from tests.deploy.services.kubernetes import KEDA
 from tests.deploy.services.made import at
 from tests.deploy.wiring.found import Access, Found, FoundLog, Running, only
+from tests.deploy.wiring.ways_in import of_deployment
 
 from penstock.deploy.requirements import Requirements
 
@@ -61,6 +62,8 @@ def read(program: Program, needed: Requirements) -> Found:
             continue
         services[service] = deployment
         found.running[service] = _running(there, service, deployment, found.findings)
+        if (way := of_deployment(there, deployment)) is not None:
+            found.ways_in[service] = way
         around = (*_around(there, deployment), *_network(there, deployment, needed))
         found.findings += [f"{service}: {why}" for why in around]
         found.accesses |= set(_of_pod(there, service, deployment, needed, found.findings))
@@ -166,8 +169,9 @@ def _house_acls(acls: list[Acl], needed: Requirements) -> Iterator[str]:
                 wanted.add((identity.service, "Write", "transactional-id", f"{right.group}/"))
     services = [service.name for service in needed.services]
     for log in needed.logs:
+        looking = ["gateway"] if log.name == "penstock.audit" else services
         for operation in ("Describe", "DescribeConfigs"):
-            wanted |= {(service, operation, "topic", log.name) for service in services}
+            wanted |= {(service, operation, "topic", log.name) for service in looking}
         seeing = [service for service in services if service != "worker"]
         wanted |= {(service, "Describe", "group", right.group) for service in seeing for right in log.readers}
     wanted |= {(service, "Write", "transactional-id", "append/") for service in services}
@@ -283,7 +287,13 @@ def _running(there: Cluster, service: str, deployment: Captured, findings: list[
         at(pod, "terminationGracePeriodSeconds"),
         least,
         most,
+        _told(there, deployment, "PENSTOCK_PUBLIC_URL"),
     )
+
+
+def _told(there: Cluster, deployment: Captured, variable: str) -> str:
+    ref = at(_env(deployment).get(variable), "valueFrom.configMapKeyRef")
+    return str(there.value("core/v1:ConfigMap", at(ref, "name"), at(ref, "key")) or "")
 
 
 def _around(there: Cluster, deployment: Captured) -> Iterator[str]:
@@ -361,8 +371,10 @@ def _network(there: Cluster, deployment: Captured, needed: Requirements) -> Iter
     for policy in there.of("networking.k8s.io/v1:NetworkPolicy"):
         if not plain(at(policy.inputs, "spec.podSelector.matchLabels") or {}).items() <= labels.items():
             continue
-        if at(policy.inputs, "spec.policyTypes") != ["Ingress", "Egress"] or at(policy.inputs, "spec.ingress"):
-            yield "its network lets somebody in, or does not say whom it lets out"
+        if at(policy.inputs, "spec.policyTypes") != ["Ingress", "Egress"]:
+            yield "its network does not say whom it lets in, or whom out"
+        if at(policy.inputs, "spec.ingress") and of_deployment(there, deployment) is None:
+            yield "its network lets somebody in"
         ways = plain(at(policy.inputs, "spec.egress") or [])
         if any(not at(way, "ports") for way in ways):
             yield "its network lets it out to every port"

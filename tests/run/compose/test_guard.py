@@ -8,6 +8,8 @@ from threading import Event
 
 import pytest
 
+from penstock.access import keys
+from penstock.access.admin import ADMIN_KEY
 from penstock.access.audit import AUDIT, Act
 from penstock.access.issuing import issue, revoke
 from penstock.access.state import KeyState
@@ -28,7 +30,7 @@ class Post:
             self.log.create(topic)
         self.registry = open_registry(self.log, self.clock, "gateway")
         self.audit = opened_audit(self.log, self.clock, "gateway-1")
-        self.guard = Guard(self.registry, self.audit)
+        self.guard = Guard(self.registry, self.audit, self.clock)
         self.keys = self.registry.view.areas.only(KeyState)
 
     def written(self) -> int:
@@ -73,3 +75,38 @@ def test_a_log_that_does_not_answer_is_told_and_asked_again(post: Post, monkeypa
         assert "revoked meanwhile are not known here" in notice.reason and post.written() == 0
     post.guard.look()
     assert not notices().standing() and post.written() == 1
+
+
+def test_the_first_key_is_let_in_and_noted_once(post: Post) -> None:
+    key = keys.make()
+    for _ in range(2):  # lives of a gateway
+        guard = Guard(post.registry, post.audit, post.clock, key)
+        guard.look()
+        guard.look()
+    assert list(post.keys.by_digest) == [keys.digest(key)] and post.written() == 1
+
+
+def test_a_first_key_that_is_one_too_many_is_told_until_there_is_room(post: Post) -> None:
+    first = issue(post.log, post.registry.view, post.clock, "admin", "admin", days=None, by="test").made
+    issue(post.log, post.registry.view, post.clock, "admin", "admin", days=None, by="test")
+    key = keys.make()
+    guard = Guard(post.registry, post.audit, post.clock, key)
+    guard.look()
+    (notice,) = notices().standing()
+    assert f"{ADMIN_KEY} is not let in" in notice.reason and key not in notice.reason
+    revoke(post.log, post.registry.view, post.clock, first.id, by="test")
+    guard.look()
+    assert not notices().standing() and keys.digest(key) in post.keys.by_digest
+
+
+def test_the_first_key_waits_for_a_log_that_does_not_answer(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: object) -> None:
+        raise LogUnreachable("the brokers do not answer")
+
+    guard = Guard(post.registry, post.audit, post.clock, keys.make())
+    with monkeypatch.context() as patched:
+        patched.setattr(post.log, "append", away)
+        guard.look()
+        assert len(notices().standing()) == 1 and not post.keys.by_digest
+    guard.look()
+    assert not notices().standing() and len(post.keys.by_digest) == 1

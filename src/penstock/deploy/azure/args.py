@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ...declare.planning.findings import FindingCollector
 from ...errors import DeclarationError
 from ...plan.plan import Plan
-from ..arguments import check_image, check_values, file_in_image, read_plan
-from ..requirements import Requirements, requirements_of
+from ..arguments import OpenedApp, check_image, check_values, file_in_image, opened, read_plan
+from ..requirements import Requirements
 from .limits import check_limits
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ CPU_STEP, CPU_LIMIT = 0.25, 2.0  # vCPU of a container on Consumption
 REPLICAS_LIMIT = 1_000
 UNITS_LIMIT = 40  # throughput units of a namespace of the Standard tier
 TAGS_LIMIT = 15  # of a storage account, which has room for the fewest
+INGRESS_LIMIT_S = 240  # seconds after which the platform's ingress ends a request
 RESERVED = ("AZURE_CLIENT_ID", "AZURE_STORAGE_ACCOUNT_NAME")
 """Variables by which the processes themselves sign in."""
 
@@ -55,6 +56,11 @@ class PenstockAppArgs:
     """Values of the variables that the app looks up with ``ps.env``, and of Penstock's own, ``PENSTOCK_…``."""
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Values of those that it looks up with ``ps.secret``; they are secret from here on, and kept in Key Vault."""
+    access: str = ""
+    """How whoever comes shows who he is: ``keys``, and with commas ``oidc`` (tokens of an issuer too) and ``sas``
+    (signatures of Azure's clients too), each with its ``secrets``. Empty: nobody is asked."""
+    ingress: bool = False
+    """Whether the doors are open from outside, over TLS: with ``access`` alone."""
     min_workers: int = 1
     """Replicas of the worker, at least."""
     max_workers: int = 5
@@ -98,15 +104,20 @@ class CheckedAzureArgs:
 
     given: PenstockAppArgs
     plan: Plan
-    needed: Requirements
+    opened: OpenedApp
     file: str  # of the app, in the image
+
+    @property
+    def needed(self) -> Requirements:
+        return self.opened.needed
 
 
 def checked(args: PenstockAppArgs) -> CheckedAzureArgs:
     """Raises ``DeclarationError`` for what is wrong, missing or too much, all of the app at once; ``PlanRefused`` for a
     plan that cannot be read."""
     plan = read_plan(args.plan)
-    needed = requirements_of(plan)
+    app = opened(plan, args.access, args.settings, args.secrets, has_ingress=args.ingress)
+    needed = app.needed
     report = FindingCollector()
     check_limits(needed, report)
     _check_reserved(needed, report)
@@ -116,7 +127,12 @@ def checked(args: PenstockAppArgs) -> CheckedAzureArgs:
         check_image(args.image)
     _check_numbers(args)
     _check_names(args)
-    return CheckedAzureArgs(args, plan, needed, file_in_image(plan))
+    if args.ingress and (app.answer_s or 0) > INGRESS_LIMIT_S:
+        raise DeclarationError(
+            f"ingress: a request may take {app.answer_s} seconds, and the platform ends it after {INGRESS_LIMIT_S}: "
+            "make PENSTOCK_BODY_TIMEOUT or PENSTOCK_WAIT_LIMIT smaller"
+        )
+    return CheckedAzureArgs(args, plan, app, file_in_image(plan))
 
 
 def _check_reserved(needed: Requirements, report: FindingCollector) -> None:

@@ -48,6 +48,8 @@ class PenstockApp(pulumi.ComponentResource):  # type: ignore[misc]  # the SDK is
     """The name of the worker's container app."""
     courier: pulumi.Output[str]
     """The name of the courier's container app; empty for an app without subscriptions, which has none."""
+    public_url: pulumi.Output[str]
+    """Where the doors are open, over TLS; empty without ``ingress``."""
 
     def __init__(self, name: str, args: PenstockAppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         known = checked(args)
@@ -64,9 +66,10 @@ class PenstockApp(pulumi.ComponentResource):  # type: ignore[misc]  # the SDK is
             "kafka_endpoint": logs.endpoint,
             "producer_connections": pulumi.Output.secret(dict(logs.connections[PRODUCERS])),
             "artifacts_url": stores.address(ARTIFACTS),
-            "gateway": services[GATEWAY].name,
-            "worker": services[WORKER].name,
-            "courier": services[COURIER].name if COURIER in services else pulumi.Output.from_input(""),
+            "gateway": services.made[GATEWAY].name,
+            "worker": services.made[WORKER].name,
+            "courier": services.made[COURIER].name if COURIER in services.made else pulumi.Output.from_input(""),
+            "public_url": pulumi.Output.from_input("") if services.public_url is None else services.public_url,
         }
         for key, value in outputs.items():
             setattr(self, key, value)

@@ -11,4 +11,5 @@ PROJECT = TargetProject(
     ("resource_group", "kafka_endpoint", "producer_connections"),
     (("az login", "the account that deploys"),),
     (("pulumi stack output producer_connections --show-secrets", "what who sends events connects with, by topic"),),
+    "ingress=True",
 )

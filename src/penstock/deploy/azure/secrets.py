@@ -1,4 +1,5 @@
-"""The vault with the app's secrets. No process reads it: the platform hands their values to a service's environment."""
+"""The vault with the app's secrets and the gateway's. No process reads it: the platform hands their values to a
+service's environment."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import keyvault
 
+from ..arguments import secret_value
 from ..names import dashed
 from ..requirements import Requirements
 from .args import PenstockAppArgs
@@ -35,7 +37,7 @@ class VaultSecret:
 
 
 def make_secrets(site: AzureSite, args: PenstockAppArgs, needed: Requirements) -> Mapping[str, VaultSecret]:
-    """By the variable's name. An app that looks none up has no vault."""
+    """By the variable's name. An app that needs none has no vault."""
     if not needed.secrets:
         return {}
     vault = _vault(site, args)
@@ -67,7 +69,7 @@ def _secret(site: AzureSite, args: PenstockAppArgs, vault: keyvault.Vault, varia
         secret_name=dashed(variable),
         vault_name=vault.name,
         resource_group_name=site.group,
-        properties=keyvault.SecretPropertiesArgs(value=pulumi.Output.secret(args.secrets[variable])),
+        properties=keyvault.SecretPropertiesArgs(value=secret_value(args.secrets, variable)),
         tags=site.tags,
         opts=site.options(),
     )

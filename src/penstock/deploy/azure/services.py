@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import app, operationalinsights
 
-from ..arguments import OWN, check_image
+from ..arguments import OWN, check_image, settings_told
 from ..containers import DATA, PROBES_PORT, TMP, grace_s, run_words
 from ..house import ARTIFACTS
 from ..names import dashed
 from ..requirements import COURIER, GATEWAY, WORKER
 from .args import CheckedAzureArgs
+from .doors import ingress_of, public_url
 from .identities import ServiceIdentity
 from .logs import EventHubs
 from .names import AzureSite
@@ -37,13 +38,21 @@ class Surroundings:
     identities: Mapping[str, ServiceIdentity]
 
 
-def make_services(site: AzureSite, checked: CheckedAzureArgs, around: Surroundings) -> Mapping[str, app.ContainerApp]:
-    """By the service's name. None has an ingress: the doors listen on the loopback of their replica alone, since
-    nobody is asked for a key yet; events come in by Event Hubs itself."""
+@dataclass(frozen=True, slots=True)
+class ContainerApps:
+    """``made`` by the service's name; ``public_url``: where others reach the doors, None: nobody does."""
+
+    made: Mapping[str, app.ContainerApp]
+    public_url: pulumi.Output[str] | None
+
+
+def make_services(site: AzureSite, checked: CheckedAzureArgs, around: Surroundings) -> ContainerApps:
+    """Only the gateway may have an ingress. Without it the doors listen on the loopback of their replica alone, and
+    events come in by Event Hubs itself."""
     environment = _environment(site, checked.given.log_retention_days)
-    return {
-        service.name: _service(site, checked, around, service.name, environment) for service in checked.needed.services
-    }
+    url = public_url(site, checked, environment)
+    names = [service.name for service in checked.needed.services]
+    return ContainerApps({name: _service(site, checked, around, name, environment, url) for name in names}, url)
 
 
 def _environment(site: AzureSite, days: int) -> app.ManagedEnvironment:
@@ -78,7 +87,12 @@ def _environment(site: AzureSite, days: int) -> app.ManagedEnvironment:
 
 
 def _service(
-    site: AzureSite, checked: CheckedAzureArgs, around: Surroundings, service: str, environment: app.ManagedEnvironment
+    site: AzureSite,
+    checked: CheckedAzureArgs,
+    around: Surroundings,
+    service: str,
+    environment: app.ManagedEnvironment,
+    url: pulumi.Output[str] | None,
 ) -> app.ContainerApp:
     identity = around.identities[service]
     return app.ContainerApp(
@@ -93,11 +107,12 @@ def _service(
         ),
         configuration=app.ConfigurationArgs(
             active_revisions_mode=app.ActiveRevisionsMode.SINGLE,
+            ingress=ingress_of(checked, service),
             registries=_registries(checked, identity),
             secrets=[*_secrets(checked, around, service), *(lag_secrets(around.logs) if service == WORKER else ())],
         ),
         template=app.TemplateArgs(
-            containers=[_container(checked, around, service)],
+            containers=[_container(checked, around, service, url)],
             scale=scale_of(checked, around.logs, service),
             termination_grace_period_seconds=grace_s(checked.given.settings),
             volumes=[app.VolumeArgs(name=name, storage_type=app.StorageType.EMPTY_DIR) for name in VOLUMES],
@@ -107,7 +122,9 @@ def _service(
     )
 
 
-def _container(checked: CheckedAzureArgs, around: Surroundings, service: str) -> app.ContainerArgs:
+def _container(
+    checked: CheckedAzureArgs, around: Surroundings, service: str, url: pulumi.Output[str] | None
+) -> app.ContainerArgs:
     return app.ContainerArgs(
         name=service,
         image=pulumi.Output.from_input(checked.given.image).apply(check_image),
@@ -121,8 +138,9 @@ def _container(checked: CheckedAzureArgs, around: Surroundings, service: str) ->
             ),
             around.stores.url(ARTIFACTS) if checked.needed.has_models(service) else None,
             workers=1,
+            doors=checked.opened.doors,
         ),
-        env=list(_environ(checked, around, service)),
+        env=list(_environ(checked, around, service, url)),
         resources=app.ContainerResourcesArgs(cpu=_cpu(checked, service), memory=f"{_memory_gib(checked, service):g}Gi"),
         probes=[
             _probe(app.Type.STARTUP, "/healthz", period_s=12, failures=10),
@@ -133,14 +151,17 @@ def _container(checked: CheckedAzureArgs, around: Surroundings, service: str) ->
     )
 
 
-def _environ(checked: CheckedAzureArgs, around: Surroundings, service: str) -> Iterator[app.EnvironmentVarArgs]:
+def _environ(
+    checked: CheckedAzureArgs, around: Surroundings, service: str, url: pulumi.Output[str] | None
+) -> Iterator[app.EnvironmentVarArgs]:
     """Penstock's own settings are every service's, the app's those of whoever looks them up."""
     known = {*checked.needed.settings_of(service), *OWN}
+    settings = settings_told(checked.given.settings, service, url)
     values: dict[str, pulumi.Input[str]] = {"AZURE_CLIENT_ID": around.identities[service].made.client_id}
     if checked.needed.has_models(service):
         values["AZURE_STORAGE_ACCOUNT_NAME"] = around.stores.account.name
         values[RUNNER_MEMORY] = str(_runner_memory_bytes(checked))
-    values |= {name: value for name, value in checked.given.settings.items() if name in known}
+    values |= {name: value for name, value in settings.items() if name in known}
     yield from (app.EnvironmentVarArgs(name=name, value=value) for name, value in values.items())
     for variable in checked.needed.secrets_of(service):
         yield app.EnvironmentVarArgs(name=variable, secret_ref=dashed(variable))

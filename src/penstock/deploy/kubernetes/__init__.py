@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ...errors import CannotStart, install
 
 if TYPE_CHECKING:
-    from .args import KafkaCredentials, PenstockAppArgs, Pods, Prometheus
+    from .args import Ingress, KafkaCredentials, PenstockAppArgs, Pods, Prometheus
     from .component import PenstockApp
 
-__all__ = ["KafkaCredentials", "PenstockApp", "PenstockAppArgs", "Pods", "Prometheus"]
+__all__ = ["Ingress", "KafkaCredentials", "PenstockApp", "PenstockAppArgs", "Pods", "Prometheus"]
 
 
 def __getattr__(name: str) -> Any:

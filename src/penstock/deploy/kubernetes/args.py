@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ...declare.planning.findings import FindingCollector
 from ...errors import DeclarationError
 from ...plan.plan import Plan
-from ..arguments import check_image, check_values, file_in_image, read_plan
-from ..requirements import SCALER, Requirements, requirements_of
+from ..arguments import OpenedApp, check_image, check_values, file_in_image, opened, read_plan
+from ..requirements import SCALER, Requirements
 from .limits import check_limits
 from .logs import KafkaCluster, cluster_of
 from .names import PART_OF
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pulumi
 
 LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 
 
@@ -45,6 +46,23 @@ class Prometheus:
     """Where KEDA finds it: ``http://prometheus.monitoring:9090``."""
     namespace: pulumi.Input[str]
     """Where it runs: pods there may reach the port of the probes and the metrics, and no others may."""
+
+
+@dataclass(frozen=True)
+class Ingress:
+    """The way to the doors from outside of the cluster, over TLS, by a controller that is there."""
+
+    host: str
+    """The name by which others reach them, ``events.example.com``."""
+    class_name: pulumi.Input[str]
+    """The IngressClass of the controller."""
+    tls_secret: pulumi.Input[str]
+    """A Secret of the namespace with the name's certificate, ``kubernetes.io/tls``: one that is there, or that
+    something such as cert-manager makes."""
+    namespace: pulumi.Input[str]
+    """Where the controller runs: pods there may reach the port of the doors, and no others may."""
+    annotations: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """For the controller, beside those that tell ingress-nginx the limits of the doors."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,11 @@ class PenstockAppArgs:
     """Values of the variables that the app looks up with ``ps.env``, and of Penstock's own, ``PENSTOCK_…``."""
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Values of those that it looks up with ``ps.secret``; they are secret from here on."""
+    access: str = ""
+    """How whoever comes shows who he is: ``keys``, and with commas ``oidc`` (tokens of an issuer too) and ``sas``
+    (signatures of Azure's clients too), each with its ``secrets``. Empty: nobody is asked."""
+    ingress: Ingress | None = None
+    """How the doors are reached from outside: with ``access`` alone."""
     kafka_credentials: Mapping[str, KafkaCredentials] = field(default_factory=dict)
     """A user each for ``gateway``, ``worker``, ``courier`` where the app has subscriptions, and without ``prometheus``
     ``scaler``."""
@@ -125,17 +148,22 @@ class CheckedArgs:
     """``given``, and what was read of it."""
 
     given: PenstockAppArgs
-    needed: Requirements
+    opened: OpenedApp
     cluster: KafkaCluster
     store: ArtifactStore
     file: str  # of the app, in the image
+
+    @property
+    def needed(self) -> Requirements:
+        return self.opened.needed
 
 
 def checked(args: PenstockAppArgs) -> CheckedArgs:
     """Raises ``DeclarationError`` for what is wrong, missing or too much, all of the app at once; ``PlanRefused`` for a
     plan that cannot be read."""
     plan = read_plan(args.plan)
-    needed = requirements_of(plan)
+    app = opened(plan, args.access, args.settings, args.secrets, has_ingress=args.ingress is not None)
+    needed = app.needed
     report = FindingCollector()
     check_limits(needed, report)
     check_values(needed, args.settings, args.secrets, report)
@@ -147,7 +175,9 @@ def checked(args: PenstockAppArgs) -> CheckedArgs:
     _check_credentials(args, needed, cluster, store)
     _check_numbers(args)
     _check_labels(args.labels)
-    return CheckedArgs(args, needed, cluster, store, file_in_image(plan))
+    if args.ingress is not None and not HOST.fullmatch(args.ingress.host):
+        raise DeclarationError(f"ingress: '{args.ingress.host}' is no name of a host, such as events.example.com")
+    return CheckedArgs(args, app, cluster, store, file_in_image(plan))
 
 
 def _check_credentials(

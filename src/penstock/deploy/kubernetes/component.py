@@ -8,6 +8,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from ..requirements import COURIER, GATEWAY, WORKER
 from .args import PenstockAppArgs, checked
+from .doors import make_doors
 from .identities import acl_rows, service_account
 from .logs import CA, topics_of
 from .names import ObjectNames
@@ -19,8 +20,8 @@ from .services import DATA_MIB, KAFKA_CA, deployment, disruption_budget, network
 class PenstockApp(pulumi.ComponentResource):  # type: ignore[misc]  # the SDK is not looked at
     """Gateway, workers and courier of an app, on a Kafka that is there.
 
-    The doors listen on the pods' loopback until access keys come, so there is no Service: ``port_forward`` is the
-    command by which they are reached. Raises ``DeclarationError`` before anything is made, see ``PenstockAppArgs``.
+    Without ``ingress`` the doors listen on the pods' loopback, so there is no Service: ``port_forward`` is the command
+    by which they are reached. Raises ``DeclarationError`` before anything is made, see ``PenstockAppArgs``.
     """
 
     namespace: pulumi.Output[str]
@@ -31,6 +32,8 @@ class PenstockApp(pulumi.ComponentResource):  # type: ignore[misc]  # the SDK is
     courier: pulumi.Output[str]
     """The name of the courier's; empty for an app without subscriptions, which has none."""
     port_forward: pulumi.Output[str]
+    public_url: pulumi.Output[str]
+    """Where the doors are open, over TLS; empty without ``ingress``."""
     kafka_topics: pulumi.Output[list[str]]
     """Commands that make the topics."""
     kafka_acls: pulumi.Output[list[dict[str, str]]]
@@ -53,6 +56,8 @@ class PenstockApp(pulumi.ComponentResource):  # type: ignore[misc]  # the SDK is
             disruption_budget(names, service, mine)
             network_policy(read, names, service, mine)
             deployments[service] = deployment(read, names, service, sources[service], account, ca, mine)
+        if args.ingress is not None:
+            make_doors(read, names, args.ingress, mine)
         scaled_object(read, names, deployments[WORKER], ca, mine)
         self.namespace = pulumi.Output.from_input(names.namespace)
         self.gateway, self.worker = (deployments[service].metadata.name for service in (GATEWAY, WORKER))
@@ -61,10 +66,11 @@ class PenstockApp(pulumi.ComponentResource):  # type: ignore[misc]  # the SDK is
         self.port_forward = pulumi.Output.concat(
             "kubectl --namespace ", self.namespace, " port-forward deployment/", self.gateway, " 8000:8000"
         )
+        url = "" if args.ingress is None else f"https://{args.ingress.host}"
+        self.public_url = pulumi.Output.from_input(url)
         self.kafka_topics = pulumi.Output.from_input([topic.command for topic in topics_of(read.needed, read.cluster)])
         self.kafka_acls = pulumi.Output.from_input(acl_rows(read))
-        shown = ("namespace", "gateway", "worker", "courier", "port_forward", "kafka_topics", "kafka_acls")
-        self.register_outputs({output: getattr(self, output) for output in shown})
+        self.register_outputs({output: getattr(self, output) for output in PenstockApp.__annotations__})
 
 
 def _namespace(names: ObjectNames) -> ObjectMetaArgs:

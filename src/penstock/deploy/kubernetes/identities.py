@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...access.audit import AUDIT
 from ...log.broker_limits import APPENDING, GROUPLESS
-from ..requirements import SCALER, WORKER, Requirements, Right
+from ..requirements import GATEWAY, SCALER, WORKER, Requirements, Right
 from .logs import KafkaCluster
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def _of_rights(service: str, rights: Iterable[Right], cluster: KafkaCluster) -> 
 def _of_service(service: str, needed: Requirements, cluster: KafkaCluster) -> Iterator[KafkaAcl]:
     """What no edge says: every process looks up all topics of the app, and appends some things in transactions."""
     for log in needed.logs:
+        if log.name == AUDIT and service != GATEWAY:
+            continue  # which the doors alone make and look up
         yield KafkaAcl(service, "topic", f"{cluster.prefix}{log.name}", "Describe")
         # A start, of doors too, looks whether several brokers have what is accepted.
         yield KafkaAcl(service, "topic", f"{cluster.prefix}{log.name}", "DescribeConfigs")

@@ -21,4 +21,17 @@ PROJECT = TargetProject(
         ("pulumi stack output kafka_acls", "and those that give each service its rights there"),
         ("pulumi stack output port_forward", "the command that leads to the gateway"),
     ),
+    """ingress=Ingress(
+        host=config.require("host"),
+        class_name=config.require("ingress_class"),
+        tls_secret=config.require("tls_secret"),
+        namespace=config.require("ingress_namespace"),
+    )""",
+    ("Ingress",),
+    (
+        StackValue("host", "events.example.com", "the name by which others reach the doors"),
+        StackValue("ingress_class", "nginx", "the IngressClass of the controller that leads there"),
+        StackValue("tls_secret", "SECRET", "the Secret of the namespace with the name's certificate"),
+        StackValue("ingress_namespace", "ingress-nginx", "the namespace in which the controller runs"),
+    ),
 )

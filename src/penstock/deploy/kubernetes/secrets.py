@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import OWN
+from ..arguments import OWN, secret_value, settings_told
 from .names import artifacts_secret, kafka_secret, settings_map
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def settings_of(checked: CheckedArgs, service: str, data_mib: int) -> dict[str, 
         found["PENSTOCK_RUNNER_MEMORY"] = str(int(memory * MIB * RUNNER_SHARE))
         found["PENSTOCK_ARTIFACT_CACHE"] = str(int(data_mib * MIB * CACHE_SHARE))
     known = {*checked.needed.settings_of(service), *OWN}
-    return found | {name: value for name, value in checked.given.settings.items() if name in known}
+    ingress = checked.given.ingress
+    told = settings_told(checked.given.settings, service, f"https://{ingress.host}" if ingress else None)
+    return found | {name: value for name, value in told.items() if name in known}
 
 
 def variable_sources(
@@ -74,7 +76,7 @@ def variable_sources(
     """Of each service: makes the objects."""
     args, needed = checked.given, checked.needed
     kept = {
-        secret.name: secret_object(names, secret.name, {secret.name: args.secrets[secret.name]}, opts)
+        secret.name: secret_object(names, secret.name, {secret.name: secret_value(args.secrets, secret.name)}, opts)
         for secret in needed.secrets
     }
     found: dict[str, list[VariableSource]] = {}

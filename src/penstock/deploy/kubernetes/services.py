@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...destinations.webhook.addresses import allowed_blocks
 from ..arguments import check_image
-from ..containers import DATA, PROBES_PORT, TMP, USER, grace_s, run_words
+from ..containers import DATA, DOORS_PORT, PROBES_PORT, TMP, USER, grace_s, run_words
 from ..requirements import COURIER, GATEWAY, WORKER
 from .logs import CA
 from .names import own_labels
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DATA_MIB, TMP_MIB = 4_096, 1_024
 DNS = 53
 KAFKA_CA = "kafka-ca"
+DOORS = "doors"
 AWAIT: Mapping[str, Mapping[str, str]] = {GATEWAY: {}, WORKER: {"pulumi.com/skipAwait": "true"}, COURIER: {}}
 """A worker is ready once each model has a version, which may come long after the deployment: nobody waits for it."""
 
@@ -107,6 +108,7 @@ def _container(checked: CheckedArgs, service: str, sources: Iterable[VariableSou
     if has_ca:
         folder = CA.rpartition("/")[0]
         mounts.append(VolumeMountArgs(name=KAFKA_CA, mount_path=folder, read_only=True))
+    ports = {"probes": PROBES_PORT, **({DOORS: DOORS_PORT} if _is_open(checked, service) else {})}
     models = checked.needed.has_models(service)
     if models and checked.store.claim:
         mounts.append(VolumeMountArgs(name="artifacts", mount_path=str(MOUNT)))
@@ -114,10 +116,15 @@ def _container(checked: CheckedArgs, service: str, sources: Iterable[VariableSou
         name=service,
         image=pulumi.Output.from_input(args.image).apply(check_image),
         args=run_words(
-            checked.file, service, checked.cluster.url, checked.store.url if models else None, args.workers_a_pod
+            checked.file,
+            service,
+            checked.cluster.url,
+            checked.store.url if models else None,
+            args.workers_a_pod,
+            checked.opened.doors,
         ),
         env=[variable for source in sources for variable in source.env()],
-        ports=[ContainerPortArgs(name="probes", container_port=PROBES_PORT, protocol="TCP")],
+        ports=[ContainerPortArgs(name=name, container_port=port, protocol="TCP") for name, port in ports.items()],
         resources=_resources(
             {GATEWAY: args.gateway_pods, WORKER: args.worker_pods, COURIER: args.courier_pods}[service]
         ),
@@ -192,9 +199,9 @@ def disruption_budget(names: ObjectNames, service: str, opts: Any) -> Any:
 
 
 def network_policy(checked: CheckedArgs, names: ObjectNames, service: str, opts: Any) -> Any:
-    """In: nobody but who scrapes metrics (and the node, which most networks let in for its probes). Out: names, the
-    brokers, the artifacts' store and what the user says; of the courier its hosts' ports too. Nothing else, and nothing
-    of it by host: addresses change."""
+    """In: nobody but who scrapes metrics, and the ingress's controller to the doors (and the node, which most networks
+    let in for its probes). Out: names, the brokers, the artifacts' store and what the user says; of the courier its
+    hosts' ports too. Nothing else, and nothing of it by host: addresses change."""
     from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
     from pulumi_kubernetes.networking.v1 import (
         NetworkPolicy,
@@ -213,6 +220,10 @@ def network_policy(checked: CheckedArgs, names: ObjectNames, service: str, opts:
         home = LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": scraper.namespace})
         peers = [NetworkPolicyPeerArgs(namespace_selector=home)]
         ingress = [NetworkPolicyIngressRuleArgs(from_=peers, ports=ports("TCP", [PROBES_PORT]))]
+    if (way := checked.given.ingress) and _is_open(checked, service):
+        home = LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": way.namespace})
+        peers = [NetworkPolicyPeerArgs(namespace_selector=home)]
+        ingress.append(NetworkPolicyIngressRuleArgs(from_=peers, ports=ports("TCP", [DOORS_PORT])))
     stored = checked.store.ports if checked.needed.has_models(service) else ()
     out = sorted({*checked.cluster.ports, *stored, *checked.given.egress_ports})
     egress = [
@@ -235,6 +246,10 @@ def network_policy(checked: CheckedArgs, names: ObjectNames, service: str, opts:
         ),
         opts=opts,
     )
+
+
+def _is_open(checked: CheckedArgs, service: str) -> bool:
+    return checked.opened.doors.is_open and service == GATEWAY
 
 
 def _ports_outside(checked: CheckedArgs) -> dict[bool, list[int]]:

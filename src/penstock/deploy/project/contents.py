@@ -13,6 +13,7 @@ from ...models.runtimes.choose import claim
 from ...plan.plan import ModelSpec, Plan
 from ...plan.references import ReferenceSpec
 from ...run.check import CheckedApp
+from ..access import DoorAccess
 from .pins import Pins, distributions_of, pins_of
 from .sources import imported
 
@@ -24,6 +25,9 @@ ALWAYS = ("kafka", "objects")
 
 WEBHOOKS = "webhooks"
 """The extra of an app that sends webhooks."""
+
+OIDC = "oidc"
+"""The extra of doors that take tokens of an issuer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,11 @@ class ImageContents:
     remarks: tuple[str, ...]
 
 
-def contents_of(checked: CheckedApp) -> ImageContents:
-    """Raises ``DeclarationError`` for a model's file that lies elsewhere, ``CannotStart`` for an app in a package."""
+def contents_of(checked: CheckedApp, access: DoorAccess | None = None) -> ImageContents:
+    """``access``: with which the doors are open.
+
+    Raises ``DeclarationError`` for a model's file that lies elsewhere, ``CannotStart`` for an app in a package.
+    """
     plan, folder = checked.resolved.plan, checked.folder.resolve()
     if not plan.target.rpartition(":")[0].endswith(".py"):
         raise CannotStart(f"deploy takes the app's file: write path/to/app.py in place of {plan.target}")
@@ -47,7 +54,8 @@ def contents_of(checked: CheckedApp) -> ImageContents:
     sources, modules = imported(own, folder)
     distributions, nowhere = distributions_of(modules - {"penstock"})
     runtimes, plugged = _needed(artifacts)
-    extras = [*ALWAYS, *([WEBHOOKS] if any(each.url is not None for each in plan.subscriptions) else ()), *runtimes]
+    extras = [*ALWAYS, *([WEBHOOKS] if any(each.url is not None for each in plan.subscriptions) else ())]
+    extras += [*([OIDC] if access is not None and access.has_tokens else ()), *runtimes]
     pins = pins_of([f"{DISTRIBUTION}[{','.join(extras)}]", *plugged, *distributions])
     files = sorted({file.relative_to(folder).as_posix() for file in (*sources, *artifacts)})
     remarks = [f"{name} is imported and comes with nothing that is installed: see image/README.md" for name in nowhere]

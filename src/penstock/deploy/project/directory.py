@@ -28,6 +28,13 @@ class ProjectFiles:
     target: str
     own: Mapping[str, str]
     generated: Mapping[str, str]
+    access: str = ""
+
+
+def access_of(directory: Path) -> str:
+    """With which access the project was written; empty where there is none. Raises as ``read_manifest`` does."""
+    folder = directory / GENERATED
+    return read_manifest(folder).access if (folder / MANIFEST).is_file() else ""
 
 
 def write_project(directory: Path, files: ProjectFiles) -> bool:
@@ -114,7 +121,7 @@ def _hidden(name: str, which: str) -> str:
 
 def _write_generated(folder: Path, files: ProjectFiles) -> None:
     _write(folder, files.generated)
-    _write(folder, {MANIFEST: to_text(manifest_of(files.app, files.target, files.generated))})
+    _write(folder, {MANIFEST: to_text(manifest_of(files.app, files.target, files.generated, files.access))})
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:

@@ -24,10 +24,12 @@ class Manifest:
     app: str
     target: str
     files: Mapping[str, str]
+    access: str = ""  # as ``--access`` said it
 
 
-def manifest_of(app: str, target: str, files: Mapping[str, str]) -> Manifest:
-    return Manifest(FORMAT, app, target, {name: digest_of(text.encode()) for name, text in sorted(files.items())})
+def manifest_of(app: str, target: str, files: Mapping[str, str], access: str) -> Manifest:
+    digests = {name: digest_of(text.encode()) for name, text in sorted(files.items())}
+    return Manifest(FORMAT, app, target, digests, access)
 
 
 def to_text(manifest: Manifest) -> str:

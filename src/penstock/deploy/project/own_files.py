@@ -5,24 +5,37 @@ from __future__ import annotations
 import json
 from importlib.metadata import version
 
+from ...access.admin import ADMIN_KEY
 from ...errors import DISTRIBUTION
+from ..access import DoorAccess, is_open
 from ..requirements import Requirements
 from .values import IMAGE, TargetProject, WantedValue, wanted_values
 
 STACK = "dev"
 PROGRAM, STACK_FILE, REQUIREMENTS = "__main__.py", f"Pulumi.{STACK}.yaml", "requirements.txt"
 VENV = "venv"
+PUBLIC_URL = "public_url"
+OPENED = (
+    ("pulumi stack output public_url", "where the doors are open"),
+    (f"export PENSTOCK_KEY=$(pulumi config get {ADMIN_KEY})", "the first key, for the commands that follow"),
+    ("penstock keys list --url $(pulumi stack output public_url)", "whose keys there are; keys create makes others"),
+)
+"""What is typed after the doors were opened."""
+
 OWN_IMAGE = "image"
 """The folder for what goes into the image besides: wheels, files, further requirements."""
 
 
-def own_files(needed: Requirements, target: str, project: TargetProject, context: str) -> dict[str, str]:
-    """Each file's text by its path. ``context``: the folder that the image is built from, from the project's on."""
+def own_files(
+    needed: Requirements, target: str, project: TargetProject, context: str, access: DoorAccess | None
+) -> dict[str, str]:
+    """Each file's text by its path. ``context``: the folder that the image is built from, from the project's on.
+    ``access``: with which the doors are open."""
     name = name_of(needed, target)
     return {
         "Pulumi.yaml": _settings(needed, name, project),
-        PROGRAM: _program(needed, target, project),
-        STACK_FILE: _stack(name, project),
+        PROGRAM: _program(needed, target, project, access),
+        STACK_FILE: _stack(name, project, access),
         REQUIREMENTS: f"{DISTRIBUTION}[{target}]~={version(DISTRIBUTION)}\n",
         "README.md": _page(needed, target, project, context),
         ".gitignore": f"{VENV}/\n__pycache__/\n.generated.*/\n",
@@ -37,19 +50,25 @@ def name_of(needed: Requirements, target: str) -> str:
     return f"{needed.app}-{target}"
 
 
-def _program(needed: Requirements, target: str, project: TargetProject) -> str:
+def _program(needed: Requirements, target: str, project: TargetProject, access: DoorAccess | None) -> str:
     wanted = wanted_values(needed, project)
     arguments = ['plan="generated/plan.json"']
     arguments += [f"{value.key}=config.require({_text(value.key)})" for value in project.values if value.is_argument]
     for argument, is_secret in (("settings", False), ("secrets", True)):
         if rows := [item_of(value) for value in wanted if value.variable and value.is_secret is is_secret]:
             arguments.append("\n        ".join([f"{argument}={{", *(f"{row}," for row in rows)]) + "\n    }")
-    exports = "".join(f'pulumi.export("{name}", app.{name})\n' for name in project.exports)
+    names = ["PenstockApp", "PenstockAppArgs"]
+    if access is not None:
+        arguments += [f"access={_text(access.word)}", project.ingress]
+        names = sorted((*names, *project.imported))
+    shown = (*project.exports, *((PUBLIC_URL,) if access is not None else ()))
+    exports = "".join(f'pulumi.export("{name}", app.{name})\n' for name in shown)
     return _PROGRAM.format(
         name=needed.app,
         app=_text(needed.app),
         title=project.title,
         target=target,
+        names=", ".join(names),
         arguments="".join(f"    {argument},\n" for argument in arguments),
         exports=exports,
     )
@@ -65,22 +84,23 @@ def _settings(needed: Requirements, name: str, project: TargetProject) -> str:
     return _SETTINGS.format(name=name, app=needed.app, title=project.title, venv=VENV)
 
 
-def _stack(name: str, project: TargetProject) -> str:
+def _stack(name: str, project: TargetProject, access: DoorAccess | None) -> str:
     rows = []
-    for value in project.values:
+    for value in (*project.values, *(project.ingress_values if access is not None else ())):
         key = f"{name}:{value.key}" if value.is_argument else value.key
         rows.append(f"  # {key}: {value.example}  # {value.text}\n")
     return _STACK.format(stack=STACK, rows="".join(rows))
 
 
 def _page(needed: Requirements, target: str, project: TargetProject, context: str) -> str:
+    after = (*project.after, *(OPENED if is_open(needed) else ()))
     commands = [wanted.command for wanted in wanted_values(needed, project) if wanted.key != IMAGE]
     return _PAGE.format(
         app=needed.app,
         target=target,
         title=project.title,
         before="\n".join(f"{command}  # {text}" for command, text in project.before),
-        after="\n".join(f"{command}  # {text}" for command, text in project.after),
+        after="\n".join(f"{command}  # {text}" for command, text in after),
         stack=STACK,
         stack_file=STACK_FILE,
         context=context,
@@ -98,7 +118,7 @@ _PROGRAM = '''\
 """{name} on {title}. This file is yours: penstock deploy does not write it again."""
 
 import pulumi
-from penstock.deploy.{target} import PenstockApp, PenstockAppArgs
+from penstock.deploy.{target} import {names}
 
 config = pulumi.Config()
 args = PenstockAppArgs(

@@ -11,14 +11,15 @@ from pathlib import Path
 from ...declare.planning.findings import FindingCollector
 from ...plan.codec import as_json
 from ...run.check import CheckedApp
+from ..access import DoorAccess, with_access
 from ..requirements import requirements_of
 from ..targets import not_held, target
 from .contents import contents_of
-from .directory import GENERATED, ProjectFiles, write_project
+from .directory import GENERATED, ProjectFiles, access_of, write_project
 from .image import context_of, image_files
 from .own_files import OWN_IMAGE, PROGRAM, item_of, name_of, own_files
 from .pins import Pins
-from .values import WantedValue, wanted_values
+from .values import TargetProject, WantedValue, wanted_values
 
 PLAN = "plan.json"
 
@@ -36,24 +37,27 @@ class WrittenProject:
     remarks: tuple[str, ...]
 
 
-def write(checked: CheckedApp, to: str, directory: Path) -> WrittenProject:
-    """The project for the target ``to``, whole or not at all.
+def write(checked: CheckedApp, to: str, directory: Path, access: str | None = None) -> WrittenProject:
+    """The project for the target ``to``, whole or not at all. ``access``: as ``DoorAccess.parse`` takes it; None: that
+    with which the project was written before, if it was.
 
     Raises ``DeclarationError`` for what the app or the target cannot hold, ``CannotStart`` for a directory that is not
     this project's, that somebody changed where it is not theirs, or that cannot be written. Nothing has changed then.
     """
-    FindingCollector([*checked.resolved.findings, *not_held(checked.here, to)]).raise_errors()
     plan, project, directory = checked.resolved.plan, target(to).project, directory.resolve()
-    needed, contents = requirements_of(plan), contents_of(checked)
+    asked = DoorAccess.parse(access_of(directory) if access is None else access)
+    FindingCollector([*checked.resolved.findings, *not_held(checked.here, to, asked)]).raise_errors()
+    needed, contents = with_access(requirements_of(plan), asked), contents_of(checked, asked)
     wanted = tuple(wanted_values(needed, project))
     context = os.path.relpath(context_of(directory, checked.folder), directory)
-    own = own_files(needed, to, project, context)
+    own = own_files(needed, to, project, context, asked)
     generated = {PLAN: as_json(plan) + "\n", **image_files(contents, directory, checked.folder)}
     before = {name: _read(directory / GENERATED / name) for name in generated}
-    is_new = write_project(directory, ProjectFiles(plan.app, to, own, generated))
+    word = "" if asked is None else asked.word
+    is_new = write_project(directory, ProjectFiles(plan.app, to, own, generated, word))
     remarks = [*contents.remarks, *_without_wheel(contents.pins, directory / OWN_IMAGE)]
     if not is_new:
-        remarks += _lacks(wanted, directory / PROGRAM)
+        remarks += _lacks(wanted, word, project, directory / PROGRAM)
         if before != {name: text.encode() for name, text in generated.items()}:
             remarks.append("the app or what it needs has changed: build its image again, push it, and set its digest")
     return WrittenProject(directory, name_of(needed, to), project.sdk, is_new, wanted, tuple(remarks))
@@ -74,14 +78,17 @@ def _read(file: Path) -> bytes:
     return file.read_bytes() if file.is_file() else b""
 
 
-def _lacks(wanted: Iterable[WantedValue], program: Path) -> list[str]:
+def _lacks(wanted: Iterable[WantedValue], access: str, project: TargetProject, program: Path) -> list[str]:
     """What the user's program may not give to the app, as far as the texts in it tell."""
     try:
         tree = ast.parse(program.read_bytes())
     except (OSError, SyntaxError) as error:
         return [f"{program} cannot be read: {error}"]
     told = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    return [
+    opening = " ".join(f'access="{access}", {project.ingress}'.split())
+    closed = bool(access) and not any(isinstance(each, ast.keyword) and each.arg == "access" for each in ast.walk(tree))
+    found = [f"{program} may lack {opening}; --access opens the doors"] if closed else []
+    return found + [
         f"{program} may lack {'secrets' if value.is_secret else 'settings'}={{{item_of(value)}}}; {value.why}"
         for value in wanted
         if value.variable and value.variable not in told
