@@ -19,7 +19,7 @@ from .declare.events import (
     SystemEvent,
 )
 from .declare.handles.models import Loaded, Models
-from .declare.parts import Model, Source, Topic
+from .declare.parts import Domain, DomainTopic, Model, Source, Topic
 from .declare.values import Duration, Ref, Retry, env, secret
 from .errors import Reject, Unavailable
 
@@ -43,6 +43,8 @@ __all__ = [
     "JSON",
     "App",
     "Client",
+    "Domain",
+    "DomainTopic",
     "Duration",
     "Event",
     "EventDeadLettered",
