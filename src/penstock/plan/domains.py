@@ -7,6 +7,7 @@ import re
 from ..batch import DOMAIN_TOPIC, TopicSpec
 from ..errors import DeclarationError
 from .plan import Plan
+from .reachability import reached
 
 _NAME = re.compile(DOMAIN_TOPIC)
 
@@ -51,3 +52,16 @@ def declared_domain_topics(plan: Plan, domain: str) -> set[str]:
     named = [(stage.to, stage.to_topic) for stage in plan.stages]
     named += [(each.topic, each.to_topic) for each in plan.subscriptions]
     return {topic for to, topic in named if topic is not None and to in upstream}
+
+
+def keeps_topics(plan: Plan, source: str, target: str) -> bool:
+    """Is all that comes of an event of one domain in another in the topic of the same name?"""
+    if not {source, target} <= plan.domains.keys():
+        return False
+    ways: dict[str, list[str]] = {}
+    feeding = [(each.source, each.to, each.to_topic) for each in plan.stages]
+    feeding += [(each.source, each.topic, each.to_topic) for each in plan.subscriptions]
+    for read, to, _ in feeding:
+        ways.setdefault(read, []).extend([to] if to is not None else [])
+    there = {source, *reached([source], ways)}
+    return not any(topic is not None and read in there for read, _, topic in feeding)

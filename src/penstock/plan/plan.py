@@ -83,7 +83,7 @@ class StageSpec:
         """What it does to what is outside of it, but for its dead letters, which every stage has."""
         yield Edge(self.name, "read", self.source)
         if self.to is not None:
-            yield Edge(self.name, "append", path_of(self.to, self.to_topic))
+            yield Edge(self.name, "append", self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +235,11 @@ class SubscriptionSpec:
 
     def edges(self) -> Iterator[Edge]:
         """What it does to what is outside of it; its secrets are told with all references, see ``edges.edges``."""
-        yield Edge(self.name, "read", path_of(self.source, self.domain_topic))
+        yield Edge(self.name, "read", self.source)
         yield Edge(self.name, "append", RETRY)
         yield Edge(self.name, "append", DEAD)
         if self.topic is not None:
-            yield Edge(self.name, "append", path_of(self.topic, self.to_topic))
+            yield Edge(self.name, "append", self.topic)
         elif self.destination is None or isinstance(self.destination.hosts, ReferenceSpec):
             yield Edge(self.name, "deliver", self.host or ANY)
         else:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from ...access.audit import Audit
 from ...errors import Forbidden, UnsupportedMediaType
+from ...plan.domains import keeps_topics
 from ...plan.plan import Plan
 from ...schema.ingress.arrow import from_arrow
 from ...schema.ingress.ignored import Ignored, IgnoredField
@@ -132,11 +133,11 @@ class Publish:
         if "wait" not in given:
             raise BadRequest("timeout says how long to wait for a topic: name it with wait=TOPIC")
         seconds = duration(given.get("timeout", "1s"), "timeout", self._settings.wait_limit)
-        self._require_read(scope, given["wait"])
+        self._require_read(scope, topic, given["wait"])
         self._followers.check(topic, given["wait"])
         return given["wait"], seconds
 
-    def _require_read(self, scope: Scope, target: str) -> None:
+    def _require_read(self, scope: Scope, source: str, target: str) -> None:
         """Of a domain all: what is made of an event of a topic may be in any of it. Raises ``Forbidden``."""
         whole = f"{target}/*" if target in self._domains else target
         principal_of(scope).require("read", whole)
@@ -151,9 +152,7 @@ class PublishToDomain(Publish):
     def __init__(self, services: PublishNeeds) -> None:
         super().__init__(services)
         self._audit, self._topics = services.audit, services.domain_topics
-        feeding = [(stage.to, stage.to_topic) for stage in services.plan.stages]
-        feeding += [(subscription.topic, subscription.to_topic) for subscription in services.plan.subscriptions]
-        self._elsewhere = {target for target, topic in feeding if topic is not None}
+        self._plan = services.plan
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, topic: str, domain_topic: str | None = None
@@ -183,18 +182,14 @@ class PublishToDomain(Publish):
         incoming.rows, incoming.envelope = rows, _ = addressed(intake, incoming, domain_topic), None
         topics, who = topics_of(rows), principal_of(scope)
         require_append(who, intake.spec.name, topics)
-        if target is not None and self._keeps_topics(target):
+        if target is not None and keeps_topics(self._plan, intake.spec.name, target):
             for topic in topics:
                 who.require("read", f"{target}/{topic}")
         await self._topics.ensure(intake.spec.name, topics)
 
-    def _require_read(self, scope: Scope, target: str) -> None:
-        if not self._keeps_topics(target):  # else it is looked at when the topics are known
-            super()._require_read(scope, target)
-
-    def _keeps_topics(self, target: str) -> bool:
-        """Is all that comes to be in a domain in the topic of what it was made of?"""
-        return target in self._domains and target not in self._elsewhere
+    def _require_read(self, scope: Scope, source: str, target: str) -> None:
+        if not keeps_topics(self._plan, source, target):  # else it is looked at when the topics are known
+            super()._require_read(scope, source, target)
 
 
 async def answered(waiter: Waiter, receipt: Receipt, ignored: list[IgnoredField], seconds: float) -> bytes:
