@@ -20,7 +20,7 @@ from .declare.events import (
 )
 from .declare.handles.models import Loaded, Models
 from .declare.handles.subscriptions import Subscriptions
-from .declare.parts import Model, Source, Topic
+from .declare.parts import Domain, DomainTopic, Model, Source, Topic
 from .declare.values import Duration, Ref, Retry, env, secret
 from .errors import Reject, Unavailable
 
@@ -44,6 +44,8 @@ __all__ = [
     "JSON",
     "App",
     "Client",
+    "Domain",
+    "DomainTopic",
     "Duration",
     "Event",
     "EventDeadLettered",

@@ -30,10 +30,14 @@ ENVELOPE: dict[str, pa.DataType] = {
     "_parent_partition": pa.int32(),  # with Origin.topic, where the event came from that a stage made this of
     "_parent": pa.int64(),
     "_ordinal": pa.int32(),  # among the children of one parent; null: 0
+    "_topic": pa.string(),  # of a domain's event the domain topic; null: it is of no domain
 }
 
 JSON_SCHEMA = pa.schema([pa.field("json", pa.string(), nullable=False)], metadata={"penstock": "json"})
 """The columns of a topic without a type: each event's JSON text."""
+
+DOMAIN_TOPIC = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
+"""What a domain topic may be called: Event Grid's 3 to 50 letters, digits and hyphens, and somewhat more."""
 
 SYSTEM, SNAPSHOTS, DEAD, RETRY = "penstock.system", "penstock.snapshots", "penstock.dead", "penstock.retry"
 
@@ -53,6 +57,7 @@ class TopicSpec:
     extra: Literal["ignore", "reject"] = field(default="ignore", compare=False)  # the doors' alone: no log keeps it
     source: str = ""  # of events that were published without one; empty: nobody's app has said it
     place: str = field(default="", compare=False)  # file:line, for messages; no log keeps it
+    domain: bool = False  # each event is of one of its domain topics, which the column ``_topic`` says
 
     @property
     def default_source(self) -> str:

@@ -110,6 +110,10 @@ class NotFound(PenstockError):
     """There is no topic, model, version or alias of that name."""
 
 
+class DomainFull(PenstockError):
+    """A domain has as many topics as one can have, and takes no new one; nothing of the request was stored."""
+
+
 class Forbidden(PenstockError):
     """Not for whoever asks: a foreign page, something of Penstock's own, or the secret that it needs is missing."""
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, g
 from . import subscriptions
 from .events import SystemEvent
 from .parts import (
+    Domain,
+    DomainTopic,
     Encoding,
     Extra,
     FunctionPart,
@@ -24,7 +26,7 @@ from .parts import (
 from .signatures import Sink, To
 from .source_location import declaring_frame, declaring_place
 from .targets import SubscriptionTarget
-from .values import Duration, Ref, Retry, at_least, checked_name, microseconds, refused, seconds
+from .values import Duration, Ref, Retry, at_least, checked_domain, checked_name, microseconds, refused, seconds
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,6 +38,7 @@ E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741  # the output event
 S = TypeVar("S")
 N = TypeVar("N", bound=SystemEvent)
+T = TypeVar("T", bound=Topic[Any])
 P = ParamSpec("P")
 
 JSON: TypeAlias = dict[str, Any]
@@ -126,22 +129,64 @@ class App:
         >>> app.topic("clicks", partitions=8, retain="1d").name
         'clicks'
         """
-        if not (key is None or isinstance(key, str)):
-            raise refused(f"key={key!r} must be the name of a column")
-        topic: Topic[Any] = Topic(
-            checked_name(name, "a topic"),
-            type,
-            key,
-            at_least(partitions, 1, "partitions", most=MAX_PARTITIONS),
-            None if retain is None else microseconds(retain, "retain"),
-            None if retain_bytes is None else at_least(retain_bytes, 1, "retain_bytes"),
-            None if dedupe is None else microseconds(dedupe, "dedupe"),
-            _encoding(encoding),
-            declaring_place(),
-            _extra(extra, type),
-        )
+        options = (key, partitions, retain, retain_bytes, dedupe, encoding, extra)
+        topic: Topic[Any] = _topic(Topic, checked_name(name, "a topic"), type, *options)
         self.parts.topics.append(topic)
         return topic
+
+    @overload
+    def domain(
+        self,
+        name: str,
+        *,
+        key: str | None = ...,
+        partitions: int = ...,
+        retain: Duration | None = ...,
+        retain_bytes: int | None = ...,
+        dedupe: Duration | None = ...,
+        encoding: Encoding = ...,
+        extra: Extra = ...,
+    ) -> Domain[JSON]: ...
+    @overload
+    def domain(
+        self,
+        name: str,
+        type: type[E],
+        *,
+        key: str | None = ...,
+        partitions: int = ...,
+        retain: Duration | None = ...,
+        retain_bytes: int | None = ...,
+        dedupe: Duration | None = ...,
+        encoding: Encoding = ...,
+        extra: Extra = ...,
+    ) -> Domain[E]: ...
+    def domain(
+        self,
+        name: str,
+        type: type[Any] | None = None,
+        *,
+        key: str | None = None,
+        partitions: int = 4,
+        retain: Duration | None = WEEK,
+        retain_bytes: int | None = None,
+        dedupe: Duration | None = None,
+        encoding: Encoding = "arrow",
+        extra: Extra = "ignore",
+    ) -> Domain[Any]:
+        """Up to 100,000 topics of one type, one for each tenant, with one address to publish to.
+
+        A topic of it begins with its first event, and is ``tx["acme"]`` here. What is read from a domain and written to
+        another stays in the topic of the same name. Options are those of ``topic``, for all of its topics together;
+        ``dedupe`` knows an id by its topic. Raises ``DeclarationError``.
+
+        >>> tx = app.domain("payments", Order, key="id")
+        >>> app.subscribe(tx["acme"], "https://acme.example/hook")
+        """
+        options = (key, partitions, retain, retain_bytes, dedupe, encoding, extra)
+        domain: Domain[Any] = _topic(Domain, checked_domain(name), type, *options)
+        self.parts.topics.append(domain)
+        return domain
 
     def resource(self, fn: Callable[P, Iterator[S]]) -> Callable[P, Iterator[S]]:
         """A generator function that yields one S: made once per worker, closed at its end, given by type.
@@ -198,7 +243,7 @@ class App:
         self,
         source: Source[E],
         *,
-        to: Topic[O],
+        to: Topic[O] | DomainTopic[O],
         name: str | None = ...,
         start: Literal["earliest", "latest"] = ...,
         retry: Retry = ...,
@@ -232,7 +277,7 @@ class App:
         self,
         source: Any,
         *,
-        to: Topic[Any] | None = None,
+        to: Topic[Any] | DomainTopic[Any] | None = None,
         where: str | None = None,
         name: str | None = None,
         start: Start = "earliest",
@@ -255,12 +300,13 @@ class App:
         ... def double(rows: pl.DataFrame) -> pl.DataFrame:
         ...     return rows.with_columns(amount=pl.col("amount") * 2)
         """
-        system = not isinstance(_source(source, "app.on"), Topic)
+        system = not isinstance(_source(_whole(source, "app.on"), "app.on"), Topic)
         if system and to is not None:
             raise refused("a function on system events has no to=; read the topic penstock.system to follow them")
         if where is not None and not (system and isinstance(where, str)):
             raise refused("where= is SQL text over the fields of a system event; on a topic, return None instead")
-        options = (_target(to), where, _start(start), _retry(retry), seconds(timeout, "timeout"))
+        target, to_topic = _target(to)
+        options = (target, where, _start(start), _retry(retry), seconds(timeout, "timeout"))
         limit = at_least(concurrency, 1, "concurrency", most=10_000)
         given = None if name is None else checked_name(name, "a stage")
 
@@ -268,7 +314,8 @@ class App:
             if not inspect.isroutine(fn):
                 raise refused(f"app.on decorates a function, not {fn!r}")
             stage = given or checked_name(fn.__name__, "a stage; give name=")
-            self.parts.stages.append(FunctionPart(stage, fn, source, *options, limit, _hints(fn), _place_of(fn)))
+            place = _place_of(fn)
+            self.parts.stages.append(FunctionPart(stage, fn, source, *options, limit, _hints(fn), place, to_topic))
 
         return Sink[Any](record) if to is None else To[Any, Any](record)
 
@@ -277,7 +324,7 @@ class App:
         source: Source[Any],
         model: Model,
         *,
-        to: Topic[Any],
+        to: Topic[Any] | DomainTopic[Any],
         keep: Sequence[str] = (),
         name: str | None = None,
         start: Literal["earliest", "latest"] = "earliest",
@@ -292,24 +339,24 @@ class App:
         >>> risk = app.model("order-risk", outputs=["score"])
         >>> app.score(orders, risk, to=app.topic("risks"), keep=["id"])
         """
-        if not isinstance(source, Topic):
+        if not isinstance(source := _whole(source, "app.score"), Topic):
             raise refused(f"app.score takes a topic, not {source!r}{_instead(source)}")
         if not isinstance(model, Model):
             raise refused(
                 f"app.score takes a model, not {model!r}; write: {model} = app.model({model!r}, outputs=[...])"
             )
-        target = _target(to)
+        target, to_topic = _target(to)
         if target is None:
             raise refused("app.score needs to=, the topic of the predictions")
         stage = target.name if name is None else checked_name(name, "a stage")
         columns = _columns(keep, "keep")
         limits = (_start(start), _retry(retry), seconds(timeout, "timeout"))
-        self.parts.stages.append(ScorePart(stage, source, model, target, columns, *limits, declaring_place()))
+        self.parts.stages.append(ScorePart(stage, source, model, target, columns, *limits, declaring_place(), to_topic))
 
     def subscribe(
         self,
         source: Source[Any] | type[SystemEvent],
-        to: str | Topic[Any] | SubscriptionTarget,
+        to: str | Topic[Any] | DomainTopic[Any] | SubscriptionTarget,
         *,
         name: str | None = None,
         where: str | pl.Expr | None = None,
@@ -327,8 +374,8 @@ class App:
         allow_http: bool = False,
         allow_private: bool = False,
     ) -> None:
-        """Deliver the events of a topic, or of a class of system event, to a webhook, to a topic of a Kafka cluster, or
-        into another topic of this app.
+        """Deliver the events of a topic, of a domain, of one topic of a domain, or of a class of system event, to a
+        webhook, to a topic of a Kafka cluster, or into another topic of this app.
 
         ``to``: a URL, a reference to one, a ``ps.KafkaTopic``, or a topic of the app. ``name`` (default:
         ``SOURCE-to-TARGET``, where the target is the URL's host, the reference's variable in small letters, or the
@@ -350,7 +397,10 @@ class App:
 
         >>> app.subscribe(orders, ps.env("ORDERS_URL"), where="amount > 100", secret=ps.secret("ORDERS_KEY"))
         """
-        read, target = _source(source, "app.subscribe"), subscriptions.read_target(to)
+        domain_topic, to_topic = (each.name if isinstance(each, DomainTopic) else None for each in (source, to))
+        whole = source.domain if isinstance(source, DomainTopic) else source
+        read = _source(whole, "app.subscribe")
+        target = subscriptions.read_target(to.domain if isinstance(to, DomainTopic) else to)
         attempts, ttl = subscriptions.read_retry(retry)
         max_events, preferred_kb = subscriptions.read_batch(batch)
         if isinstance(target, Topic):
@@ -367,7 +417,7 @@ class App:
                 allow_private=allow_private,
             )
         part = SubscriptionPart(
-            subscriptions.read_name(name, read, target),
+            subscriptions.read_name(name, source if isinstance(source, DomainTopic) else read, target),
             read,
             target,
             subscriptions.read_where(where),
@@ -387,8 +437,38 @@ class App:
             declaring_place(),
             subscriptions.read_disable_after(disable_after),
             subscriptions.read_handshake(handshake),
+            domain_topic,
+            to_topic,
         )
         self.parts.subscriptions.append(part)
+
+
+def _topic(
+    kind: type[T],
+    name: str,
+    type: type[Any] | None,
+    key: object,
+    partitions: int,
+    retain: Duration | None,
+    retain_bytes: int | None,
+    dedupe: Duration | None,
+    encoding: Encoding,
+    extra: Extra,
+) -> T:
+    if not (key is None or isinstance(key, str)):
+        raise refused(f"key={key!r} must be the name of a column")
+    return kind(
+        name,
+        type,
+        key,
+        at_least(partitions, 1, "partitions", most=MAX_PARTITIONS),
+        None if retain is None else microseconds(retain, "retain"),
+        None if retain_bytes is None else at_least(retain_bytes, 1, "retain_bytes"),
+        None if dedupe is None else microseconds(dedupe, "dedupe"),
+        _encoding(encoding),
+        declaring_place(),
+        _extra(extra, type),
+    )
 
 
 def _source(source: object, method: str) -> Topic[Any] | type[SystemEvent]:
@@ -399,9 +479,21 @@ def _source(source: object, method: str) -> Topic[Any] | type[SystemEvent]:
     raise refused(f"{method} takes a topic or a class of system event, not {source!r}{_instead(source)}")
 
 
-def _target(to: object) -> Topic[Any] | None:
+def _whole(source: object, method: str) -> Any:
+    if isinstance(source, DomainTopic):
+        raise refused(
+            f"{method} takes a whole domain, not one topic of it: write {source.domain.name}, and look at the events' "
+            f"topic where {source.name!r} is another case"
+        )
+    return source
+
+
+def _target(to: object) -> tuple[Topic[Any] | None, str | None]:
+    """And of a domain the one topic where all goes."""
+    if isinstance(to, DomainTopic):
+        return to.domain, to.name
     if to is None or isinstance(to, Topic):
-        return to
+        return to, None
     raise refused(f"to={to!r} is not a topic{_instead(to)}")
 
 

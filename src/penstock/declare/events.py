@@ -15,7 +15,8 @@ class Event(Generic[E]):
     """One event with its envelope, for functions that ask for ``ps.Event[Departure]``.
 
     ``id``, ``type``, ``source``, ``subject`` and ``time`` are the CloudEvents attributes; ``topic``, ``partition`` and
-    ``offset`` say where it is, ``key`` what keeps its order; ``data`` is the event itself.
+    ``offset`` say where it is, ``key`` what keeps its order; ``data`` is the event itself. ``domain_topic``: of a
+    domain's event the topic of it; None: it is of no domain.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Event(Generic[E]):
     partition: int
     offset: int
     data: E
+    domain_topic: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from .events import SystemEvent
 from .targets import SubscriptionTarget
-from .values import Ref, Retry
+from .values import Ref, Retry, checked_domain_topic
 
 if TYPE_CHECKING:
     from ..filters.eventgrid import Filter
@@ -43,6 +43,28 @@ class Topic(Source[E]):
 
 
 @dataclass(frozen=True, eq=False)
+class Domain(Topic[E]):
+    """Up to 100,000 topics of one type with one address to publish to: what ``App.domain`` returns.
+
+    >>> acme = app.domain("tx", Order)["acme"]
+    """
+
+    def __getitem__(self, name: str) -> DomainTopic[E]:
+        """The topic of this name. Raises ``DeclarationError`` for a name that none can have."""
+        return DomainTopic(self, checked_domain_topic(name))
+
+    __iter__ = None  # what has items by name is taken for a sequence else, and this one would never end
+
+
+@dataclass(frozen=True)
+class DomainTopic(Source[E]):
+    """One topic of a domain."""
+
+    domain: Domain[E]
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
     """A model by name, as ``App.model`` declares it; which version scores is the registry's to say."""
 
@@ -71,6 +93,7 @@ class FunctionPart:
     concurrency: int
     hints: dict[str, Any] | None
     place: str
+    to_topic: str | None = None  # of a domain: the one where all goes
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +109,7 @@ class ScorePart:
     retry: Retry
     timeout: float  # seconds
     place: str
+    to_topic: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +145,8 @@ class SubscriptionPart:
     place: str
     disable_after: float | None  # seconds; None: never
     handshake: Handshake
+    domain_topic: str | None = None  # of its source, a domain: the only one whose events it gets
+    to_topic: str | None = None
 
 
 class StagePart(Protocol):
@@ -134,6 +160,8 @@ class StagePart(Protocol):
     def to(self) -> Topic[Any] | None: ...
     @property
     def place(self) -> str: ...
+    @property
+    def to_topic(self) -> str | None: ...
 
 
 P = TypeVar("P", bound=StagePart)

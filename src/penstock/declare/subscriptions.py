@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .events import SystemEvent
-from .parts import Topic
+from .parts import DomainTopic, Topic
 from .targets import SubscriptionTarget
 from .values import Duration, Ref, Retry, at_least, checked_name, microseconds, refused
 
@@ -62,13 +62,18 @@ def read_target(to: object) -> Topic[Any] | SubscriptionTarget | str:
     return to
 
 
-def read_name(name: object, source: Topic[Any] | type[SystemEvent], to: Topic[Any] | SubscriptionTarget | str) -> str:
+def read_name(
+    name: object, source: Topic[Any] | DomainTopic[Any] | type[SystemEvent], to: Topic[Any] | SubscriptionTarget | str
+) -> str:
     """The default is made of both ends, ``SOURCE-to-TARGET``, and of nothing else: another filter or another place in
     the file does not change it."""
     what = "a subscription"
     if name is not None:
         return checked_name(name, what)
-    read = source.name if isinstance(source, Topic) else source.event_type.removeprefix("penstock.")
+    if isinstance(source, DomainTopic):
+        read = f"{source.domain.name}-{source.name}"
+    else:
+        read = source.name if isinstance(source, Topic) else source.event_type.removeprefix("penstock.")
     if isinstance(to, Topic):
         end = to.name
     elif isinstance(to, SubscriptionTarget):

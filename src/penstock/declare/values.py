@@ -21,6 +21,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|[wdhms])")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 _LONGEST = 1_000 * 365 * _UNITS["d"]
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}")
+_DOMAIN_TOPIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # as in ``batch``, which an app's file does not load
 
 
 def microseconds(duration: Duration, option: str) -> int:
@@ -48,6 +49,27 @@ def checked_name(name: object, what: str) -> str:
         )
     if name.startswith("penstock."):
         raise refused(f"{name!r} cannot be the name of {what}: names that begin with 'penstock.' are Penstock's own")
+    return name
+
+
+RESERVED = {"models", "subscriptions", "dead", "keys", "health", "penstock"}
+"""What the names of rights begin with, beside those of topics: no domain is called so."""
+
+
+def checked_domain(name: object) -> str:
+    """A domain's name is a topic's, and one that a right can begin with. Raises ``DeclarationError``."""
+    found = checked_name(name, "a domain")
+    if found in RESERVED or found.startswith("-"):
+        raise refused(f"{found!r} cannot be the name of a domain: no '-' in front, and none of {', '.join(RESERVED)}")
+    return found
+
+
+def checked_domain_topic(name: object) -> str:
+    if not isinstance(name, str) or isinstance(name, Ref) or not _DOMAIN_TOPIC.fullmatch(name):
+        raise refused(
+            f"{name!r} cannot be the name of a domain topic; use 1 to 64 letters, digits, '-', '_' and '.', no '-' or "
+            "'.' in front"
+        )
     return name
 
 

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 TIME = pa.timestamp("us", tz="UTC")
 _EXTENSIONS = ("_extensions",)
+DOMAIN_TOPIC = "domaintopic"  # the attribute that says of a domain's event its topic
 _DATE_CHARS = 10  # characters of YYYY-MM-DD
 _MOMENT_CHARS = 64  # characters of a time, however fine
 _JSON = msgspec.json.Decoder()
@@ -214,14 +215,21 @@ def _filled(name: str, filling: Callable[[Batch, TopicSpec, str], Any]) -> Calla
     return lambda batch, topic, app: column(batch.rows, name).fill_null(filling(batch, topic, app))
 
 
+def _own_source(batch: Batch, topic: TopicSpec, app: str) -> Any:
+    """Of events without one, as ``schema.encode.sources`` says it."""
+    own = topic.source or f"/{app}/{topic.name}"
+    return pc.binary_join_element_wise(own, column(batch.rows, "_topic"), "/") if topic.domain else own
+
+
 _ATTRIBUTES: dict[str, Callable[[Batch, TopicSpec, str], pa.Array | None]] = {
     "id": lambda batch, _topic, _app: event_ids(batch),
-    "source": _filled("_source", lambda _batch, topic, app: topic.source or f"/{app}/{topic.name}"),
+    "source": lambda batch, topic, app: pc.coalesce(column(batch.rows, "_source"), _own_source(batch, topic, app)),
     "type": _filled("_type", lambda batch, _topic, _app: batch.topic),
     "subject": _given("_subject"),
     "time": _filled("_time", lambda batch, _topic, _app: pa.array(batch.appended).cast(TIME)),
     "specversion": lambda batch, _topic, _app: pa.repeat("1.0", len(batch)),
     "partitionkey": _given("_key"),
+    DOMAIN_TOPIC: _given("_topic"),
 }
 
 

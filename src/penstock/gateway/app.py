@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from html import escape
 from inspect import isawaitable
@@ -32,27 +33,37 @@ from .wire.errors import CODE, Disconnected, error_body, of_open_inference, prob
 
 @dataclass(frozen=True, slots=True)
 class BareRoute:
-    """A bare door, and what is before and behind the one parameter of its path, which is what its verb is done to."""
+    """A bare door, and what is before and behind the parameters of its path. ``on``: what its verb is done to, which
+    has them all in their order; empty: the door looks who may do what, as it does for ``domains``."""
 
     method: str
     before: str
     behind: str
+    between: str
+    on: str
     door: BareDoor
     verb: Verb
+    domains: Collection[str]
 
     @classmethod
-    def of(cls, route: Route, door: BareDoor) -> BareRoute:
-        before, _, rest = route.path.partition("{")
-        name, _, behind = rest.partition("}")
-        assert route.on == f"{{{name}}}"
-        return cls(route.method, before, behind, door, route.verb)
+    def of(cls, route: Route, door: BareDoor, domains: Collection[str]) -> BareRoute:
+        before, first, *rest = re.split(r"\{(\w+)\}", route.path)
+        between = rest[0] if len(rest) == 3 else ""
+        names = [first, *rest[1:-1]]
+        assert len(rest) in (1, 3) and re.findall(r"\{(\w+)\}", route.on) in (names, [])
+        on = re.sub(r"\{\w+\}", "{}", route.on)
+        own = domains if route.looks_into_domains else ()
+        return cls(route.method, before, rest[-1], between, on, door, route.verb, own)
 
-    def parameter(self, method: str, path: str) -> str:
+    def parameters(self, method: str, path: str) -> Sequence[str]:
         """Empty: this is another door's."""
         if method != self.method or not path.startswith(self.before) or not path.endswith(self.behind):
-            return ""
+            return ()
         found = path[len(self.before) : -len(self.behind)]
-        return "" if "/" in found else found
+        parts = found.split(self.between) if self.between else (found,)
+        if len(parts) != 1 + bool(self.between) or any("/" in part or not part for part in parts):
+            return ()
+        return parts
 
 
 class Gateway:
@@ -63,7 +74,9 @@ class Gateway:
     ) -> None:
         self._services, self._admit = services, admit or principal.admit_local
         self._open = [compile_path(route.path)[0] for route in routes if is_open(route)]
-        self._bare = [BareRoute.of(r, r.door(services)) for r in routes if isinstance(r.door, type)]
+        self._bare = [
+            BareRoute.of(r, r.door(services), services.plan.domains) for r in routes if isinstance(r.door, type)
+        ]
         routed = [_routed(r, r.door, services) for r in routes if not isinstance(r.door, type)]
         self._rest = Starlette(routes=[*routed, *_pages(routes, services.plan)])
         self._rest.router.redirect_slashes = False  # it names an address that a proxy's clients cannot reach
@@ -79,8 +92,9 @@ class Gateway:
             if who is ANYBODY and not any(pattern.match(path) for pattern in self._open):
                 raise Unauthorized(NOT_ADMITTED, "nothing was shown")
             for bare in self._bare:
-                if parameter := bare.parameter(scope["method"], path):
-                    who.require(bare.verb, parameter)
+                if parameters := bare.parameters(scope["method"], path):
+                    if bare.on and parameters[0] not in bare.domains:
+                        who.require(bare.verb, bare.on.format(*parameters))
                     break
             else:
                 bare = None
@@ -90,7 +104,7 @@ class Gateway:
             await answer(scope, send, status, headers, body)
             return
         if bare is not None:
-            await bare.door(scope, receive, send, parameter)
+            await bare.door(scope, receive, send, *parameters)
         else:
             await self._rest(scope, receive, send)
 

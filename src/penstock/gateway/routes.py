@@ -29,18 +29,19 @@ from .doors import (
 from .handshakes import CALLBACKS
 from .principal import ALIVE, CONSENT
 from .services import GatewayServices
-from .wire.asgi import Receive, Scope, Send
 
 Handler = Callable[[Request, GatewayServices], Awaitable[Response]]
-BareDoor = Callable[[Scope, Receive, Send, str], Awaitable[None]]
-"""What a request costs matters here, so nothing is between it and ASGI. The last is the one parameter of its path."""
+BareDoor = Callable[..., Awaitable[None]]
+"""What a request costs matters here, so nothing is between it and ASGI: it takes ``Scope``, ``Receive``, ``Send`` and
+the parameters of its path, one or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """``verb``: what it lets its caller do, ``on``: to what, a name with the path's parameters in it, or ``EACH``.
     ``door``: a handler of requests, or what makes a ``BareDoor``. ``query``: parameter names and what they mean.
-    ``body``: content types read, with a line on each."""
+    ``body``: content types read, with a line on each. ``looks_into_domains``: where ``on`` is a domain, the door itself
+    asks for the right to the topic of each event."""
 
     group: str
     verb: Verb
@@ -52,6 +53,7 @@ class Route:
     query: tuple[tuple[str, str], ...] = ()
     body: tuple[tuple[str, str], ...] = ()
     success: int = 200
+    looks_into_domains: bool = False
 
 
 EACH = ""
@@ -84,6 +86,8 @@ PUBLISH = Route(
         ("application/vnd.apache.arrow.stream", "record batches with the topic's columns"),
     ),
 )
+IN_DOMAIN, WHOLE_DOMAIN = "{domain}/{topic}", "{domain}/*"
+DOMAINS = "Domains"
 READ = (
     ("partition", "one partition; all of them when absent"),
     ("offset", "the first to read, in each partition; or the header penstock-next of the answer before"),
@@ -167,6 +171,62 @@ ROUTES: tuple[Route, ...] = (
         topics.groups,
     ),
     Route(
+        DOMAINS,
+        "append",
+        EACH,
+        "POST",
+        "/domains/{domain}/events",
+        "Append events, each to the topic that it says: _topic in JSON and Arrow, domaintopic of a CloudEvent.",
+        publish.PublishToDomain,
+        query=PUBLISH.query,
+        body=PUBLISH.body,
+    ),
+    Route(
+        DOMAINS,
+        "append",
+        IN_DOMAIN,
+        "POST",
+        "/domains/{domain}/topics/{topic}/events",
+        "Append events to one topic of a domain. Its first ones make it.",
+        publish.PublishToDomain,
+        query=PUBLISH.query,
+        body=PUBLISH.body,
+    ),
+    Route(
+        DOMAINS,
+        "read",
+        WHOLE_DOMAIN,
+        "GET",
+        "/domains/{domain}/events",
+        "Read the events of all topics of a domain, as those of a topic; domain_topic says of which each is.",
+        read.read_domain,
+        query=READ,
+    ),
+    Route(
+        DOMAINS,
+        "read",
+        IN_DOMAIN,
+        "GET",
+        "/domains/{domain}/topics/{topic}/events",
+        "Read the events of one. An answer may have fewer than there are: penstock-next says where to look on.",
+        read.read_domain,
+        query=READ,
+    ),
+    Route(
+        DOMAINS,
+        "read",
+        EACH,
+        "GET",
+        "/domains/{domain}/topics",
+        "The topics of a domain, in the order of their names.",
+        topics.domain_topics,
+        query=(
+            ("after", "those behind this name; none when absent"),
+            ("limit", f"names at most, {topics.NAMES} when absent, up to {topics.NAMES_MOST}"),
+        ),
+    ),
+    Route(DOMAINS, "read", EACH, "GET", "/domains", "Every domain.", topics.domains),
+    Route(
         EVENT_GRID,
         "append",
         TOPIC,
@@ -180,6 +240,7 @@ ROUTES: tuple[Route, ...] = (
             ("application/cloudevents+json", "one CloudEvent"),
             ("application/cloudevents-batch+json", "an array of CloudEvents"),
         ),
+        looks_into_domains=True,
     ),
     Route(
         EVENT_GRID,

@@ -20,6 +20,7 @@ from ..plan.plan import Plan
 from ..settings import Settings
 from ..stages.ingest.group_commit import Ingest
 from .catching.catcher import Catcher
+from .domains import DomainTopics
 from .wait.arrivals import Arrivals
 from .wait.followers import Followers
 from .wire.pages import Shelf
@@ -63,11 +64,14 @@ class GatewayServices:
 
     arrivals: Arrivals = field(init=False)
     followers: Followers = field(init=False)
+    domain_topics: DomainTopics = field(init=False)
     shelf: Shelf = field(default_factory=lambda: Shelf(ANSWERS_BYTES))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arrivals", Arrivals(self.log, self.threads))
         object.__setattr__(self, "followers", Followers(self.log, self.plan, self.threads))
+        topics = DomainTopics(self.plan, self.log, self.registry.view, self.clock, self.threads)
+        object.__setattr__(self, "domain_topics", topics)
 
     def close(self) -> None:
         for threads in (self.threads, self.decoding, self.health):

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ..batch import ENVELOPE, TopicSpec, concat_same
+from ..batch import DOMAIN_TOPIC, ENVELOPE, TopicSpec, column, concat_same
 from ..errors import DeclarationError, PartitionsChanged, SchemaChanged
 from ..schema.evolution import conform, evolved, fits, may_lack
 
@@ -40,6 +41,12 @@ def grown(old: TopicSpec, new: TopicSpec, *, grow: bool) -> TopicSpec:
     a growth that was asked for.
     """
     name = old.name
+    if new.domain != old.domain:
+        kinds = ("a domain", "a topic") if old.domain else ("a topic", "a domain")
+        raise SchemaChanged(
+            f"'{name}' is {kinds[0]} of this log and cannot become {kinds[1]}: its events "
+            f"{'are each of a domain topic' if old.domain else 'say no domain topic'}; use another name"
+        )
     try:
         fits(old.schema, new.schema)
     except SchemaChanged as error:
@@ -73,6 +80,20 @@ class RowChecks:
             if rows.column(index).null_count:
                 name = schema.names[index]
                 raise SchemaChanged(f"topic '{spec.name}': column '{name}' is required and has nulls")
+        check_domain_topics(spec, rows)
+
+
+def check_domain_topics(spec: TopicSpec, rows: pa.RecordBatch) -> None:
+    """Each row of a domain says its domain topic, and no other row says one. Raises ``SchemaChanged``."""
+    topics = column(rows, "_topic")
+    if not spec.domain:
+        if topics.null_count < len(topics):
+            raise SchemaChanged(f"topic '{spec.name}' is no domain, and a row says a domain topic")
+        return
+    if topics.null_count:
+        raise SchemaChanged(f"domain '{spec.name}': a row says no domain topic")
+    if not pc.all(pc.match_substring_regex(topics, f"^{DOMAIN_TOPIC}$"), min_count=0).as_py():
+        raise SchemaChanged(f"domain '{spec.name}': a row says a domain topic whose name cannot be")
 
 
 def _fit(spec: TopicSpec, schema: pa.Schema) -> list[int]:

@@ -14,7 +14,7 @@ from ..errors import PlanRefused
 from .edges import edges
 from .plan import KINDS, Plan, StageSpec
 
-VERSION = 3
+VERSION = 4
 """Raised when a reader of before would take the document for something else; members that it may pass over, and those
 with a default, need none."""
 
@@ -78,7 +78,16 @@ def _without_subscriptions(document: Document) -> Document:
     return document
 
 
-_UPGRADES: Mapping[int, Callable[[Document], Document]] = {1: _one_list_of_stages, 2: _without_subscriptions}
+def _without_domains(document: Document) -> Document:
+    """Version 3 had none. A reader of it would take a domain for a topic, and mix what is of several tenants."""
+    return document
+
+
+_UPGRADES: Mapping[int, Callable[[Document], Document]] = {
+    1: _one_list_of_stages,
+    2: _without_subscriptions,
+    3: _without_domains,
+}
 """From each version to the next."""
 
 

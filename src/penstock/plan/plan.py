@@ -51,6 +51,11 @@ ANY = "*"
 """What an edge leads to where only the function knows which one it will be, or the environment."""
 
 
+def path_of(topic: str, domain_topic: str | None) -> str:
+    """What a topic is called everywhere: its name, or that of its domain, a slash and its own."""
+    return topic if domain_topic is None else f"{topic}/{domain_topic}"
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """``who``, a stage or a subscription, does ``verb`` to ``what``, a name of the kind that the verb says."""
@@ -84,6 +89,7 @@ class StageSpec:
         default=None, kw_only=True
     )  # seconds until a row that fails alone is poison; None: setting
     place: str = field(default="", kw_only=True)  # file:line, for messages
+    to_topic: str | None = field(default=None, kw_only=True)  # of a domain: where all goes; None: the parent's topic
 
     def edges(self) -> Iterator[Edge]:
         """What it does to what is outside of it, but for its dead letters, which every stage has."""
@@ -169,6 +175,8 @@ class SubscriptionSpec:
     disable_after: float | None = 432_000.0  # seconds without any success until it is disabled; None: never
     handshake: Handshake = "none"  # how the endpoint shows, before any event goes there, that it wants them
     run_time: bool = False  # it was put while the app ran, and is in no file
+    domain_topic: str | None = None  # of a domain: the only one whose events it gets; None: all
+    to_topic: str | None = None  # of a domain that it feeds, see ``StageSpec``
 
     def __post_init__(self) -> None:
         if [self.url, self.topic, self.destination].count(None) != 2:
@@ -200,7 +208,7 @@ class SubscriptionSpec:
             return self.destination.receiver
         if isinstance(self.url, ReferenceSpec):
             return str(self.url)
-        return self.topic or self.host or ""
+        return path_of(self.topic, self.to_topic) if self.topic else self.host or ""
 
     @property
     def condition(self) -> str:
@@ -214,7 +222,7 @@ class SubscriptionSpec:
         """How it is declared, by what ``app.subscribe`` calls it, without what may be secret: of a URL the host, of a
         header its name and the reference, if its value is one. As JSON has it, so that two can be compared."""
         return {
-            "source": self.event or self.source,
+            "source": self.event or path_of(self.source, self.domain_topic),
             "to": self.receiver,
             "where": self.where,
             "filter": msgspec.json.decode(msgspec.json.encode(self.filter)),
@@ -314,6 +322,16 @@ class Plan:
 
     def topic(self, name: str) -> TopicSpec:
         return next(t for t in self.topics if t.name == name)
+
+    @property
+    def domains(self) -> dict[str, TopicSpec]:
+        return {topic.name: topic for topic in self.topics if topic.domain}
+
+    def domain_topic_of(self, stage: str) -> str | None:
+        """Of a domain, where a stage, or a subscription that feeds one, puts all that it makes; None: each event stays
+        in the topic of its parent."""
+        parts: tuple[StageSpec | SubscriptionSpec, ...] = (*self.stages, *self.subscriptions)
+        return next((part.to_topic for part in parts if part.name == stage), None)
 
     def model(self, name: str) -> ModelSpec | None:
         return next((m for m in self.models if m.name == name), None)

@@ -29,6 +29,7 @@ Attributes: TypeAlias = dict[str, str | int | bool]
 
 ATTRIBUTES_LIMIT_BYTES = 64 << 10  # bytes of one event's attributes, as many as of a request's headers
 JSON_TYPE = "application/json"  # of data that says nothing else
+DOMAIN_TOPIC = "domaintopic"  # the extension that says which topic of a domain an event is of
 DATA_VERSION = "dataversion"  # the extension that Event Grid's ``dataVersion`` is here
 BASE64 = "data_base64"  # true among the attributes: the data are this text, and stand for bytes
 MEMBERS_LIMIT = 256  # attributes of one event, its data included

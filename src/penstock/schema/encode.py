@@ -18,7 +18,7 @@ _ENCODER = msgspec.json.Encoder()
 
 def to_json(batch: Batch, topic: TopicSpec, app: str) -> bytes:
     """A JSON array with an object a row: ``topic``, ``partition``, ``offset``, ``id``, ``time``, ``key``, ``source``,
-    ``type``, where set ``subject`` and ``extensions``, and ``data``.
+    ``type``, where set ``domain_topic``, ``subject`` and ``extensions``, and ``data``.
 
     What a stage made also has ``parent`` (topic, partition, offset), ``stage``, ``code`` and, from a scorer, ``model``
     and ``version``. Bytes are base64, times RFC 3339 in UTC; NaN and infinity, which JSON cannot say, are null.
@@ -74,6 +74,18 @@ def source_of(topic: TopicSpec, app: str) -> str:
     return topic.source or f"/{app}/{topic.name}"
 
 
+def sources(rows: pa.RecordBatch, topic: TopicSpec, app: str) -> pa.StringArray | str:
+    """Each event's, or what all of them have: of a domain's event without its own, that of its domain topic."""
+    given = column(rows, "_source")
+    own: pa.StringArray | str = domain_sources(rows, topic, app) if topic.domain else source_of(topic, app)
+    return own if given.null_count == len(given) else pc.coalesce(given, own)
+
+
+def domain_sources(rows: pa.RecordBatch, domain: TopicSpec, app: str) -> pa.StringArray:
+    """That of each event's domain topic: the domain's, and its name behind a slash."""
+    return pc.binary_join_element_wise(source_of(domain, app), column(rows, "_topic"), "/")
+
+
 def times(batch: Batch) -> pa.StringArray:
     """Each event's time in RFC 3339 and UTC: the publisher's, else when it was appended. Its microseconds are left out
     where there are none."""
@@ -85,6 +97,7 @@ def times(batch: Batch) -> pa.StringArray:
 
 
 def _objects(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
+    origins = sources(batch.rows, topic, app)
     envelope = {
         "topic": [batch.topic] * len(batch),
         "partition": [batch.partition] * len(batch),
@@ -92,10 +105,11 @@ def _objects(batch: Batch, topic: TopicSpec, app: str) -> list[dict[str, Any]]:
         "id": event_ids(batch).to_pylist(),
         "time": times(batch).to_pylist(),
         "key": keys(batch.rows, topic).to_pylist(),
-        "source": column(batch.rows, "_source").fill_null(source_of(topic, app)).to_pylist(),
+        "source": [origins] * len(batch) if isinstance(origins, str) else origins.to_pylist(),
         "type": column(batch.rows, "_type").fill_null(batch.topic).to_pylist(),
     }
     found = [dict(zip(envelope, row, strict=True)) for row in zip(*envelope.values(), strict=True)]
+    _add(found, "domain_topic", column(batch.rows, "_topic").to_pylist())
     _add(found, "subject", column(batch.rows, "_subject").to_pylist())
     _add(found, "extensions", [None if t is None else msgspec.Raw(t) for t in _texts(batch, "_extensions")])
     for row, data in zip(found, data_objects(batch.rows), strict=True):

@@ -23,7 +23,15 @@ from typing import Any
 import msgspec
 
 from ..errors import InvalidEvent
-from .cloudevents import ATTRIBUTES_LIMIT_BYTES, DATA_VERSION, Attributes, envelope, fault_of, present_data
+from .cloudevents import (
+    ATTRIBUTES_LIMIT_BYTES,
+    DATA_VERSION,
+    DOMAIN_TOPIC,
+    Attributes,
+    envelope,
+    fault_of,
+    present_data,
+)
 from .decode import Decoder, Row
 from .ingress.faults import explain, unknown_name
 from .ingress.ignored import Ignored
@@ -73,7 +81,7 @@ def read_events(body: bytes, *, delivered: bool, start: PieceStart = WHOLE) -> S
 def decode_events(
     body: bytes,
     decoder: Decoder,
-    source: str,
+    source: str | None,
     *,
     delivered: bool = False,
     ignored: Ignored | None = None,
@@ -81,7 +89,8 @@ def decode_events(
 ) -> tuple[list[Row], dict[str, list[Any]]]:
     """The decoder's rows of an array of events, and the envelope's columns that any of them sets.
 
-    ``source``: the topic's own, which events have that name none; ``delivered``: by Event Grid, and not published;
+    ``source``: the topic's own, which events have that name none; None: of a domain, whose
+    topic each event names; ``delivered``: by Event Grid, and not published;
     ``ignored`` and ``start``: see ``Decoder.decode``.
 
     Raises ``InvalidEvent`` naming the row and the member, or the field of its data; and what ``Decoder.decode`` raises.
@@ -97,7 +106,7 @@ def decode_pieces(
     parts: Iterable[bytes],
     decoder: Decoder,
     event_limit: int,
-    source: str,
+    source: str | None,
     *,
     delivered: bool = False,
     ignored: Ignored | None = None,
@@ -113,10 +122,12 @@ def decode_pieces(
     yield from array_pieces(body, decode, lambda piece: len(piece[0]), limit)
 
 
-def _attributes(event: PublishedGridEvent, row: int, source: str, *, delivered: bool) -> Attributes:
+def _attributes(event: PublishedGridEvent, row: int, source: str | None, *, delivered: bool) -> Attributes:
     if event.metadata_version not in (None, "", METADATA_VERSION):
         raise InvalidEvent("not 1, the version of the schema that is read", row=row, field="metadataVersion")
-    if event.topic not in (None, "", source) and not delivered:
+    if source is None and not event.topic:
+        raise InvalidEvent("missing: it says which topic of the domain the event is of", row=row, field="topic")
+    if source is not None and event.topic not in (None, "", source) and not delivered:
         raise InvalidEvent(
             "the topic is told by the address, not by the publisher: leave it out", row=row, field="topic"
         )
@@ -126,7 +137,8 @@ def _attributes(event: PublishedGridEvent, row: int, source: str, *, delivered: 
         "type": event.event_type,
         "time": time if not time or _ZONE.search(time) else f"{time}Z",
     }
-    others = {"subject": event.subject, DATA_VERSION: event.data_version, "source": event.topic}
+    others = {"subject": event.subject, DATA_VERSION: event.data_version}
+    others["source" if source is not None else DOMAIN_TOPIC] = event.topic
     found |= {name: value for name, value in others.items() if value and (name, value) != ("source", source)}
     for name, value in found.items():
         if (fault := fault_of(name, value)) is not None:

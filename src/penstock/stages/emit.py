@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..batch import Indices, Lineage, TopicSpec, Write
+from ..batch import Indices, Lineage, TopicSpec, Write, column
 from ..partition import assign, key_text
 from .interface import Outcome, Output, Work
 
@@ -20,12 +20,17 @@ Partitions = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Emitter:
-    """Turns the outcomes of one stage into writes. ``topics`` holds its source and every topic that it writes to."""
+    """Turns the outcomes of one stage into writes. ``topics`` holds its source and every topic that it writes to;
+    ``domain_topic``: where all goes that it writes to a domain, None: what is made of an event stays in its own.
+
+    What is dropped of a domain's event on its way to a plain topic is its domain topic.
+    """
 
     stage: str
     source: str
     code: str
     topics: Mapping[str, TopicSpec]
+    domain_topic: str | None = None
 
     def writes(self, work: Work, outcome: Outcome, *, without: frozenset[int] = frozenset()) -> list[Write]:
         """In the order of the outputs; within a partition in the order of the parents.
@@ -63,7 +68,14 @@ class Emitter:
             keys = self.keys(work)
             if keys is not None:
                 columns["_key"] = keys.take(pa.array(parents))
+        if self.topics[output.topic].domain:
+            columns["_topic"] = self._domain_topics(work, parents)
         return with_columns(rows, columns)
+
+    def _domain_topics(self, work: Work, parents: Indices) -> pa.Array:
+        if self.domain_topic is not None:
+            return pa.repeat(self.domain_topic, len(parents))
+        return column(work.rows, "_topic").take(pa.array(parents))
 
     def _partitions(self, work: Work, output: Output, rows: pa.RecordBatch) -> Partitions:
         """The target's own key decides, unless the output says it; else the parent's partition where there are as many,

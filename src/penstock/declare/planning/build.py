@@ -17,7 +17,7 @@ from ...plan.places import located, portable
 from ...plan.plan import ModelSpec, Plan, ResourceSpec, StageSpec
 from ...plan.references import value_of
 from ..app import App
-from ..parts import Model, ResourcePart, StagePart, Topic
+from ..parts import Domain, Model, ResourcePart, StagePart, Topic
 from ..values import Ref
 from .findings import Finding, FindingCollector
 from .functions import ResourceShape, function_shapes, resource_shapes, shown
@@ -131,11 +131,12 @@ def _topic(app: App, topic: Topic[Any], schema: pa.Schema | None, folder: Path) 
         topic.extra,
         source=f"/{app.name}/{topic.name}",
         place=portable(topic.place, folder),
+        domain=isinstance(topic, Domain),
     )
 
 
 def _stage(part: StagePart, columns: Columns, folder: Path) -> StageSpec:
-    return replace(PLANNERS[type(part)].spec(part, columns), place=portable(part.place, folder))
+    return replace(PLANNERS[type(part)].spec(part, columns), place=portable(part.place, folder), to_topic=part.to_topic)
 
 
 def _resource(part: ResourcePart, shape: ResourceShape, folder: Path) -> ResourceSpec:

@@ -62,6 +62,8 @@ def plan_subscription(
         destination=part.to.spec if isinstance(part.to, SubscriptionTarget) else None,
         disable_after=part.disable_after,
         handshake=part.handshake,
+        domain_topic=part.domain_topic,
+        to_topic=part.to_topic,
     )
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from ...partition import key_text
 from ...plan.reachability import reached
 from ...schema.rows import is_json
-from ..parts import Model, Parts, StagePart, SubscriptionPart, Topic
+from ..parts import Domain, Model, Parts, StagePart, SubscriptionPart, Topic
 from .findings import FindingCollector
 
 
@@ -37,6 +37,10 @@ def check_links(parts: Parts, report: FindingCollector) -> None:
         if isinstance(part.to, Topic) and part.to is part.source:
             message = f"'{part.name}' feeds topic '{part.to.name}', which it reads: its events would go round for ever"
             report.error(part.place, message, "write to another topic")
+        if isinstance(part.to, Domain) and part.to_topic is None and not isinstance(part.source, Domain):
+            message = f"'{part.name}' feeds domain '{part.to.name}' with events that are of no domain topic"
+            mend = "say which one all of them go to, such as {0}['acme'], or read a domain: its events keep their topic"
+            report.error(part.place, message, mend.format(part.to.name))
     for scorer in parts.scorers:
         if scorer.model not in parts.models:
             message = f"'{scorer.name}' scores with '{scorer.model.name}', which this app does not declare"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..columns import DOMAIN_TOPIC
 from .kinds import kind_of_column
 from .lexemes import Unfit, shortened
 from .tree import Kind, Reference, write_name
@@ -21,7 +22,9 @@ _ENVELOPE = {
     "_source": Kind.TEXT,
     "_id": Kind.TEXT,
     "_time": Kind.TIME,
+    "_topic": Kind.TEXT,
 }
+_ATTRIBUTES = {"_topic": DOMAIN_TOPIC}  # those that are not called as the attribute with a line in front
 
 
 def find(parts: Sequence[str], schema: pa.Schema | None) -> Reference:
@@ -30,7 +33,7 @@ def find(parts: Sequence[str], schema: pa.Schema | None) -> Reference:
     Raises ``Unfit`` where there is no such thing, with those that are near.
     """
     if len(parts) == 1 and parts[0] in _ENVELOPE:
-        return Reference(_ENVELOPE[parts[0]], tuple(parts), (parts[0][1:],))
+        return Reference(_ENVELOPE[parts[0]], tuple(parts), (_ATTRIBUTES.get(parts[0], parts[0][1:]),))
     if schema is None:
         if parts[0] == "data" and len(parts) > 1:
             return Reference(Kind.ANY, tuple(parts), tuple(parts))

@@ -94,6 +94,24 @@ EXAMPLES: dict[tuple[str, str], tuple[Example, ...]] = {
             ' "lag_events": 0, "lag_seconds": 0.0}]',
         ),
     ),
+    ("POST", "/domains/{domain}/events"): (
+        Example("/domains/$domain/events", f"{{{PLACE}}}", (TYPE, "-d $addressed"), "each event says its topic"),
+    ),
+    ("POST", "/domains/{domain}/topics/{topic}/events"): (
+        Example("/domains/$domain/topics/$tenant/events", f"{{{PLACE}}}", (TYPE, "-d $ofdomain"), "all are of one"),
+    ),
+    ("GET", "/domains/{domain}/events"): (
+        Example("/domains/$domain/events?limit=10000", "", ("-H 'accept: application/x-ndjson'",), "lines"),
+    ),
+    ("GET", "/domains/{domain}/topics/{topic}/events"): (
+        Example(
+            "/domains/$domain/topics/$tenant/events?limit=100", "", ("-H 'accept: application/x-ndjson'",), "lines"
+        ),
+    ),
+    ("GET", "/domains/{domain}/topics"): (
+        Example("/domains/$domain/topics?after=aaa&limit=1", '{"topics": ["$tenant"], "next": "$tenant"}'),
+    ),
+    ("GET", "/domains"): (Example("/domains", '[{"name": "$domain", "topics": 1}]'),),
     ("POST", "/eventgrid/{topic}/api/events"): (
         Example(
             "/eventgrid/$topic/api/events?api-version=2018-01-01",

@@ -77,7 +77,8 @@ def _contents(routes: Sequence[Route], groups: Sequence[str], plan: Plan) -> str
 
 
 def _topic(topic: TopicSpec) -> tuple[str, str]:
-    about = [f"{topic.partitions} partitions", f"key {topic.key}" if topic.key else "no key"]
+    about = ["domain"] if topic.domain else []
+    about += [f"{topic.partitions} partitions", f"key {topic.key}" if topic.key else "no key"]
     if topic.dedupe_us is not None:
         about.append(f"repeats dropped within {topic.dedupe_us // 1_000_000} s")
     fields = ", ".join(f"{f.name} {f.type}{' or null' if f.nullable else ''}" for f in topic.schema)

@@ -17,6 +17,7 @@ from ...plan.reachability import reached
 from ...schema.rows import children, is_json, rules_of
 from ..doors.eventgrid import VALIDATION_TYPE
 
+DOMAIN_TOPIC = "acme"
 _VALUES: list[tuple[pa.DataType, Any]] = [
     (pa.bool_(), True),
     (pa.int64(), 1),
@@ -34,7 +35,10 @@ class Samples:
     def __init__(self, plan: Plan) -> None:
         known = hops(plan)
         made = {hop.target for hop in known}
-        entries = [t for t in plan.topics if t.name not in made] or list(plan.topics)
+        plain = [t for t in plan.topics if not t.domain]
+        entries = [t for t in plain if t.name not in made] or plain
+        domains = [t for t in plan.topics if t.domain]
+        domain = next((t for t in domains if t.name not in made), next(iter(domains), TopicSpec("DOMAIN")))
         first = entries[0] if entries else TopicSpec("TOPIC")
         model = next((m for m in plan.models if m.inputs), next(iter(plan.models), None))
         event = sample(first)
@@ -45,6 +49,8 @@ class Samples:
         grid = {"id": "1", "subject": "shop/1", "eventType": "example", "eventTime": "2026-01-31T12:00:00Z"}
         self._bodies = {
             "event": event,
+            "addressed": [{"_topic": DOMAIN_TOPIC, **sample(domain)}],
+            "ofdomain": sample(domain),
             "cloud": cloud,
             "grid": [grid | {"data": event, "dataVersion": "1.0"}],
             "validation": [grid | {"eventType": VALIDATION_TYPE, "data": {"validationCode": "CODE"}}],
@@ -55,6 +61,8 @@ class Samples:
         self._names = {
             "app": plan.app,
             "topic": first.name,
+            "domain": domain.name,
+            "tenant": DOMAIN_TOPIC,
             "target": [first.name, *reached([first.name], ways(known))][-1],
             "model": model.name if model else "MODEL",
             "subscription": plan.subscriptions[0].name if plan.subscriptions else "SUBSCRIPTION",

@@ -10,7 +10,7 @@ topic.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Protocol
@@ -19,7 +19,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...errors import InvalidEvent, UnsupportedMediaType
+from ...access.audit import Audit
+from ...errors import Forbidden, InvalidEvent, UnsupportedMediaType
 from ...plan.plan import Plan
 from ...schema.encode import source_of
 from ...schema.eventgrid import decode_events, decode_pieces, read_events
@@ -29,7 +30,10 @@ from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Rows
 from ...telemetry import logger
 from .. import cloudevents
+from ..auditing import note
+from ..domains import DomainTopics, addressed, require_append, require_within, topics_of
 from ..incoming import DecodedBody, EventReader, RequestHeaders, intake_of, media_type, respond
+from ..principal import principal_of
 from ..wire.asgi import Receive, Scope, Send
 from ..wire.body import BOM, Reservation, read_body
 from ..wire.errors import BadRequest
@@ -64,6 +68,12 @@ class EventGridNeeds(Protocol):
     @property
     def decoding(self) -> Executor: ...
 
+    @property
+    def audit(self) -> Audit | None: ...
+
+    @property
+    def domain_topics(self) -> DomainTopics: ...
+
 
 class _Question(msgspec.Struct, rename="camel"):
     """The data of an event that asks whether this address wants to be delivered to."""
@@ -97,8 +107,8 @@ class EventGridBodies:
             source, delivered = self._source(intake), _is_delivered(headers)
             yield from decode_pieces(*given, source, delivered=delivered, ignored=ignored)
 
-    def _source(self, intake: Intake) -> str:
-        return source_of(intake.spec, self._app)
+    def _source(self, intake: Intake) -> str | None:
+        return None if intake.spec.domain else source_of(intake.spec, self._app)
 
 
 class EventGrid:
@@ -108,17 +118,32 @@ class EventGrid:
         given, bodies = services.settings, EventGridBodies(services.plan.app)
         array = min(given.body_limit, ARRAY_LIMIT_BYTES)
         limits = replace(given, body_limit=array, batch_limit=min(given.batch_limit, EVENTS_LIMIT))
-        self._ingest = services.ingest
+        self._ingest, self._domains = services.ingest, services.plan.domains
+        self._audit, self._topics = services.audit, services.domain_topics
         self._published = EventReader(bodies, limits, services.decoding)
         # Event Grid adds to what was published within its limits, and what it is told is too large it drops.
         self._delivered = EventReader(bodies, given, services.decoding)
         self._about_subscriptions = replace(given, body_limit=ABOUT_SUBSCRIPTIONS_LIMIT_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, topic: str) -> None:
-        await respond(scope, send, self._ingest, topic, self._accept(scope, receive, topic))
+        await respond(scope, send, self._ingest, topic, self._audited(scope, self._accept(scope, receive, topic)))
+
+    async def _audited(self, scope: Scope, accepted: Awaitable[bytes]) -> bytes:
+        """Who was let in is refused here, where the topics of his events are known."""
+        try:
+            return await accepted
+        except Forbidden as error:
+            note(self._audit, scope, 403, error)
+            raise
 
     async def _accept(self, scope: Scope, receive: Receive, topic: str) -> bytes:
         headers: RequestHeaders = dict(scope["headers"])
+        if topic in self._domains:
+            require_within(principal_of(scope), "append", topic)
+            if _is_delivered(headers):
+                raise BadRequest(
+                    f"'{topic}' is a domain, and what Event Grid delivers says no topic of it: use a topic"
+                )
         intake = intake_of(self._ingest, topic)
         kind = headers.get(KIND, NOTIFICATION.encode()).decode("latin-1")
         with Reservation(self._ingest) as room:
@@ -136,6 +161,10 @@ class EventGrid:
                 raise BadRequest(f"{KIND.decode()}={kind!r:.60} is not known: there are {known}")
             reader = self._delivered if _is_delivered(headers) else self._published
             incoming = await reader.read(intake, receive, headers, room)
+            if intake.spec.domain:
+                incoming.rows, incoming.envelope = rows, _ = addressed(intake, incoming, None), None
+                require_append(principal_of(scope), topic, topics := topics_of(rows))
+                await self._topics.ensure(topic, topics)
             await self._ingest.store(topic, incoming.rows, incoming.envelope, size=incoming.size)
         ignored = incoming.ignored.told(intake.spec.schema) if incoming.ignored else []
         return msgspec.json.encode({"ignored": ignored}) if ignored else b""

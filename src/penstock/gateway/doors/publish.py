@@ -1,10 +1,11 @@
-"""POST /topics/{topic}/events: the door that everything comes in by, so it is bare ASGI and nothing is before it."""
+"""POST /topics/{topic}/events: the door that everything comes in by, so it is bare ASGI and nothing is before it; and
+those of domains, to one topic or to as many as the events say."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from typing import Any, Literal, Protocol
@@ -14,20 +15,25 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from ...errors import UnsupportedMediaType
+from ...access.audit import Audit
+from ...errors import Forbidden, UnsupportedMediaType
+from ...plan.domains import keeps_topics
+from ...plan.plan import Plan
 from ...schema.ingress.arrow import from_arrow
 from ...schema.ingress.ignored import Ignored, IgnoredField
 from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
 from .. import cloudevents
+from ..auditing import note
+from ..domains import DomainTopics, addressed, check_name, require_append, require_within, topics_of
 from ..incoming import DecodedBody, EventReader, RequestHeaders, intake_of, media_type, respond
 from ..principal import principal_of
 from ..wait.followers import Followers
 from ..wait.lineage import Waiter
 from ..wire.asgi import Receive, Scope, Send
 from ..wire.body import Reservation
-from ..wire.errors import BadRequest
+from ..wire.errors import BadRequest, unknown
 from ..wire.parameters import duration
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -53,6 +59,15 @@ class PublishNeeds(Protocol):
     @property
     def followers(self) -> Followers: ...
 
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def audit(self) -> Audit | None: ...
+
+    @property
+    def domain_topics(self) -> DomainTopics: ...
+
 
 class Publish:
     def __init__(self, services: PublishNeeds) -> None:
@@ -60,17 +75,19 @@ class Publish:
         self._settings = services.settings
         self._reader = EventReader(PublishedBodies(), services.settings, services.decoding)
         self._followers = services.followers
+        self._domains = services.plan.domains
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, topic: str) -> None:
         await respond(scope, send, self._ingest, topic, self._accept(scope, receive, topic))
 
-    async def _accept(self, scope: Scope, receive: Receive, topic: str) -> bytes:
+    async def _accept(self, scope: Scope, receive: Receive, topic: str, domain_topic: str | None = None) -> bytes:
         headers = dict(scope["headers"])
-        intake = intake_of(self._ingest, topic)
+        intake = self._intake(scope, topic)
         asked = self._asked(scope, topic) if scope["query_string"] else None
         with ExitStack() as waiting:
             with Reservation(self._ingest) as room:
                 incoming = await self._reader.read(intake, receive, headers, room)
+                await self._admit(scope, intake, incoming, domain_topic, None if asked is None else asked[0])
                 if asked is not None:
                     waiter = waiting.enter_context(await self._followers.join(topic, asked[0]))
                 receipt = await self._ingest.store(topic, incoming.rows, incoming.envelope, size=incoming.size)
@@ -82,6 +99,19 @@ class Publish:
                 waiter.arm(receipt)
                 return await answered(waiter, receipt, ignored, seconds)
         return await self._look_back(topic, target, receipt, ignored, seconds)
+
+    def _intake(self, scope: Scope, topic: str) -> Intake:
+        """Raises ``NotFound``, ``Forbidden``, and ``BadRequest`` for a domain, which has doors of its own."""
+        intake = intake_of(self._ingest, topic)
+        if intake.spec.domain:
+            raise BadRequest(f"'{topic}' is a domain: publish to /domains/{topic}/topics/TOPIC/events")
+        return intake
+
+    async def _admit(
+        self, scope: Scope, intake: Intake, incoming: DecodedBody, domain_topic: str | None, target: str | None
+    ) -> None:
+        """What is asked of events before they are stored; of those of a topic nothing. ``target``: whose rows are
+        waited for."""
 
     async def _look_back(
         self, topic: str, target: str, receipt: Receipt, ignored: list[IgnoredField], seconds: float
@@ -103,9 +133,63 @@ class Publish:
         if "wait" not in given:
             raise BadRequest("timeout says how long to wait for a topic: name it with wait=TOPIC")
         seconds = duration(given.get("timeout", "1s"), "timeout", self._settings.wait_limit)
-        principal_of(scope).require("read", given["wait"])
+        self._require_read(scope, topic, given["wait"])
         self._followers.check(topic, given["wait"])
         return given["wait"], seconds
+
+    def _require_read(self, scope: Scope, source: str, target: str) -> None:
+        """Of a domain all: what is made of an event of a topic may be in any of it. Raises ``Forbidden``."""
+        whole = f"{target}/*" if target in self._domains else target
+        principal_of(scope).require("read", whole)
+
+
+class PublishToDomain(Publish):
+    """POST /domains/{domain}/events: each event says which topic it is of, and so does the address of one topic.
+
+    A request that has an event for a topic that its publisher may not append to is refused as a whole.
+    """
+
+    def __init__(self, services: PublishNeeds) -> None:
+        super().__init__(services)
+        self._audit, self._topics = services.audit, services.domain_topics
+        self._plan = services.plan
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, topic: str, domain_topic: str | None = None
+    ) -> None:
+        accepted = self._audited(scope, self._accept(scope, receive, topic, domain_topic))
+        await respond(scope, send, self._ingest, topic, accepted)
+
+    async def _audited(self, scope: Scope, accepted: Awaitable[bytes]) -> bytes:
+        """Whoever was let in is refused here, where the topics of his events are known."""
+        try:
+            return await accepted
+        except Forbidden as error:
+            note(self._audit, scope, 403, error)
+            raise
+
+    def _intake(self, scope: Scope, topic: str) -> Intake:
+        require_within(principal_of(scope), "append", topic)
+        if topic not in self._domains:
+            raise unknown("domain", topic, sorted(self._domains))
+        return intake_of(self._ingest, topic)
+
+    async def _admit(
+        self, scope: Scope, intake: Intake, incoming: DecodedBody, domain_topic: str | None, target: str | None
+    ) -> None:
+        if domain_topic is not None:
+            check_name(domain_topic)
+        incoming.rows, incoming.envelope = rows, _ = addressed(intake, incoming, domain_topic), None
+        topics, who = topics_of(rows), principal_of(scope)
+        require_append(who, intake.spec.name, topics)
+        if target is not None and keeps_topics(self._plan, intake.spec.name, target):
+            for topic in topics:
+                who.require("read", f"{target}/{topic}")
+        await self._topics.ensure(intake.spec.name, topics)
+
+    def _require_read(self, scope: Scope, source: str, target: str) -> None:
+        if not keeps_topics(self._plan, source, target):  # else it is looked at when the topics are known
+            super()._require_read(scope, source, target)
 
 
 async def answered(waiter: Waiter, receipt: Receipt, ignored: list[IgnoredField], seconds: float) -> bytes:
@@ -158,7 +242,7 @@ def columns(kind: str, intake: Intake, body: bytes, limits: Settings, ignored: I
         raise UnsupportedMediaType(f"content type '{kind or 'none'}' is not one of {READS}")
     return from_arrow(
         body,
-        intake.spec.schema,
+        intake.decoder.schema,
         row_limit=limits.batch_limit,
         size_limit=limits.body_limit,
         reject_unknown=intake.spec.extra == "reject",

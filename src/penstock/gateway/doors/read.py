@@ -1,4 +1,5 @@
-"""GET /topics/{topic}/events: events as they lie in the log, of one partition or of all."""
+"""GET /topics/{topic}/events: events as they lie in the log, of one partition or of all; and those of a domain, or of
+one topic of it, for which all of the domain is looked through."""
 
 from __future__ import annotations
 
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...batch import Batch, TopicSpec, event_ids
+from ...batch import Batch, TopicSpec, column, event_ids
 from ...errors import Corrupt, LogError, UnsupportedMediaType
 from ...log.interface import ObservedLog, Reader, Seek
 from ...plan.plan import Plan
@@ -23,6 +26,7 @@ from ...schema.encode import to_json, to_ndjson
 from ...settings import Settings
 from ...stages.emit import with_columns
 from ..concealed import concealed
+from ..domains import check_name
 from ..wait.arrivals import Arrivals
 from ..wire.body import breathe
 from ..wire.errors import BadRequest, unknown
@@ -38,6 +42,8 @@ PAGE_BYTES = 4 << 20  # of columns in one answer, about: it ends before its limi
 MAKING_BYTES = 4 * PAGE_BYTES  # that making one may take
 FIRST_EVENTS = 8  # events read before it is known how large they are
 AT_ONCE, AT_ONCE_BYTES = 1_000, 256 << 10  # written as JSON in one go, which keeps all other threads waiting
+LOOKED_THROUGH = 200_000  # events of a domain for one answer about one topic of it
+AT_ONCE_EVENTS = 8_192  # of them in one read
 PARAMETERS = {"partition", "offset", "limit", "wait"}
 
 
@@ -67,12 +73,27 @@ class ReadNeeds(Protocol):
 
 
 async def read(request: Request, services: ReadNeeds) -> Response:
-    topic = request.path_params["topic"]
+    spec = found(services, request.path_params["topic"])
+    if spec.domain:
+        raise BadRequest(f"'{spec.name}' is a domain: read /domains/{spec.name}/events, or one topic of it")
+    return await _answer(request, services, spec, None)
+
+
+async def read_domain(request: Request, services: ReadNeeds) -> Response:
+    """All of it, or the topic that the path names. One that has no events yet has none."""
+    domain, topic = request.path_params["domain"], request.path_params.get("topic")
+    if domain not in services.plan.domains:
+        raise unknown("domain", domain, sorted(services.plan.domains))
+    if topic is not None:
+        check_name(topic)
+    return await _answer(request, services, found(services, domain), topic)
+
+
+async def _answer(request: Request, services: ReadNeeds, spec: TopicSpec, domain_topic: str | None) -> Response:
     given = request.query_params
     if stray := given.keys() - PARAMETERS:
         raise BadRequest(f"unknown parameter '{min(stray)}': there are {', '.join(sorted(PARAMETERS))}")
     kind = accepted(request.headers.get("accept", "*/*"))
-    spec = found(services, topic)
     offsets = starts(given.get("partition"), given.get("offset", "0"), spec.partitions)
     limit = whole(given.get("limit", str(LIMIT)), "limit", 0, MOST)
     wait = duration(given.get("wait", "0"), "wait", services.settings.wait_limit)
@@ -81,26 +102,36 @@ async def read(request: Request, services: ReadNeeds) -> Response:
     beyond: Mapping[int, int] = offsets
     while True:
         if (left := until - loop.time()) > 0 and limit:
-            await services.arrivals.beyond(topic, beyond, left)
+            await services.arrivals.beyond(spec.name, beyond, left)
         with ExitStack() as stack:
             held = stack.enter_context(await services.shelf.hold(MAKING_BYTES))
-            page = await loop.run_in_executor(services.threads, _read, services, spec, offsets, limit, kind)
+            page = await loop.run_in_executor(
+                services.threads, _read, services, spec, domain_topic, offsets, limit, kind
+            )
             if page.events or until <= loop.time() or not limit or services.arrivals.hurried:
                 held.keep(len(page.body))
                 stack.pop_all()  # given back when it is sent
                 return Page(page.body, held, kind, {NEXT: page.next})
         # Not every position has an event: only what comes behind those just looked at can be one.
-        beyond = {partition: max(at, page.ends.get(partition, 0)) for partition, at in offsets.items()}
+        offsets = page.after
+        behind = page.ends if page.through else {}
+        beyond = {partition: max(at, behind.get(partition, 0)) for partition, at in offsets.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer's body, how many events it has, what follows it, and where the partitions ended before it was made."""
+    """An answer's body, how many events it has, what follows it, and where the partitions ended before it was made.
+    ``through``: was all looked at that lies before those ends?"""
 
     body: bytes
     events: int
-    next: str
+    after: dict[int, int]
     ends: Mapping[int, int]
+    through: bool
+
+    @property
+    def next(self) -> str:
+        return ",".join(f"{p}:{o}" for p, o in sorted(self.after.items()))
 
 
 def found(services: ReadNeeds, topic: str) -> TopicSpec:
@@ -135,22 +166,70 @@ def accepted(header: str) -> str:
     raise UnsupportedMediaType(f"accept: there are {JSON}, {NDJSON} and {ARROW}")
 
 
-def _read(services: ReadNeeds, topic: TopicSpec, offsets: dict[int, int], limit: int, kind: str) -> Found:
+def _read(
+    services: ReadNeeds, topic: TopicSpec, domain_topic: str | None, offsets: dict[int, int], limit: int, kind: str
+) -> Found:
     there = services.log.ends(topic.name)
     reader = services.log.reader(None, [topic.name], "door")
     try:
         for partition in range(topic.partitions):
             _place(reader, topic.name, partition, offsets.get(partition))
         with services.pages:
-            batches = _batches(reader, there, limit)
+            if domain_topic is None:
+                batches, through = _batches(reader, there, limit), True
+                seen = {batch.partition: batch.through for batch in batches}
+            else:
+                batches, seen, through = _looked_through(reader, there, offsets, limit, domain_topic)
             body = _encoded(batches, kind, topic, services.plan.app)
     finally:
         reader.close()
     after = dict(offsets)
-    for batch in batches:
-        after[batch.partition] = batch.through + 1  # "at or after" what follows, whether or not anything is there
-    following = ",".join(f"{p}:{o}" for p, o in sorted(after.items()))
-    return Found(body, sum(map(len, batches)), following, there)
+    for partition, last in seen.items():
+        after[partition] = last + 1  # "at or after" what follows, whether or not anything is there
+    return Found(body, sum(map(len, batches)), after, there, through)
+
+
+def _looked_through(
+    reader: Reader, there: Mapping[int, int], offsets: Mapping[int, int], limit: int, domain_topic: str
+) -> tuple[list[Batch], dict[int, int], bool]:
+    """The events of one topic among the next ``LOOKED_THROUGH`` of its domain, through where each partition was looked
+    at, and whether that is all. What is read and given out is bounded as of any page."""
+    found: list[Batch] = []
+    seen: dict[int, int] = {}
+    rows = size = looked = 0
+    step, full = FIRST_EVENTS, False
+    try:
+        while not full and looked < LOOKED_THROUGH:
+            if not (batches := reader.read(step, 0.0)):
+                return _in_order(found), seen, True
+            for batch in batches:
+                mine = np.flatnonzero(pc.equal(column(batch.rows, "_topic"), domain_topic).fill_null(False))
+                room = min(limit - rows, len(mine)) if size < PAGE_BYTES else 0
+                part = batch.take(mine[:room])
+                part = _cut(part, max(1, PAGE_BYTES - size)) if room else part
+                if len(part) == len(mine):
+                    seen[batch.partition] = batch.through
+                else:  # the rest is for the next page
+                    full = True
+                    if not len(part):
+                        continue
+                    seen[batch.partition] = int(part.positions[-1])
+                rows, size = rows + len(part), size + part.rows.nbytes
+                found += [part] if len(part) else []
+            count = sum(map(len, batches))
+            looked += max(1, count)
+            mean_bytes = max(1, sum(batch.rows.nbytes for batch in batches) // max(1, count))
+            step = max(1, min(step * 8, AT_ONCE_EVENTS, PAGE_BYTES // mean_bytes))
+            if all(seen.get(p, at - 1) + 1 >= there.get(p, 0) for p, at in offsets.items()):
+                return _in_order(found), seen, True
+    except Corrupt:
+        if not found:
+            raise
+    return _in_order(found), seen, False
+
+
+def _in_order(batches: list[Batch]) -> list[Batch]:
+    return sorted(batches, key=lambda batch: batch.partition)
 
 
 def _place(reader: Reader, topic: str, partition: int, offset: int | None) -> None:

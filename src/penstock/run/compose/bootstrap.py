@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ...access.state import KeyState
 from ...batch import SYSTEM, TopicSpec, Write
 from ...clock import Clock
+from ...domains.state import DomainState
 from ...errors import SchemaChanged
 from ...log.interface import Alter, Log
 from ...models.artifacts import Artifacts
@@ -44,7 +45,7 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
 
 def every_area() -> list[Area]:
     """What ``penstock.system`` knows, in this version."""
-    return [RegistryState(), DeliveryState(), HandshakeState(), RunTimeState(), KeyState()]
+    return [RegistryState(), DeliveryState(), HandshakeState(), RunTimeState(), KeyState(), DomainState()]
 
 
 def open_registry(events: SystemLog, clock: Clock, member: str) -> Registry:

@@ -14,6 +14,7 @@ from ...destinations.interface import AskingDestination, Destination
 from ...destinations.measured import MeasuredDestination
 from ...destinations.webhook.endpoint import Endpoint
 from ...errors import CannotStart, DeclarationError, PenstockError, install
+from ...filters.domain_topic import OfDomainTopic
 from ...filters.eventgrid.predicate import FilterPredicate
 from ...filters.interface import Predicate
 from ...filters.where import parse
@@ -271,6 +272,10 @@ class CourierComposition(StageLines):
         subscription.destination.close()
 
     def predicate(self, spec: SubscriptionSpec, topic: TopicSpec) -> Predicate | None:
+        condition = self._condition(spec, topic)
+        return condition if spec.domain_topic is None else OfDomainTopic(spec.domain_topic, condition)
+
+    def _condition(self, spec: SubscriptionSpec, topic: TopicSpec) -> Predicate | None:
         schema = None if is_json(topic.schema) else topic.schema
         if spec.filter is not None:
             return FilterPredicate(spec.filter, schema)

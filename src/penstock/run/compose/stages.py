@@ -94,7 +94,7 @@ class StageLines:
         topics = {topic.name: topic for topic in all_topics(self.plan)}
         join = partial(self.log.reader, stage.name, [stage.source], self.member, start=start)
         reader = join() if start == "latest" else LazyReader(join)  # the latest is where it is now
-        emitter = Emitter(stage.name, stage.source, self.plan.code, topics)
+        emitter = Emitter(stage.name, stage.source, self.plan.code, topics, self.plan.domain_topic_of(stage.name))
         measure = StageMeasure(stage.name, stage.source, self.settings.batch_rows)
         put_back = None
         if redrive is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from ...batch import column, data_columns
 from ...declare.events import Event, SystemEvent
-from ...schema.encode import keys, source_of
+from ...schema.encode import keys, sources
 from ...schema.objects import to_objects
 from .bound_function import Callee
 
@@ -43,13 +44,14 @@ def _events(kind: Any, rows: pa.RecordBatch) -> Sequence[Any]:
 
 def _enveloped(callee: Callee, rows: pa.RecordBatch, events: Sequence[Any]) -> Sequence[Any]:
     topic = callee.spec.source
-    names = ("_id", "_type", "_source", "_subject", "_time")
+    names = ("_id", "_type", "_subject", "_time", "_topic")
     envelope = zip(*(column(rows, name).to_pylist() for name in names), strict=True)
     places = zip(rows.column("_partition").to_pylist(), rows.column("_offset").to_pylist(), strict=True)
-    source = source_of(callee.source, callee.app)
+    given = sources(rows, callee.source, callee.app)
+    origins = repeat(given) if isinstance(given, str) else given.to_pylist()
     return [
-        Event(id, type or topic, origin or source, subject, time, key, topic, partition, offset, event)
-        for (id, type, origin, subject, time), key, (partition, offset), event in zip(
-            envelope, keys(rows, callee.source).to_pylist(), places, events, strict=True
+        Event(id, type or topic, origin, subject, time, key, topic, partition, offset, event, domain_topic)
+        for (id, type, subject, time, domain_topic), origin, key, (partition, offset), event in zip(
+            envelope, origins, keys(rows, callee.source).to_pylist(), places, events, strict=False
         )
     ]

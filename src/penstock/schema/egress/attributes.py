@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...batch import Batch, TopicSpec, column, event_ids
-from ..cloudevents import BASE64, FORBIDDEN, JSON_TYPE, Attributes
-from ..encode import keys, source_of, times
+from ..cloudevents import BASE64, DOMAIN_TOPIC, FORBIDDEN, JSON_TYPE, Attributes
+from ..encode import keys, sources, times
 
 Values: TypeAlias = pa.StringArray | str
 """One an event, or what all of them have."""
@@ -21,15 +21,17 @@ _NO_PARTITION_KEY = f"^$|[{FORBIDDEN}]"
 
 
 class AttributeColumns:
-    """``subject`` and ``partition_key`` may be null; ``others`` are the attributes without a column, of the rows that
-    have any; the data of the rows in ``base64`` stand for bytes. A media type is empty where those have none."""
+    """``subject``, ``partition_key`` and ``domain_topic`` may be null; ``others`` are the attributes without a column,
+    of the rows that have any; the data of the rows in ``base64`` stand for bytes. A media type is empty where those
+    have none."""
 
     def __init__(self, batch: Batch, topic: TopicSpec, app: str) -> None:
         self.id = event_ids(batch)
-        self.source = filled(column(batch.rows, "_source"), source_of(topic, app))
+        self.source = sources(batch.rows, topic, app)
         self.type = filled(column(batch.rows, "_type"), batch.topic)
         self.time = times(batch)
         self.subject = column(batch.rows, "_subject")
+        self.domain_topic = column(batch.rows, "_topic")
         self.partition_key = keys(batch.rows, topic)
         self.media_types = [JSON_TYPE] * len(batch)
         self.others: dict[int, Attributes] = {}
@@ -52,6 +54,8 @@ class AttributeColumns:
                     self.base64.add(row)
                 self.media_types[row] = str(others.pop("datacontenttype", "" if is_base64 else JSON_TYPE))
                 others.pop("data", None)  # no attribute may have this name (spec, Naming Conventions)
+                if self.domain_topic[row].is_valid:
+                    others.pop(DOMAIN_TOPIC, None)  # of a record that others wrote to a domain
                 if others:
                     self.others[row] = others
         self.partition_key = pa.array(found, pa.string())

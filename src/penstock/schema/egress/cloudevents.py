@@ -3,7 +3,7 @@ records (Kafka binding §3.2), whose structured mode has the same body and heade
 
 Data that stand for bytes (``schema.cloudevents``) are those bytes in binary mode, and ``data_base64`` in the others.
 What has no column of its own is in the envelope's ``_extensions``: ``dataschema``, ``datacontenttype`` and extensions.
-An event's key is its extension ``partitionkey``.
+An event's key is its extension ``partitionkey``, and of a domain's event the topic its extension ``domaintopic``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ...batch import Batch, TopicSpec
-from ..cloudevents import JSON_TYPE, is_json_type, unpack
+from ..cloudevents import DOMAIN_TOPIC, JSON_TYPE, is_json_type, unpack
 from ..encode import data_objects, data_texts
 from .attributes import AttributeColumns, listed
 from .headers import canonical, header_column, media_type, percent_encode
@@ -36,6 +36,7 @@ class CloudEvent(msgspec.Struct, omit_defaults=True, tag_field="specversion", ta
     data: Any
     subject: str | None = None
     partitionkey: str | None = None
+    domaintopic: str | None = None  # the order of these three is that of ``_events``
     data_base64: Any = None
 
 
@@ -76,7 +77,10 @@ def batched(batch: Batch, topic: TopicSpec, app: str) -> list[Rendered]:
 
 def _events(batch: Batch, topic: TopicSpec, app: str) -> list[bytes]:
     found = AttributeColumns(batch, topic, app)
-    first, last = (found.id, found.source, found.type, found.time), (found.subject, found.partition_key)
+    first, last = (
+        (found.id, found.source, found.type, found.time),
+        (found.subject, found.partition_key, found.domain_topic),
+    )
     events = list(map(CloudEvent, *map(listed, first), found.media_types, data_objects(batch.rows), *map(listed, last)))
     for row in found.base64:
         event = events[row]
@@ -90,7 +94,7 @@ def _events(batch: Batch, topic: TopicSpec, app: str) -> list[bytes]:
 
 def _headers(found: AttributeColumns, prefix: str, encoded: bool) -> list[tuple[Header, ...]]:
     """Of each request, without those of ``others``."""
-    optional = {"subject": found.subject, "partitionkey": found.partition_key}
+    optional = {"subject": found.subject, "partitionkey": found.partition_key, DOMAIN_TOPIC: found.domain_topic}
     present = {name: values for name, values in optional.items() if values.null_count < len(values)}
     columns = {"id": found.id, "source": found.source, "type": found.type, "time": found.time, **present}
     headers = zip(

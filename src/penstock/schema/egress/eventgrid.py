@@ -1,9 +1,9 @@
 """Events in Azure Event Grid's own schema (https://learn.microsoft.com/azure/event-grid/event-schema).
 
-A CloudEvent's source is the ``topic``, its extension ``dataversion`` the ``dataVersion``, and an event without a
-subject has an empty one, since the schema asks for it. Other extensions, ``dataschema`` and ``datacontenttype`` have no
-place in it and are left out, and data that stand for bytes are base64; Event Grid itself refuses to deliver CloudEvents
-so.
+A CloudEvent's source is the ``topic``, but of a domain's event that is what its domain topic is called; its extension
+``dataversion`` is the ``dataVersion``, and an event without a subject has an empty one, since the schema asks for it.
+Other extensions, ``dataschema`` and ``datacontenttype`` have no place in it and are left out, and data that stand for
+bytes are base64; Event Grid itself refuses to deliver CloudEvents so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 import pyarrow as pa
 
 from ...batch import Batch, TopicSpec, column, event_ids
-from ..encode import data_objects, source_of, times
+from ..encode import data_objects, domain_sources, sources, times
 from ..eventgrid import METADATA_VERSION
 from .attributes import filled, listed
 from .headers import canonical, header_column
@@ -58,7 +58,7 @@ def alone(batch: Batch, topic: TopicSpec, app: str) -> list[Rendered]:
     ids = event_ids(batch)
     columns = (
         ids,
-        filled(column(batch.rows, "_source"), source_of(topic, app)),
+        domain_sources(batch.rows, topic, app) if topic.domain else sources(batch.rows, topic, app),
         filled(column(batch.rows, "_subject"), ""),
         filled(column(batch.rows, "_type"), batch.topic),
         times(batch),

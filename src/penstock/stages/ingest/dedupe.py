@@ -18,7 +18,7 @@ from ...errors import Corrupt
 from ...log.interface import Log, Reader, Seek
 from ...telemetry import logger
 
-Pair = tuple[str | None, str]  # source and id; a null source is the topic's own
+Pair = tuple[str | None, str | None, str]  # domain topic, source and id; a null source is the topic's own
 Place = tuple[int, int]  # partition and position
 
 BUCKETS = 8  # a pair is remembered for the window and at most an eighth more
@@ -64,10 +64,12 @@ class DedupeWindow:
 
 
 def pairs(rows: pa.RecordBatch) -> list[Pair | None]:
-    """Each row's pair; None for one without an id, which is never a repeat."""
+    """Each row's pair, within its domain topic: no tenant's ids are another's. None for one without an id, which is
+    never a repeat."""
     ids: list[str | None] = column(rows, "_id").to_pylist()
     sources: list[str | None] = column(rows, "_source").to_pylist()
-    return [None if i is None else (s, i) for s, i in zip(sources, ids, strict=True)]
+    topics: list[str | None] = column(rows, "_topic").to_pylist()
+    return [None if i is None else (t, s, i) for t, s, i in zip(topics, sources, ids, strict=True)]
 
 
 def restore(window: DedupeWindow, log: Log, topic: str, since_us: int) -> None:

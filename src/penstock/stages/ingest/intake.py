@@ -19,6 +19,7 @@ from ...log.steady import SteadyTime
 from ...notices import notices
 from ...partition import assign, group, key_text
 from ...schema.decode import Decoder
+from ...schema.rows import is_json, with_rules
 from ...settings import Settings
 from ...telemetry.metrics import counter
 from ..emit import with_columns
@@ -94,7 +95,7 @@ class Intake:
     def __init__(self, spec: TopicSpec, log: Log, settings: Settings, clock: Clock) -> None:
         self.spec = spec
         self.decoder = Decoder(
-            spec.schema,
+            received(spec),
             depth_limit=settings.depth_limit,
             event_limit=settings.event_limit,
             unknown="reject" if spec.extra == "reject" else "count",
@@ -231,6 +232,13 @@ class Intake:
                 "remembered: repeats of older ones are stored again",
                 mend="make the window shorter",
             )
+
+
+def received(spec: TopicSpec) -> pa.Schema:
+    """The columns that events are read by: in a domain with a type each may say its domain topic beside them."""
+    if not spec.domain or is_json(spec.schema):
+        return spec.schema
+    return spec.schema.append(with_rules(pa.field("_topic", pa.string()), {"default": None}))
 
 
 def runs(requests: list[Request]) -> list[list[Request]]:

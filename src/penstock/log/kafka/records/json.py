@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ....batch import DOMAIN_TOPIC as TOPIC_NAME
 from ....batch import ENVELOPE, Batch, Lineage, Rejected, TopicSpec, Write, column, event_ids
 from ....errors import InvalidEvent, PenstockError
 from ....partition import key_text
@@ -35,11 +36,13 @@ PARENT = (
     "penstock-parent"  # PARTITION/POSITION/ORDINAL, in the topic that the origin names; left out where the id ends so
 )
 JSON_CONTENT = ("content-type", b"application/json")
+DOMAIN_TOPIC = "penstock-topic"  # of a domain's event
 COMMON: Headers = [("ce_specversion", b"1.0"), JSON_CONTENT]
 STRUCTURED = b"application/cloudevents"
 FRAMING_BYTES = 512  # bytes of a record beside its value, its key and its headers
 HEADER_BYTES = 10  # bytes of a header beside its name and its value
 HEADERS_BYTES = 8_192  # bytes of a record's headers beside what a publisher has a say in
+_TOPIC = re.compile(TOPIC_NAME)
 _PLACE = re.compile(r"\d+/\d+/\d+", re.ASCII)
 _Columns = dict[str, list[Any]]
 
@@ -97,7 +100,7 @@ def _headers(spec: TopicSpec, write: Write) -> list[Headers]:
             common.append((name, otherwise.encode()))
         else:
             columns[name] = _bytes(values.fill_null(otherwise))
-    optional = {"ce_time": _times(rows), "ce_subject": column(rows, "_subject")}
+    optional = {"ce_time": _times(rows), "ce_subject": column(rows, "_subject"), DOMAIN_TOPIC: column(rows, "_topic")}
     if not derived:
         optional[PARENT] = _parents(rows)
     columns |= {name: _bytes(values) for name, values in optional.items() if values.null_count < len(values)}
@@ -204,6 +207,8 @@ def _chunk(spec: TopicSpec, decoder: Decoder, records: list[ReceivedRecord]) -> 
         raise InvalidEvent(f"{data.num_rows} events in {len(records)} records")
     origin = parse_origin(origin_of(records[0].headers))
     columns |= _lineage(records, origin)
+    if spec.domain:
+        columns["_topic"] = [_domain_topic(record) for record in records]
     _absent(columns, "_source", spec.default_source)
     _absent(columns, "_type", spec.name)
     envelope = {name: pa.array(values, ENVELOPE[name]) for name, values in columns.items()}
@@ -278,6 +283,14 @@ def _keys(spec: TopicSpec, data: pa.RecordBatch, records: list[ReceivedRecord]) 
         return given
     known = pc.equal(given, key_text(data.column(spec.key))).fill_null(False)
     return pc.if_else(known, pa.nulls(len(given), pa.string()), given)
+
+
+def _domain_topic(record: ReceivedRecord) -> str:
+    """Raises ``InvalidEvent`` and ``UnicodeDecodeError``."""
+    found = dict(record.headers).get(DOMAIN_TOPIC, b"").decode()
+    if _TOPIC.fullmatch(found) is None:
+        raise InvalidEvent(f"no header {DOMAIN_TOPIC} that says its domain topic")
+    return found
 
 
 def _lineage(records: list[ReceivedRecord], origin: Lineage | None) -> _Columns:

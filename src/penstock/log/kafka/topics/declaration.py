@@ -85,6 +85,8 @@ def encoded(topic: TopicSpec) -> bytes:
         "encoding": topic.encoding,
         "source": topic.source,
     }
+    if topic.domain:  # so that an older version reads the declarations of all others
+        plain["domain"] = True
     return msgspec.json.encode(plain)
 
 

@@ -29,6 +29,7 @@ class _Limits(NamedTuple):
     dedupe_us: int | None
     encoding: Literal["arrow", "json"] = "arrow"  # files of before it was kept lack it
     source: str = ""  # and so with this
+    domain: bool = False  # likewise
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""Domains: which topics each has, as an area of the system."""

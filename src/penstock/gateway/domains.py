@@ -1,0 +1,227 @@
+"""Events of domains as they come in: which topic each says, whether its publisher may append there, and topics that are
+new."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..access.rights import Verb
+from ..batch import DOMAIN_TOPIC, SYSTEM, Write, column
+from ..clock import Clock
+from ..domains.messages import NEW_LIMIT, AddDomainTopics
+from ..domains.state import DomainState
+from ..errors import BadRequest, DomainFull, InvalidEvent, PenstockError, TooLarge, Unavailable
+from ..log.interface import Log
+from ..plan.domains import declared_domain_topics, upstream_domains
+from ..plan.plan import Plan
+from ..schema.cloudevents import DOMAIN_TOPIC as EXTENSION
+from ..schema.rows import is_json
+from ..stages.emit import with_columns
+from ..stages.ingest.intake import Intake
+from ..system.messages import to_rows
+from ..system.view import View
+from .incoming import DecodedBody
+from .principal import Principal
+
+PATIENCE_S = 5.0  # seconds that new topics may take
+POLL_S = 0.005  # seconds between two looks for the answer
+
+NAME = re.compile(DOMAIN_TOPIC)
+_NAMED = f"^{DOMAIN_TOPIC}$"
+SAID_BY = (
+    f"the member _topic of JSON, the column _topic of Arrow, the extension {EXTENSION} of a CloudEvent, or topic in "
+    "Event Grid's schema"
+)
+
+
+class _Member(msgspec.Struct):
+    topic: Any = msgspec.field(default=None, name="_topic")
+
+
+_MEMBER = msgspec.json.Decoder(_Member)
+
+
+def addressed(intake: Intake, body: DecodedBody, topic: str | None) -> pa.RecordBatch:
+    """The rows of a body as they are stored in a domain. ``topic``: the one that the address names; None: each event
+    says its own. Raises ``InvalidEvent`` for an event that says none, another than the address, or no name of one."""
+    rows = body.rows if isinstance(body.rows, pa.RecordBatch) else intake.columns(body.rows, body.envelope)
+    said, rows = _said(rows)
+    if topic is not None:
+        if said.null_count < len(said):
+            other = pc.fill_null(pc.not_equal(said, topic), False)
+            _refuse(other, f"the event is of another domain topic than the address, which is that of {topic!r:.80}")
+        said = pa.repeat(topic, len(rows))
+    elif said.null_count:
+        _refuse(said.is_null(), f"which domain topic is it of? {SAID_BY} says it")
+    if topic is None:
+        _refuse(
+            pc.invert(pc.match_substring_regex(said, _NAMED)),
+            "a domain topic has a name of 1 to 64 letters, digits, '-', '_' and '.', no '-' or '.' in front",
+        )
+    return with_columns(rows, {"_topic": said})
+
+
+def topics_of(rows: pa.RecordBatch) -> list[str]:
+    """Each once."""
+    found: list[str] = pc.unique(rows.column("_topic")).to_pylist()
+    return found
+
+
+def require_append(who: Principal, domain: str, topics: Sequence[str]) -> None:
+    """Raises ``Forbidden`` naming the first that he may not append to, which he has named himself."""
+    for topic in topics:
+        who.require("append", f"{domain}/{topic}")
+
+
+def may_within(who: Principal, verb: Verb, domain: str) -> bool:
+    """Has he the right to anything of the domain?"""
+    below = f"{verb}:{domain}/"
+    return who.may(verb, f"{domain}/*") or any(text.startswith(below) for text in who.rights.texts)
+
+
+def require_within(who: Principal, verb: Verb, domain: str) -> None:
+    """Before anything is said of whether there is such a domain. Raises ``Forbidden``."""
+    if not may_within(who, verb, domain):
+        who.require(verb, f"{domain}/*")
+
+
+def check_name(topic: str) -> None:
+    """Of an address. Raises ``BadRequest``."""
+    if NAME.fullmatch(topic) is None:
+        raise BadRequest(f"{topic!r:.80} cannot be a domain topic: 1 to 64 letters, digits, '-', '_' and '.'")
+
+
+def _refuse(wrong: pa.Array, reason: str) -> None:
+    if (row := pc.index(wrong, True).as_py()) >= 0:
+        raise InvalidEvent(reason, row=row, field="_topic")
+
+
+def _said(rows: pa.RecordBatch) -> tuple[pa.Array, pa.RecordBatch]:
+    """What each row says, if anything; and the rows without the extension that said it."""
+    said = column(rows, "_topic")
+    extensions = column(rows, "_extensions")
+    if extensions.null_count < len(extensions):
+        taken, left = zip(*map(_taken, extensions.to_pylist(), range(len(rows))), strict=True)
+        rows = with_columns(rows, {"_extensions": pa.array(left, pa.string())})
+        said = pc.coalesce(pa.array(taken, pa.string()), said)
+    if is_json(rows.schema) and said.null_count:
+        members = map(_member, rows.column("json").to_pylist(), range(len(rows)))
+        said = pc.coalesce(said, pa.array(list(members), pa.string()))
+    return said, rows
+
+
+def _taken(extensions: str | None, row: int) -> tuple[str | None, str | None]:
+    if extensions is None or EXTENSION not in extensions:
+        return None, extensions
+    found: dict[str, Any] = msgspec.json.decode(extensions)
+    topic = found.pop(EXTENSION, None)
+    if not isinstance(topic, str | None):
+        raise InvalidEvent("the name of a domain topic is a text", row=row, field=EXTENSION)
+    return topic, msgspec.json.encode(found).decode() if found else None
+
+
+def _member(text: str, row: int) -> str | None:
+    """Of an event without a type, which may be any JSON."""
+    if "_topic" not in text or not text.startswith("{"):
+        return None
+    if not isinstance(topic := _MEMBER.decode(text).topic, str | None):
+        raise InvalidEvent("the name of a domain topic is a text", row=row, field="_topic")
+    return topic
+
+
+class DomainTopics:
+    """Has new topics added before their first event is stored. Used on one event loop; one of ``threads`` waits for the
+    answer of all who came meanwhile."""
+
+    def __init__(self, plan: Plan, log: Log, view: View, clock: Clock, threads: Executor) -> None:
+        self._log, self._view, self._clock, self._threads = log, view, clock, threads
+        self._upstream = {domain: upstream_domains(plan, domain) for domain in plan.domains}
+        self._declared = {domain: declared_domain_topics(plan, domain) for domain in plan.domains}
+        self._sorted: dict[str, tuple[int, Sequence[str]]] = {}  # by domain, with how many were known
+        self._state = view.areas.only(DomainState)
+        self._waiting: dict[AddDomainTopics, asyncio.Future[None]] = {}
+        self._asking = False
+        self._task: asyncio.Task[None] | None = None  # kept, or it might be collected under way
+
+    def has(self, domain: str, name: str) -> bool:
+        """As far as this process knows."""
+        known = any(self._state.knows(each, name) for each in self._upstream[domain])
+        return known or name in self._declared[domain]
+
+    def names(self, domain: str) -> Sequence[str]:
+        """In order, of all topics that there may be events of: those that were published to, also in the domains that
+        it is fed from, and those that the app names. From any thread."""
+        with self._view.lock:
+            count = sum(map(self._state.count, self._upstream[domain]))
+            counted, names = self._sorted.get(domain, (-1, ()))
+            if counted == count:
+                return names
+            found = {name for each in self._upstream[domain] for name in self._state.names(each)}
+        names = sorted(found | self._declared[domain])
+        self._sorted[domain] = count, names
+        return names
+
+    async def ensure(self, domain: str, names: Sequence[str]) -> None:
+        """On return the domain has them all, whatever happens. Raises ``DomainFull``, ``TooLarge`` for more new ones
+        than one request may bring, and ``Unavailable`` where nobody answers: only known topics can be published to
+        then. Nothing has come to be of those of a request that is refused."""
+        new = [name for name in names if not self._state.knows(domain, name)]
+        if not new:
+            return
+        if len(new) > NEW_LIMIT:
+            raise TooLarge(f"{len(new)} new domain topics in one request; the limit is {NEW_LIMIT}: send several")
+        loop = asyncio.get_running_loop()
+        command = AddDomainTopics(id=uuid4().hex, domain=domain, names=tuple(new))
+        answered = self._waiting[command] = loop.create_future()
+        if not self._asking:
+            self._asking = True
+            self._task = loop.create_task(self._ask_all(loop))
+        await answered
+
+    async def _ask_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, {}
+                try:
+                    errors = await loop.run_in_executor(self._threads, self._ask, list(asked))
+                except PenstockError as error:
+                    errors = dict.fromkeys((command.id for command in asked), error)
+                for command, future in asked.items():
+                    if future.done():
+                        continue
+                    if (wrong := errors.get(command.id)) is not None:
+                        future.set_exception(wrong)
+                    else:
+                        future.set_result(None)
+        finally:
+            self._asking = False
+
+    def _ask(self, commands: list[AddDomainTopics]) -> dict[str, PenstockError]:
+        """In a thread. Those that were refused, or not answered."""
+        self._log.append([Write(SYSTEM, 0, to_rows(commands))])
+        deadline = self._clock.monotonic() + PATIENCE_S
+        errors: dict[str, PenstockError] = {}
+        while True:
+            self._view.refresh()
+            left = []
+            for command in commands:
+                if (reason := self._state.refusal(command.id)) is not None:
+                    errors[command.id] = DomainFull(reason)
+                elif not all(self._state.knows(command.domain, name) for name in command.names):
+                    left.append(command)
+            commands = left
+            if not commands:
+                return errors
+            if self._clock.monotonic() >= deadline:
+                why = "new topics of a domain are asked for, and no worker has answered; try again"
+                return errors | {command.id: Unavailable(why) for command in commands}
+            self._clock.sleep(POLL_S)
