@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from ..plan.webhook_url import is_private, split_url
 from . import subscriptions
 from .events import SystemEvent
-from .parts import Topic
+from .parts import DomainTopic, Topic
 from .values import Duration, Ref, Retry, at_least, checked_name, refused
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class PutOptions(TypedDict, total=False):
 
 def source_text(source: object) -> str:
     """A topic, a class of system event, or the text that is stored of either."""
+    if isinstance(source, DomainTopic):
+        return f"{source.domain.name}/{source.name}"
     if isinstance(source, Topic):
         return source.name
     if isinstance(source, type) and issubclass(source, SystemEvent) and source is not SystemEvent:

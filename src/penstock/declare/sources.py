@@ -6,33 +6,40 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from ..errors import NotFound
+from ..errors import DeclarationError, NotFound
+from ..plan.domains import resolve_topic
 from .events import SYSTEM_EVENTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ..batch import TopicSpec
     from ..plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSource:
-    """``topic``: the name of what is read; ``schema``: of what a condition sees; ``event``: a system event's
-    type."""
+    """``topic``: the name of what is read; ``schema``: of what a condition sees; ``event``: a system event's type;
+    ``domain_topic``: the only one whose events are meant, of a domain."""
 
     topic: str
     partitions: int
     schema: pa.Schema
     event: str | None = None
     retain_us: int | None = None
+    domain_topic: str | None = None
 
 
 def source_of(text: str, plan: Plan) -> ResolvedSource:
-    """A topic of the app by its name, or system events by their type. Raises ``NotFound``, which names what is near."""
-    found: TopicSpec | None = next((topic for topic in plan.topics if topic.name == text), None)
-    if found is not None:
-        return ResolvedSource(found.name, found.partitions, found.schema, retain_us=found.retain_us)
+    """A topic or domain of the app by its name, a topic of a domain as ``tx/acme``, or system events by their type.
+    Raises ``NotFound``, which names what is near."""
+    if any(topic.name == text.partition("/")[0] for topic in plan.topics):
+        try:
+            found, domain_topic = resolve_topic(plan, text)
+        except DeclarationError as error:
+            raise NotFound(str(error)) from None
+        return ResolvedSource(
+            found.name, found.partitions, found.schema, retain_us=found.retain_us, domain_topic=domain_topic
+        )
     if (event := SYSTEM_EVENTS.get(text)) is not None:
         from .planning.where import fields_of
 
@@ -44,8 +51,9 @@ def source_of(text: str, plan: Plan) -> ResolvedSource:
     )
 
 
-def read_topic(text: str) -> str:
-    """The name of the topic that somebody has to be allowed to read to subscribe to this source, which need not be
-    there."""
-    event = SYSTEM_EVENTS.get(text)
-    return text if event is None else event.written_in
+def read_topic(text: str, plan: Plan) -> str:
+    """What somebody has to be allowed to read to subscribe to this source, which need not be there: of a domain all of
+    its topics."""
+    if (event := SYSTEM_EVENTS.get(text)) is not None:
+        return event.written_in
+    return f"{text}/*" if text in plan.domains else text

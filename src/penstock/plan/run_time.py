@@ -52,8 +52,8 @@ class RunTimeSubscription(msgspec.Struct, frozen=True, omit_defaults=True, kw_on
         url = self.private.url
         return str(url) if isinstance(url, ReferenceSpec) else host_of(url)
 
-    def spec(self, topic: str, event: str | None) -> SubscriptionSpec:
-        """``topic`` and ``event``: what its source stands for."""
+    def spec(self, topic: str, event: str | None, domain_topic: str | None) -> SubscriptionSpec:
+        """``topic``, ``event`` and ``domain_topic``: what its source stands for."""
         return SubscriptionSpec(
             self.name,
             topic,
@@ -75,6 +75,7 @@ class RunTimeSubscription(msgspec.Struct, frozen=True, omit_defaults=True, kw_on
             allow_private=self.allow_private,
             disable_after=self.disable_after,
             handshake=self.handshake,
+            domain_topic=domain_topic,
             run_time=True,
         )
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...plan.plan import Verb
     from ...plan.run_time import RunTimeSubscription
     from ..events import SystemEvent
-    from ..parts import Topic
+    from ..parts import Source
     from ..run_time import PutOptions
 
 
@@ -62,7 +62,7 @@ class Subscriptions(Handle):
     def put(
         self,
         name: str,
-        source: Topic[Any] | type[SystemEvent] | str,
+        source: Source[Any] | type[SystemEvent] | str,
         to: str,
         *,
         where: str | pl.Expr | None = None,

@@ -93,7 +93,7 @@ async def subscription(request: Request, services: SubscriptionNeeds) -> Respons
 
 async def put(request: Request, services: SubscriptionNeeds) -> Response:
     name, who, given = request.path_params["subscription"], principal_of(request.scope), await _given(request)
-    who.require("read", read_topic(given.source))
+    who.require("read", read_topic(given.source, services.plan))
     inside = bool(services.settings.subscriptions_inside)
 
     def work() -> dict[str, Any]:

@@ -83,7 +83,7 @@ class RunTimeRoutes:
         try:
             put = stored.subscription
             source = source_of(put.source, courier.plan)
-            spec = put.spec(source.topic, source.event)
+            spec = put.spec(source.topic, source.event, source.domain_topic)
             topic = courier.topic(source.topic)
             wanted: Any = courier.selection(spec, topic)
             if not self._has_router(source.topic):

@@ -183,7 +183,7 @@ def test_no_secret_is_in_any_repr() -> None:
     state, said = after(put("1"))
     stored = state.get("acme")
     assert stored is not None
-    shown = repr((put("1"), said, state, stored, stored.subscription, stored.subscription.spec("scores", None)))
+    shown = repr((put("1"), said, state, stored, stored.subscription, stored.subscription.spec("scores", None, None)))
     assert not any(secret in shown for secret in (SECRET, "hush", "quiet"))
     assert SECRET in repr(stored.subscription.private.secrets), "it is there all the same"
 

@@ -30,8 +30,8 @@ class KnownSubscriptions:
         try:
             source = source_of(put.source, self._plan)
         except NotFound:  # the app has it no more; nobody delivers
-            return put.spec(put.source, None)
-        return put.spec(source.topic, source.event)
+            return put.spec(put.source, None, None)
+        return put.spec(source.topic, source.event, source.domain_topic)
 
     def names(self) -> Iterator[str]:
         """Those of the file in its order, then the others in that of their names."""
