@@ -102,10 +102,10 @@ class KeyState:
 
 
 def signed_topics(rights: Sequence[str]) -> list[str]:
-    """Those that are named one by one: of patterns one could not say how many keys to try."""
-    return [
-        name for verb, _, name in (right.partition(":") for right in rights) if verb == "append" and "*" not in name
-    ]
+    """Those that are named one by one, and domains, of which also a topic may be named or all: of wider patterns one
+    could not say how many keys to try."""
+    names = (name for verb, _, name in (right.partition(":") for right in rights) if verb == "append")
+    return list(dict.fromkeys(topic for name in names if "*" not in (topic := name.partition("/")[0])))
 
 
 def is_expired(key: KeyCreated, now: int) -> bool:

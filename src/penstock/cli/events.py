@@ -22,7 +22,9 @@ LINES = 5_000  # of NDJSON, in one request
 File = Annotated[
     str, typer.Argument(help="A .json, .ndjson, .csv, .parquet or .arrow file, or - for NDJSON from stdin.")
 ]
-TopicName = Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.")]
+TopicName = Annotated[
+    str, typer.Argument(metavar="TOPIC", help="The topic: orders, of a domain tx/acme, all of it tx/*.")
+]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")]
 From = Annotated[int | None, typer.Option("--from", help="The first offset wanted; without it and -f: 0.", min=0)]
 Separator = Annotated[str, typer.Option(help="What separates the fields of a .csv file, such as ';' or tab.")]

@@ -22,6 +22,7 @@ from . import (
     dead,
     demo,
     deploy,
+    domains,
     events,
     keys,
     migrate,
@@ -98,6 +99,7 @@ app.command(epilog="Such as: penstock scale-hint --url http://host-1:8000 --url 
 app.command(epilog="Such as: penstock audit --limit 20")(audit.audit)
 app.add_typer(topics.app, name="topics", epilog="Such as: penstock topics --json")
 app.add_typer(models.app, name="models")
+app.add_typer(domains.app, name="domains", epilog="Such as: penstock domains topics tx --limit 20")
 app.add_typer(dead.app, name="dead")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(keys.app, name="keys", epilog="Such as: penstock keys create acme --allow append:orders --days 90")

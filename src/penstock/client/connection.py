@@ -18,10 +18,10 @@ from ..errors import InvalidEvent, Unavailable, UnsupportedMediaType
 from .bodies import ARROW, NDJSON, RequestBody, Rows, as_lines, bodies, column, frame, tensor
 from .credentials import found_key
 from .published import Published
-from .sending import Sender, door, json, stranger
+from .sending import Sender, door, events_door, json, stranger
 
 PAGE_ROWS = 5_000  # rows of one reading request
-NEXT = "penstock-next"
+NEXT, END = "penstock-next", "penstock-end"
 
 
 def connect(
@@ -159,12 +159,12 @@ class Client:
             if progress is not None:
                 progress(body.rows)
         if not done:
-            self._sender.get(door("topics", topic))
+            self._sender.send("GET", events_door(topic), params={"limit": "0"})
         return published
 
     def _append(self, topic: str, body: RequestBody) -> list[dict[str, Any]]:
         """Columns that the topic does not take, since it has no type, are sent as JSON: nothing of them was stored."""
-        where = door("topics", topic, "events")
+        where = events_door(topic)
         try:
             return [json(self._sender.send("POST", where, body.data, {"content-type": body.kind}))]
         except UnsupportedMediaType:
@@ -186,7 +186,7 @@ class Client:
         at, left = str(start), limit
         while left is None or left > 0:
             params = {"offset": at, "limit": str(PAGE_ROWS if left is None else min(PAGE_ROWS, left))}
-            answer = self._sender.send("GET", door("topics", topic, "events"), headers={"accept": ARROW}, params=params)
+            answer = self._sender.send("GET", events_door(topic), headers={"accept": ARROW}, params=params)
             table = pa.ipc.open_stream(answer.content).read_all()
             before, at = at, answer.headers[NEXT]
             if table.num_rows or not tables:
@@ -205,7 +205,7 @@ class Client:
         """
         found: list[dict[str, Any]] = []
         ends = dict(part.split(":") for part in (end or self.end(topic)).split(","))
-        for state in self._sender.get(door("topics", topic))["partitions"]:
+        for state in self._states(topic):
             found += self._before(topic, state, int(ends.get(str(state["partition"]), state["end"])), count)
         found.sort(key=lambda event: event["time"])  # stable: a partition's order stays where times are equal
         return found[-count:] if count else []
@@ -224,9 +224,7 @@ class Client:
         at = str(first)
         while True:
             params = {"partition": str(partition), "offset": at, "limit": str(PAGE_ROWS)}
-            answer = self._sender.send(
-                "GET", door("topics", topic, "events"), headers={"accept": NDJSON}, params=params
-            )
+            answer = self._sender.send("GET", events_door(topic), headers={"accept": NDJSON}, params=params)
             before, at = at, answer.headers[NEXT]
             yield from map(msgspec.json.decode, answer.content.splitlines())
             if at == before:
@@ -244,9 +242,7 @@ class Client:
         at = self.end(topic) if start is None else str(start)
         while True:
             params = {"offset": at, "limit": str(PAGE_ROWS), "wait": "10s" if follow else "0"}
-            answer = self._sender.send(
-                "GET", door("topics", topic, "events"), headers={"accept": NDJSON}, params=params
-            )
+            answer = self._sender.send("GET", events_door(topic), headers={"accept": NDJSON}, params=params)
             before, at = at, answer.headers[NEXT]
             lines = answer.content.splitlines()
             yield from map(msgspec.json.decode, lines)
@@ -260,13 +256,44 @@ class Client:
         DataType(double)
         """
         params = {"limit": "0"}
-        answer = self._sender.send("GET", door("topics", topic, "events"), headers={"accept": ARROW}, params=params)
+        answer = self._sender.send("GET", events_door(topic), headers={"accept": ARROW}, params=params)
         return pa.ipc.open_stream(answer.content).schema
 
     def end(self, topic: str) -> str:
         """Where the topic ends now, as ``PARTITION:OFFSET,…``. Raises ``NotFound``."""
-        states = self._sender.get(door("topics", topic))["partitions"]
-        return ",".join(f"{state['partition']}:{state['end']}" for state in states)
+        return ",".join(f"{state['partition']}:{state['end']}" for state in self._states(topic))
+
+    def _states(self, topic: str) -> list[dict[str, int]]:
+        """Of each partition where it begins, as far as that is known, and where it ends."""
+        if "/" not in topic:
+            return list(self._sender.get(door("topics", topic))["partitions"])
+        answer = self._sender.send("GET", events_door(topic), params={"limit": "0"})
+        ends = (part.split(":") for part in answer.headers[END].split(","))
+        return [{"partition": int(partition), "earliest": 0, "end": int(end)} for partition, end in ends]
+
+    # -- domains --------------------------------------------------------------
+
+    def domains(self) -> list[dict[str, Any]]:
+        """Every domain with how many topics it has; None where not all of them may be seen. Raises what every method
+        does.
+
+        >>> server.domains()
+        []
+        """
+        return self._sender.get_list("/domains")
+
+    def domain_topics(self, domain: str) -> Iterator[str]:
+        """The names of its topics, in order, as far as they may be seen. Raises ``NotFound``.
+
+        >>> list(server.domain_topics("tx"))
+        Traceback (most recent call last):
+        penstock.errors.NotFound: there is no domain 'tx'; there are: none
+        """
+        after: str | None = ""
+        while after is not None:
+            page = self._sender.send("GET", door("domains", domain, "topics"), params={"after": after}).json()
+            yield from page["topics"]
+            after = page["next"]
 
     # -- dead letters ---------------------------------------------------------
 

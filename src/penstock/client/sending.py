@@ -27,6 +27,7 @@ CODES: dict[str, Callable[[str], PenstockError]] = {
     "forbidden": errors.Forbidden,
     "not_found": errors.NotFound,
     "conflict": errors.Conflict,
+    "domain_full": errors.DomainFull,
     "model_refused": errors.ModelRefused,
     "schema_changed": errors.SchemaChanged,
     "log_full": errors.LogFull,
@@ -48,6 +49,18 @@ BUSY = ("busy", "connection_limit")  # nothing of the request was looked at
 def door(*parts: str) -> str:
     """The path of a door; a name with a slash or a question mark in it stays one part."""
     return "".join(f"/{quote(part, safe='@:')}" for part in parts)
+
+
+def events_door(topic: str) -> str:
+    """Of a topic; of a domain's, ``tx/acme``; of all of a domain, ``tx/*``."""
+    name, slash, domain_topic = topic.partition("/")
+    if not slash:
+        return door("topics", name, "events")
+    return (
+        door("domains", name, "events")
+        if domain_topic == "*"
+        else door("domains", name, "topics", domain_topic, "events")
+    )
 
 
 class Sender:

@@ -16,6 +16,11 @@ REFUSALS = 1_024  # the latest, which are remembered so that whoever asked is to
 FULL = "full"  # the kind of refusal
 
 
+class SavedDomains(msgspec.Struct):
+    names: dict[str, str]
+    refused: dict[str, str]
+
+
 class DomainState:
     """The names of each domain's topics. Changed by ``View.refresh`` alone; whether one is known needs no lock.
 
@@ -80,9 +85,17 @@ class DomainState:
 
     def save(self) -> bytes:
         """A text a domain: names have no line breaks."""
-        return msgspec.msgpack.encode({domain: "\n".join(sorted(names)) for domain, names in self._names.items()})
+        names = {domain: "\n".join(sorted(found)) for domain, found in self._names.items()}
+        return msgspec.msgpack.encode(SavedDomains(names, self._refused))
 
     def restore(self, saved: bytes) -> None:
-        found = msgspec.msgpack.decode(saved, type=dict[str, str])
-        self._names = defaultdict(set, {domain: set(names.split("\n")) for domain, names in found.items()})
-        self._refused = {}
+        found = msgspec.msgpack.decode(saved, type=SavedDomains)
+        self._names = defaultdict(set, {domain: set(names.split("\n")) for domain, names in found.names.items()})
+        self._refused = found.refused
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DomainState):
+            return NotImplemented
+        return (self._names, self._refused) == (other._names, other._refused)
+
+    __hash__ = None  # type: ignore[assignment]

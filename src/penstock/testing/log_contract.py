@@ -188,6 +188,38 @@ class LogContract:
         self.check_ids(batch, "a", None, None)
         assert batch.rows.column("_parent").to_pylist() == [7, 8, None]
 
+    def test_the_domain_topic_of_each_row_comes_back(self, log: Log) -> None:
+        log.create(numbers(domain=True))
+        known = {topic.name: topic for topic in cast("LogInspection", log).topics()}
+        assert known["t"].domain, "a domain is a plain topic"
+        log.append(
+            [Write("t", 0, of_domain([1, 2, 3], ["acme", "beta", "acme"])), Write("t", 0, of_domain([4], ["x"]))]
+        )
+        made = Lineage("stage", "t", "c0de")
+        log.append([Write("t", 0, of_domain([5, 6], ["beta", "acme"]), made)])
+        got = drain(log.reader("g", ["t"], "m"))
+        topics = [topic for batch in got for topic in batch.rows.column("_topic").to_pylist()]
+        assert topics == ["acme", "beta", "acme", "x", "beta", "acme"], "a row is in another domain topic"
+        assert values(got) == [1, 2, 3, 4, 5, 6]
+
+    @pytest.mark.parametrize("topics", [[None], [""], ["a/b"], ["-a"], ["x" * 65], ["acme\n"], None])
+    def test_a_row_of_a_domain_without_a_domain_topic_is_refused(
+        self, log: Log, topics: list[str | None] | None
+    ) -> None:
+        log.create(numbers(domain=True))
+        with pytest.raises(SchemaChanged, match="domain 't'"):
+            log.append([write([1]) if topics is None else Write("t", 0, of_domain([1], topics))])
+        log.create(numbers("plain"))
+        with pytest.raises(SchemaChanged, match="is no domain"):
+            log.append([Write("plain", 0, of_domain([1], ["acme"]))])
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_a_topic_and_a_domain_do_not_become_each_other(self, log: Log, before: bool) -> None:
+        log.create(numbers(domain=before))
+        with pytest.raises(SchemaChanged, match=r"cannot become .*; use another name"):
+            log.create(numbers(domain=not before))
+        log.create(numbers(domain=before))
+
     def test_a_reader_without_a_group_sees_everything_and_owns_nothing(self, log: Log, twin: Log) -> None:
         log.create(numbers(partitions=2))
         log.append([write([1], partition=0), write([2], partition=1)])
@@ -922,6 +954,10 @@ def numbers(name: str = "t", partitions: int = 1, **limits: Any) -> TopicSpec:
 
 def write(ns: Sequence[int], topic: str = "t", partition: int = 0, origin: Lineage | None = None) -> Write:
     return Write(topic, partition, pa.record_batch({"n": pa.array(list(ns), pa.int64())}), origin)
+
+
+def of_domain(ns: Sequence[int], topics: Sequence[str | None]) -> pa.RecordBatch:
+    return pa.record_batch({"n": pa.array(list(ns), pa.int64()), "_topic": pa.array(topics, pa.string())})
 
 
 def texts_of(schema: pa.Schema, sizes: Sequence[int]) -> pa.RecordBatch:

@@ -11,14 +11,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..batch import DEAD, Batch, TopicSpec, Write
 from ..clock import ManualClock
 from ..declare.app import App
-from ..declare.parts import Topic
+from ..declare.parts import DomainTopic, Topic
 from ..declare.planning.build import folder_of, plan_of
 from ..declare.values import Duration, seconds
-from ..errors import NotFound, PenstockError
+from ..errors import InvalidEvent, NotFound, PenstockError
 from ..log.memory import MemoryLog
 from ..models.artifacts import Artifacts
 from ..partition import key_text, split_by_key
@@ -28,6 +30,7 @@ from ..run.compose.stages import Composition
 from ..runner.inline import InlineRunner
 from ..schema.objects import from_objects, to_objects
 from ..settings import Settings
+from ..stages.emit import with_columns
 from ..stages.registry_owner import GROUP
 from ..stages.scoring.loading import at_once
 from .standins import StandIn, StandIns
@@ -64,17 +67,22 @@ class Running:
         self._log = composition.log
         self._turn = 0
 
-    def publish(self, topic: Topic[E], *events: E) -> None:
+    def publish(self, topic: Topic[E] | DomainTopic[E], *events: E) -> None:
         """Append events of the topic's type, or dicts of that shape, as a publisher's; no stage has run by then.
 
-        Raises ``InvalidEvent`` as the HTTP door would, ``NotFound`` for a topic that is not the app's.
+        Of a domain to one of its topics, ``tx["acme"]``. Raises ``InvalidEvent`` as the HTTP door would, ``NotFound``
+        for a topic that is not the app's.
         """
         spec = self._spec(topic)
         rows = from_objects(events, spec.schema)
+        if isinstance(topic, DomainTopic):
+            rows = with_columns(rows, {"_topic": pa.repeat(topic.name, len(rows))})
+        elif spec.domain:
+            raise InvalidEvent(f"which domain topic are they of? Write {spec.name}['acme'] for '{spec.name}'")
         keys = key_text(rows.column(spec.key)) if spec.key is not None else None
         self._turn += 1
         parts = split_by_key(rows, keys, spec.partitions, self._turn)
-        self._log.append([Write(topic.name, partition, part) for partition, part in parts])
+        self._log.append([Write(spec.name, partition, part) for partition, part in parts])
 
     def settle(self) -> None:
         """Let every stage work until nothing moves: each event is dealt with, or its stage waits for something.
@@ -88,15 +96,20 @@ class Running:
                 return
         raise PenstockError(f"still not settled after {ROUNDS} rounds; these stages go on: {', '.join(moved)}")
 
-    def read(self, topic: Topic[E]) -> list[E]:
+    def read(self, topic: Topic[E] | DomainTopic[E]) -> list[E]:
         """Every event of the topic since the start, as objects of its type; by partition, and in order within one.
 
-        Of a topic without a type they are dicts. Raises ``NotFound`` for a topic that is not the app's.
+        Of a topic without a type they are dicts; of a domain those of all its topics, or of one. Raises ``NotFound``
+        for a topic that is not the app's.
         """
-        self._spec(topic)
+        spec = self._spec(topic)
+        kind = topic.domain.type if isinstance(topic, DomainTopic) else topic.type
         found: list[E] = []
-        for batch in self._batches(topic.name):
-            found += to_objects(batch.rows, topic.type)
+        for batch in self._batches(spec.name):
+            rows = batch.rows
+            if isinstance(topic, DomainTopic):
+                rows = rows.filter(pc.equal(rows.column("_topic"), topic.name))
+            found += to_objects(rows, kind)
         return found
 
     def dead(self, topic: Topic[Any]) -> list[DeadLetter]:
@@ -121,11 +134,12 @@ class Running:
         self.clock.advance(seconds(d, "advance"))
         self.settle()
 
-    def _spec(self, topic: Topic[Any]) -> TopicSpec:
+    def _spec(self, topic: Topic[Any] | DomainTopic[Any]) -> TopicSpec:
         topics = {spec.name: spec for spec in self._composition.plan.topics}
-        if topic.name not in topics:
-            raise NotFound(f"this app has no topic '{topic.name}'; there are: {', '.join(sorted(topics))}")
-        return topics[topic.name]
+        name = topic.domain.name if isinstance(topic, DomainTopic) else topic.name
+        if name not in topics:
+            raise NotFound(f"this app has no topic '{name}'; there are: {', '.join(sorted(topics))}")
+        return topics[name]
 
     def _batches(self, topic: str) -> list[Batch]:
         reader = self._log.reader(None, [topic], "test")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -29,6 +29,7 @@ from penstock.settings import Settings
 from penstock.stages.scoring.loading import at_once
 from penstock.testing.door_contract import services_over
 
+SAS_SECRET = b"s" * 32
 RIGHTS: dict[str, str] = {
     "admin": "admin",
     "acme": "append:tx/acme,read:tx/acme,read:risks/acme",
@@ -98,14 +99,14 @@ class House:
         return await self.http.get(path, headers={"who": who})
 
 
-@asynccontextmanager
-async def domain_house(folder: Path, app: ps.App | None = None) -> AsyncIterator[House]:
+@contextmanager
+def domain_rooms(folder: Path, app: ps.App | None = None) -> Iterator[tuple[GatewayServices, Composition]]:
+    """What the doors lead to, and the stages of the app, which a thread keeps at work."""
     app = app or made_app()
     plan, clock, settings, log = plan_of(app), SystemClock(), Settings(), MemoryLog()
     make_topics(plan, log)
     log.create(AUDIT_TOPIC)
-    audit = Audit(log, clock, "test")
-    services = replace(services_over(log, plan, folder), audit=audit)
+    services = replace(services_over(log, plan, folder), audit=Audit(log, clock, "test"), sas_secret=SAS_SECRET)
 
     def make_runner(stage: str, with_app: bool) -> InlineRunner:
         return InlineRunner(app, plan)
@@ -122,17 +123,23 @@ async def domain_house(folder: Path, app: ps.App | None = None) -> AsyncIterator
                 line.pump.step(0.0)
             stop.wait(0.005)
 
-    def admit(scope: Any) -> Principal:
-        name = dict(scope["headers"]).get(b"who", b"admin").decode()
-        return Principal(name, Rights.parse(RIGHTS[name]))
-
     thread = Thread(target=work)
     thread.start()
     try:
-        transport = httpx.ASGITransport(Gateway(services, admit=admit))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-            yield House(http, services, composition)
+        yield services, composition
     finally:
         stop.set()
         thread.join()
         composition.close()
+
+
+@asynccontextmanager
+async def domain_house(folder: Path, app: ps.App | None = None) -> AsyncIterator[House]:
+    def admit(scope: Any) -> Principal:
+        name = dict(scope["headers"]).get(b"who", b"admin").decode()
+        return Principal(name, Rights.parse(RIGHTS[name]))
+
+    with domain_rooms(folder, app) as (services, composition):
+        transport = httpx.ASGITransport(Gateway(services, admit=admit))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            yield House(http, services, composition)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...batch import DEAD, SYSTEM, TopicSpec
 from ...plan.edges import edges
-from ...plan.plan import FunctionSpec, Plan, ScoreSpec, StageSpec, SubscriptionSpec
+from ...plan.plan import FunctionSpec, Plan, ScoreSpec, StageSpec, SubscriptionSpec, path_of
 from ...schema.rows import is_json
 
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us"))
@@ -50,8 +50,8 @@ def graph_of(plan: Plan) -> Graph:
 def as_text(plan: Plan) -> str:
     """One line a stage and a subscription, from what it reads to what it feeds, then two a topic: how it is kept, and
     its columns."""
-    ways = [(stage.source, stage.name, stage.to or "", stage_note(plan, stage)) for stage in plan.stages]
-    ways += [(s.source, s.name, s.receiver, _passes(s)) for s in plan.subscriptions]
+    ways = [(s.source, s.name, path_of(s.to, s.to_topic) if s.to else "", stage_note(plan, s)) for s in plan.stages]
+    ways += [(path_of(s.source, s.domain_topic), s.name, s.receiver, _passes(s)) for s in plan.subscriptions]
     lines = [plan.app, ""]
     if ways:
         left, middle, right = (max(len(way[i]) for way in ways) for i in range(3))
@@ -67,7 +67,8 @@ def as_text(plan: Plan) -> str:
 
 
 def topic_note(topic: TopicSpec) -> str:
-    parts = [partitions_text(topic.partitions)]
+    parts = ["domain"] if topic.domain else []
+    parts.append(partitions_text(topic.partitions))
     if topic.key is not None:
         parts.append(f"key {topic.key}")
     parts.append("kept for ever" if topic.retain_us is None else f"kept {duration_text(topic.retain_us)}")

@@ -8,7 +8,7 @@ from html import escape
 import msgspec
 
 from ...batch import TopicSpec
-from ...plan.plan import Plan
+from ...plan.plan import Plan, path_of
 from ...schema.rows import is_json
 from ..routes import Route
 from ..wire.errors import STATUS
@@ -51,7 +51,10 @@ def page(routes: Sequence[Route], plan: Plan, samples: Samples) -> str:
         f"<h2 id=topics>Topics of this app</h2>{_table([_topic(t) for t in plan.topics])}",
     ]
     if plan.subscriptions:
-        rows = [(each.name, f"{each.source} to {each.receiver}, {each.condition}") for each in plan.subscriptions]
+        rows = [
+            (each.name, f"{path_of(each.source, each.domain_topic)} to {each.receiver}, {each.condition}")
+            for each in plan.subscriptions
+        ]
         parts.append(f"<h2 id=subscriptions>Subscriptions of this app</h2>{_table(rows)}")
     for group in groups:
         mine = [route for route in routes if route.group == group]

@@ -37,6 +37,9 @@ JSON, NDJSON, ARROW = "application/json", "application/x-ndjson", "application/v
 NEXT = "penstock-next"
 """``PARTITION:OFFSET,…``: where to go on, as the next request's ``offset``. No event need be at just that offset."""
 
+END = "penstock-end"
+"""Of a domain: where each partition ended, likewise; whoever may read one topic need not look at the whole domain."""
+
 LIMIT, MOST = 100, 10_000
 PAGE_BYTES = 4 << 20  # of columns in one answer, about: it ends before its limit then, and says where to go on
 MAKING_BYTES = 4 * PAGE_BYTES  # that making one may take
@@ -111,7 +114,8 @@ async def _answer(request: Request, services: ReadNeeds, spec: TopicSpec, domain
             if page.events or until <= loop.time() or not limit or services.arrivals.hurried:
                 held.keep(len(page.body))
                 stack.pop_all()  # given back when it is sent
-                return Page(page.body, held, kind, {NEXT: page.next})
+                there = {} if not spec.domain else {END: written(page.ends)}
+                return Page(page.body, held, kind, {NEXT: written(page.after), **there})
         # Not every position has an event: only what comes behind those just looked at can be one.
         offsets = page.after
         behind = page.ends if page.through else {}
@@ -129,9 +133,9 @@ class Found:
     ends: Mapping[int, int]
     through: bool
 
-    @property
-    def next(self) -> str:
-        return ",".join(f"{p}:{o}" for p, o in sorted(self.after.items()))
+
+def written(offsets: Mapping[int, int]) -> str:
+    return ",".join(f"{partition}:{at}" for partition, at in sorted(offsets.items()))
 
 
 def found(services: ReadNeeds, topic: str) -> TopicSpec:
