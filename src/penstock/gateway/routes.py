@@ -40,6 +40,7 @@ BareDoor = Callable[[Scope, Receive, Send, str], Awaitable[None]]
 class Route:
     """``verb``: what it lets its caller do, ``on``: to what, a name with the path's parameters in it, or ``EACH``.
     ``door``: a handler of requests, or what makes a ``BareDoor``. ``query``: parameter names and what they mean.
+    ``also``: rights that it asks for beside that, to what its body names.
     ``body``: content types read, with a line on each."""
 
     group: str
@@ -52,6 +53,7 @@ class Route:
     query: tuple[tuple[str, str], ...] = ()
     body: tuple[tuple[str, str], ...] = ()
     success: int = 200
+    also: tuple[tuple[Verb, str], ...] = ()
 
 
 EACH = ""
@@ -255,11 +257,12 @@ ROUTES: tuple[Route, ...] = (
         body=(
             (
                 "application/json",
-                "source, a topic or a type of system event; to, a URL of https://; and what app.subscribe takes: "
+                "source, a topic or a type of system event; to, an https URL; and what app.subscribe takes: "
                 "where, filter, retry (attempts, ttl), batch, format, secret, headers, start, concurrency, rate, "
                 "disable_after, handshake",
             ),
         ),
+        also=(("read", "*"),),
     ),
     Route(
         SUBSCRIPTIONS,
