@@ -12,7 +12,8 @@ from penstock import testing
 from penstock.errors import DeclarationError
 from penstock.runner import wire
 from penstock.runner.calling import events
-from penstock.runner.interface import ChangeSubscription, SetAlias
+from penstock.runner.calling.event_access import EventAccess
+from penstock.runner.interface import Applied, ChangeSubscription, SetAlias
 from penstock.stages.deliver.run_time.state import RunTimeState
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -79,11 +80,14 @@ def test_a_function_that_fails_puts_nothing() -> None:
 def test_mutant_that_keeps_what_a_failed_call_put_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def all_of_them(callee: Any, handled: Any) -> Any:
         applied = was(callee, handled)
-        return events.Applied(applied.rows, applied.parents, applied.failures, [c for h in made for c in h.commands])
+        return Applied(applied.rows, applied.parents, applied.failures, [c for h in made for c in h.commands])
 
-    was, access, made = events._applied, events.EventAccess, list[Any]()
-    init = access.__init__
-    monkeypatch.setattr(access, "__init__", lambda self, *given: (init(self, *given), made.append(self))[0])
+    def kept(self: Any, *given: Any) -> None:
+        init(self, *given)
+        made.append(self)
+
+    was, init, made = events._applied, EventAccess.__init__, list[Any]()
+    monkeypatch.setattr(EventAccess, "__init__", kept)
     monkeypatch.setattr(events, "_applied", all_of_them)
     with pytest.raises(AssertionError, match="acme-cases"):
         assert put_by_who_failed() == ["zeta-cases"]
@@ -132,7 +136,7 @@ def test_a_plain_object_records_for_a_test_of_the_function() -> None:
 def test_the_plan_says_who_subscribes() -> None:
     with testing.run(app) as running:
         plan = running._composition.plan
-    assert plan.takes_subscriptions and [h.verbs for h in plan.stages[0].handles] == [("subscribe",)]  # type: ignore[attr-defined]
+    assert plan.delivers and [h.verbs for h in plan.stages[0].handles] == [("subscribe",)]  # type: ignore[attr-defined]
 
 
 def test_what_a_runner_sends_is_what_it_says() -> None:

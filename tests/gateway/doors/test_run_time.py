@@ -45,6 +45,7 @@ PLAN = Plan(
     (SCORES, ORDERS),
     stages=(ScoreSpec("scorer", "scores", "orders", "m"),),
     subscriptions=(SubscriptionSpec("cases", "scores", "https://hooks.example.com/in?key=hush"),),
+    open_to_subscriptions=True,
 )
 BODY = {
     "source": "scores",
@@ -274,13 +275,10 @@ def test_where_the_operator_develops_it_may_go_inside(tmp_path: Path) -> None:
     assert shop.put("acme", to="http://127.0.0.1:9/in").json()["options"]["allow_private"] is True
 
 
-def test_an_app_that_delivers_nothing_says_so(tmp_path: Path) -> None:
-    shop = Shop(tmp_path, replace(PLAN, subscriptions=()))
+def test_an_app_whose_file_invites_none_says_so(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, replace(PLAN, open_to_subscriptions=False))
     assert "this app takes no subscriptions at run time" in message(shop.put("acme"), 409)
-    assert (
-        not PLAN.open_to_subscriptions
-        and replace(PLAN, subscriptions=(), open_to_subscriptions=True).takes_subscriptions
-    )
+    assert PLAN.invites_subscriptions and PLAN.delivers and not Plan("a", "", "", ()).delivers
 
 
 TENANT = "read:scores,subscribe:acme-*,read:subscriptions/acme-*,steer:acme-*"

@@ -47,7 +47,11 @@ def contents_of(checked: CheckedApp) -> ImageContents:
     sources, modules = imported(own, folder)
     distributions, nowhere = distributions_of(modules - {"penstock"})
     runtimes, plugged = _needed(artifacts)
-    extras = [*ALWAYS, *([WEBHOOKS] if any(each.url is not None for each in plan.subscriptions) else ()), *runtimes]
+    extras = [
+        *ALWAYS,
+        *([WEBHOOKS] if plan.invites_subscriptions or any(s.url is not None for s in plan.subscriptions) else ()),
+        *runtimes,
+    ]
     pins = pins_of([f"{DISTRIBUTION}[{','.join(extras)}]", *plugged, *distributions])
     files = sorted({file.relative_to(folder).as_posix() for file in (*sources, *artifacts)})
     remarks = [f"{name} is imported and comes with nothing that is installed: see image/README.md" for name in nowhere]
