@@ -59,7 +59,10 @@ ROLES: dict[str, str] = {
 }
 """Words for what is often given together."""
 
-_NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*(?:[A-Za-z0-9_][A-Za-z0-9_.-]*\*?|\*)", re.ASCII)
+_NAME = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*(?:[A-Za-z0-9_][A-Za-z0-9_.-]*|\*)", re.ASCII)
+_BEGINNING = re.compile(rf"{SUBSCRIPTIONS}[A-Za-z0-9_][A-Za-z0-9_.-]*\*", re.ASCII)
+"""Of names of subscriptions: a tenant's begin with his own."""
+
 LONGEST_CHARS = 4_096  # of all rights of one key
 
 
@@ -116,11 +119,8 @@ def named(verb: Verb, name: str) -> str:
 
 
 def _is_below(name: str, start: str) -> bool:
-    if not name.startswith(start):
-        return False
-    if "/" in start:
-        return True
-    # Topics of the app alone: what begins so is no other kind, and none of Penstock's own.
+    if start:
+        return name.startswith(start)
     return not name.startswith((OWN, MODELS, SUBSCRIPTIONS, DEAD)) and name not in (KEYS, HEALTH)
 
 
@@ -137,7 +137,7 @@ def _expanded(word: str) -> Iterable[tuple[str, str]]:
             break
     else:
         raise DeclarationError(f"{verb[:100]!r} is no verb; there are {', '.join(get_args(Verb))}")
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) and not _BEGINNING.fullmatch(named(known, name)):
         raise DeclarationError(
             f"{word[:100]!r}: after the colon comes a name, such as {verb}:orders, or {verb}:tx/*, or {verb}:*"
         )

@@ -60,6 +60,7 @@ MEANING: Mapping[Verb, tuple[Grant, ...]] = {
     ),
     "alias": (Grant("append", SYSTEM, "it moves aliases of models"),),
     "secret": (Grant("secret", "", "it looks it up"),),
+    "subscribe": (Grant("append", SYSTEM, "it puts and deletes subscriptions"),),
 }
 """What each verb of an app's edges takes."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..batch import RETRY, TopicSpec
+from ..batch import DEAD, RETRY, SYSTEM, TopicSpec
 from ..errors import DeclarationError
 from ..plan.edges import START, edges, references
 from ..plan.plan import ANY, LADDER, Edge, ModelSpec, Plan, SubscriptionSpec, Verb, router_of
@@ -220,7 +220,7 @@ def requirements_of(plan: Plan) -> Requirements:
         tuple(map(_model, plan.models)),
         tuple(_secrets(plan)),
         tuple(_settings(plan)),
-        tuple(host for each in plan.subscriptions if each.is_delivered for host in _hosts(each)),
+        (*(host for each in plan.subscriptions if each.is_delivered for host in _hosts(each)), *_invited_hosts(plan)),
         tuple(Identity(name, tuple(r for who in parts[name] for r in rights if r.who == who)) for name in parts),
     )
 
@@ -327,18 +327,20 @@ def _parts(plan: Plan) -> Mapping[str, tuple[str, ...]]:
     return {
         name: (*own.get(name, ()), *(who for who, known_as in HOUSE.items() if known_as == name and who not in idle))
         for name in IDENTITIES
-        if name != COURIER or plan.subscriptions
+        if name != COURIER or plan.delivers
     }
 
 
 def _sources(plan: Plan) -> list[str]:
-    """The topics that go outside, each once: a router reads each."""
-    return list(dict.fromkeys(each.source for each in plan.subscriptions if each.topic is None))
+    """The topics that go outside, each once: a router reads each. Where subscriptions come at run time any may."""
+    own = [each.source for each in plan.subscriptions if each.topic is None]
+    invited = [topic.name for topic in plan.topics] + [SYSTEM, DEAD] if plan.invites_subscriptions else []
+    return list(dict.fromkeys([*own, *invited]))
 
 
 def _delivering(plan: Plan) -> list[str]:
     """What there is in the courier once; what goes to a topic of the app climbs no ladder."""
-    if not plan.subscriptions:
+    if not plan.delivers:
         return []
     return [LADDER, DELIVERIES] if _sources(plan) else [DELIVERIES]
 
@@ -350,6 +352,11 @@ def _services(parts: Mapping[str, tuple[str, ...]]) -> tuple[RequiredService, ..
         COURIER: "delivers to subscriptions: it alone speaks to hosts outside, and knows their secrets",
     }
     return tuple(RequiredService(name, Reason(text), parts[name]) for name, text in whats.items() if name in parts)
+
+
+def _invited_hosts(plan: Plan) -> Iterator[RequiredHost]:
+    if plan.invites_subscriptions:
+        yield RequiredHost(ANY, Reason("subscriptions are put at run time, to any host", plan.place), (443,), False)
 
 
 def _hosts(subscription: SubscriptionSpec) -> Iterator[RequiredHost]:

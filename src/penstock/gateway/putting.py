@@ -27,7 +27,7 @@ PATIENCE_S = 5.0  # seconds that the owner may take to answer
 POLL_S = 0.005  # seconds between two looks for it
 KINDS: dict[str, type[PenstockError]] = {"conflict": Conflict, "not-found": NotFound}
 CLOSED = (
-    "this app takes no subscriptions at run time, so nothing would deliver: write ps.App(…, subscriptions=True), or "
+    "this app takes no subscriptions at run time: write ps.App(…, subscriptions=True), or "
     "ask for ps.Subscriptions in a function"
 )
 
@@ -66,7 +66,7 @@ def read_given(name: str, given: GivenSubscription, plan: Plan, *, inside: bool)
     Raises ``BadRequest`` for what cannot be, with no secret in it, ``NotFound`` for a source that is not in the app,
     and ``Conflict`` where the app takes none.
     """
-    if not plan.takes_subscriptions:
+    if not plan.invites_subscriptions:
         raise Conflict(CLOSED)
     retry = given.retry or GivenRetry()
     try:

@@ -41,7 +41,8 @@ class Route:
     """``verb``: what it lets its caller do, ``on``: to what, a name with the path's parameters in it, or ``EACH``.
     ``door``: a handler of requests, or what makes a ``BareDoor``. ``query``: parameter names and what they mean.
     ``body``: content types read, with a line on each. ``looks_into_domains``: where ``on`` is a domain, the door itself
-    asks for the right to the topic of each event."""
+    asks for the right to the topic of each event. ``also``: rights that it asks for beside that, to what its body
+    names."""
 
     group: str
     verb: Verb
@@ -54,6 +55,7 @@ class Route:
     body: tuple[tuple[str, str], ...] = ()
     success: int = 200
     looks_into_domains: bool = False
+    also: tuple[tuple[Verb, str], ...] = ()
 
 
 EACH = ""
@@ -316,11 +318,12 @@ ROUTES: tuple[Route, ...] = (
         body=(
             (
                 "application/json",
-                "source, a topic or a type of system event; to, a URL of https://; and what app.subscribe takes: "
+                "source, a topic or a type of system event; to, an https URL; and what app.subscribe takes: "
                 "where, filter, retry (attempts, ttl), batch, format, secret, headers, start, concurrency, rate, "
                 "disable_after, handshake",
             ),
         ),
+        also=(("read", "*"),),
     ),
     Route(
         SUBSCRIPTIONS,

@@ -314,11 +314,16 @@ class Plan:
     open_to_subscriptions: bool = False  # the file says that some may be put at run time
 
     @property
-    def takes_subscriptions(self) -> bool:
-        """May some be put at run time? Where it has a courier anyway, where a function may put them, and where the
-        file says so."""
-        asks = any(handle.name == SUBSCRIPTIONS for stage in self.of_kind(FunctionSpec) for handle in stage.handles)
-        return bool(self.subscriptions) or self.open_to_subscriptions or asks
+    def invites_subscriptions(self) -> bool:
+        """Does the file say that some are put at run time: itself, or by a function that may put them? Then a
+        courier may read every topic, and send anywhere."""
+        asks = (handle.name == SUBSCRIPTIONS for stage in self.of_kind(FunctionSpec) for handle in stage.handles)
+        return self.open_to_subscriptions or any(asks)
+
+    @property
+    def delivers(self) -> bool:
+        """Is there a courier? It has subscriptions, or may get some."""
+        return bool(self.subscriptions) or self.invites_subscriptions
 
     def topic(self, name: str) -> TopicSpec:
         return next(t for t in self.topics if t.name == name)

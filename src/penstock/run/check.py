@@ -129,9 +129,9 @@ def main(target: str, data: Path, plan: Path, url: str = "", artifacts: str = ""
     write_notices(plan, notices().by_key())
     write_folder(plan, checked.folder)
     made = checked.resolved.plan
-    if made.takes_subscriptions:
+    if made.delivers:
         plan.with_suffix(".subscriptions").touch()
-    if any(spec.is_delivered for spec in made.subscriptions) or (made.takes_subscriptions and not made.subscriptions):
+    if any(spec.is_delivered for spec in made.subscriptions) or (made.delivers and not made.subscriptions):
         plan.with_suffix(".webhooks").touch()
     plan.with_suffix(".files").write_text("\n".join(map(str, checked.files)))
     plan.write_bytes(plan_to_bytes(made))

@@ -41,7 +41,7 @@ def main(
     with explained(LogRefused, CannotStart, DeclarationError):
         log = open_log(process.directory, clock, settings, url, slot)
         courier = None
-        if catcher or plan.takes_subscriptions:
+        if catcher or plan.delivers:
             needed = catcher or not plan.subscriptions or any(spec.url is not None for spec in plan.subscriptions)
             try:
                 courier = Courier(clock)
@@ -60,7 +60,7 @@ def main(
         Thread(target=deliveries.keep_halted, args=(process.stop,), name="halted"),
         Thread(target=watch.run, args=(process.stop,), name="watch"),
     ]
-    if plan.takes_subscriptions:
+    if plan.delivers:
         threads.append(Thread(target=deliveries.handshakes().run, args=(process.stop,), name="handshakes"))
     for thread in threads:
         thread.start()

@@ -82,7 +82,8 @@ class DoorContract:
     def test_the_one_right_that_it_asks_for_suffices(
         self, services: GatewayServices, route: Route, request_: dict[str, Any]
     ) -> None:
-        rights = Rights.of([(route.verb, named(route.verb, "*"))] if route.on in ("", "{topic}") else needed(route))
+        own = [(route.verb, named(route.verb, "*"))] if route.on in ("", "{topic}") else needed(route)
+        rights = Rights.of([*own, *route.also])
         answer = asked(services, route, request_, admit=lambda _: Principal("somebody", rights))
         assert answer.status_code == route.success, answer.text
 

@@ -50,6 +50,7 @@ PLAN = Plan(
     stages=(ScoreSpec("scorer", "notes", "scores", "m"),),
     models=(ModelSpec("m", ("y",)),),
     subscriptions=(SubscriptionSpec("cases", "scores", "https://hooks.example.com/cases"),),
+    open_to_subscriptions=True,
 )
 ASKED = {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
 

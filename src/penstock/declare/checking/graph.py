@@ -10,6 +10,7 @@ from ...plan.plan import FunctionSpec, Plan, ScoreSpec, StageSpec, SubscriptionS
 from ...schema.rows import is_json
 
 _UNITS = ((86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms"), (1, "us"))
+RUN_TIME = "subscriptions at run time"
 _OWN = {SYSTEM: "what Penstock does", DEAD: "what no attempt could deal with"}
 
 
@@ -36,6 +37,8 @@ def graph_of(plan: Plan) -> Graph:
     nodes = [Node(f"topic {t.name}", "topic", t.name, topic_note(t)) for t in plan.topics]
     nodes += [Node(f"stage {s.name}", s.kind, s.name, stage_note(plan, s)) for s in plan.stages]
     nodes += [Node(f"stage {s.name}", "subscription", s.name, subscription_note(s)) for s in plan.subscriptions]
+    if plan.invites_subscriptions:
+        nodes.append(Node(RUN_TIME, "subscription", "subscriptions", "put at run time"))
     listened_to = {edge.what for edge in edges(plan) if edge.verb == "read"}
     nodes[:0] = [Node(f"topic {name}", "system", name, note) for name, note in _OWN.items() if name in listened_to]
     known = {node.id for node in nodes}
@@ -44,6 +47,7 @@ def graph_of(plan: Plan) -> Graph:
         stage, topic = f"stage {edge.who}", f"topic {edge.what}"  # no stage and no subscription share a name
         if edge.verb in ("read", "append") and {stage, topic} <= known:
             ways.append((topic, stage) if edge.verb == "read" else (stage, topic))
+    ways += [(f"stage {edge.who}", RUN_TIME) for edge in edges(plan) if edge.verb == "subscribe"]
     return Graph(plan.app, tuple(nodes), tuple(ways))
 
 
@@ -53,6 +57,7 @@ def as_text(plan: Plan) -> str:
     ways = [(s.source, s.name, path_of(s.to, s.to_topic) if s.to else "", stage_note(plan, s)) for s in plan.stages]
     ways += [(path_of(s.source, s.domain_topic), s.name, s.receiver, _passes(s)) for s in plan.subscriptions]
     lines = [plan.app, ""]
+    lines += ["  takes subscriptions at run time", ""] if plan.invites_subscriptions else []
     if ways:
         left, middle, right = (max(len(way[i]) for way in ways) for i in range(3))
         for source, name, to, note in ways:

@@ -140,7 +140,8 @@ def signing_secrets(spec: SubscriptionSpec, environ: Mapping[str, str]) -> list[
 
 def shown_headers(spec: SubscriptionSpec, environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """The subscription's own headers where requests are caught and shown: a secret is not looked up, but named."""
-    return [(name, _shown(value, environ)) for name, value in spec.headers]
+    hide = spec.run_time  # whose values are texts, and may let somebody in
+    return [(name, "not shown" if hide else _shown(value, environ)) for name, value in spec.headers]
 
 
 def _shown(value: str | ReferenceSpec, environ: Mapping[str, str]) -> str:

@@ -13,7 +13,10 @@ from starlette.responses import HTMLResponse, Response
 
 from ...clock import Clock
 from ...errors import InvalidEvent, NotFound, TooLarge
+from ...models.registry import Registry
+from ...plan.plan import Plan
 from ...settings import Settings
+from ...stages.deliver.run_time.known import KnownSubscriptions
 from ..catching.catcher import ANSWERS, Catcher, CaughtRequest
 from ..catching.page import HEADERS, page
 from ..wire.body import BOM
@@ -29,6 +32,12 @@ class CatcherNeeds(Protocol):
 
     @property
     def catcher(self) -> Catcher | None: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def registry(self) -> Registry: ...
 
     @property
     def clock(self) -> Clock: ...
@@ -86,6 +95,10 @@ def _catcher(services: CatcherNeeds) -> Catcher:
 
 def _named(request: Request, services: CatcherNeeds) -> tuple[Catcher, str]:
     catcher, name = _catcher(services), request.path_params["subscription"]
+    services.registry.refresh()
+    spec = KnownSubscriptions(services.plan, services.registry.view).get(name)
+    if spec is not None and spec.run_time:
+        catcher.subscriptions[name] = spec
     if name not in catcher.subscriptions:
         raise unknown("subscription to a webhook", name, sorted(catcher.subscriptions))
     return catcher, name

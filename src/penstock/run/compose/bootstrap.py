@@ -38,7 +38,7 @@ def all_topics(plan: Plan) -> Iterator[TopicSpec]:
     yield SYSTEM_TOPIC
     yield SNAPSHOT_TOPIC
     yield DEAD_TOPIC
-    if plan.takes_subscriptions:
+    if plan.delivers:
         yield RETRY_TOPIC
     yield from plan.topics
 
