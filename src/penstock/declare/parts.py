@@ -121,6 +121,7 @@ class SubscriptionPart:
     place: str
     disable_after: float | None  # seconds; None: never
     handshake: Handshake
+    ordered: bool
 
 
 class StagePart(Protocol):

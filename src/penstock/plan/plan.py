@@ -155,6 +155,7 @@ class SubscriptionSpec:
     destination: DestinationSpec | None = None
     disable_after: float | None = 432_000.0  # seconds without any success until it is disabled; None: never
     handshake: Handshake = "none"  # how the endpoint shows, before any event goes there, that it wants them
+    ordered: bool = False  # the events of a key in their order, each after the one before
 
     def __post_init__(self) -> None:
         if [self.url, self.topic, self.destination].count(None) != 2:
@@ -214,6 +215,7 @@ class SubscriptionSpec:
             "rate": self.rate,
             "disable_after": self.disable_after,
             "handshake": self.handshake,
+            "ordered": self.ordered,
             "allow_http": self.allow_http,
             "allow_private": self.allow_private,
         }

@@ -62,6 +62,7 @@ def plan_subscription(
         destination=part.to.spec if isinstance(part.to, SubscriptionTarget) else None,
         disable_after=part.disable_after,
         handshake=part.handshake,
+        ordered=part.ordered,
     )
 
 

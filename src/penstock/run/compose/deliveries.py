@@ -145,6 +145,10 @@ class CourierComposition(StageLines):
             subscription.destination.close()
         self.registry.close()
 
+    def label(self, spec: SubscriptionSpec) -> str:
+        """Of its metrics."""
+        return spec.name if len(self.plan.subscriptions) <= LABELLED else "*"
+
     def handshakes(self) -> Handshakes:
         """For a thread of its own."""
         public = self.settings.public_url
@@ -204,8 +208,8 @@ class CourierComposition(StageLines):
             opened = self._destination(spec)
         except PenstockError as error:
             raise DeclarationError(f"{spec.place}: subscription '{spec.name}': {error}") from None
-        label = spec.name if len(self.plan.subscriptions) <= LABELLED else "*"
-        destination = self.destinations[spec.name] = MeasuredDestination(opened.destination, label, self.clock)
+        measured = MeasuredDestination(opened.destination, self.label(spec), self.clock)
+        destination = self.destinations[spec.name] = measured
         subscription = Subscription(
             spec.name,
             destination,
@@ -214,6 +218,8 @@ class CourierComposition(StageLines):
             spec.max_events,
             spec.preferred_kb << 10,
             earliest=spec.start == "earliest",
+            ordered=spec.ordered,
+            concurrency=spec.concurrency,
             event=spec.event,
             source=spec.source,
             endpoint=opened.place,
