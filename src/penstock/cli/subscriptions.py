@@ -32,7 +32,7 @@ def list_subscriptions(url: Url = URL, as_json: Json = False) -> None:
 
     with connect(url) as server:
         found = server.subscriptions()
-    columns = ["name", "source", "target", "state", "backlog", "seconds", "blocked", "last_answer", "success"]
+    columns = ["name", "source", "target", "state", "backlog", "seconds", "last_answer", "success", "blocked"]
     rows("subscriptions", columns, found if as_json else map(_row, found), as_json=as_json)
 
 
