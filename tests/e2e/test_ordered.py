@@ -12,7 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from penstock.cli.main import app
 from tests.e2e import rig
 from tests.e2e.deliveries import RUNGS, Receiver, environment, receiving
 from tests.e2e.rig import eventually
@@ -76,6 +78,13 @@ def in_order(tmp_path: Path, planted: str = "", events: int = 400, kills: int = 
         assert letters_of(run.url, "flaky") == {REFUSED} and not letters_of(run.url, "good")
         assert eventually(lambda: shown(run.url)["lanes"]["blocked"] == 0)
         assert shown(run.url)["state"] == "live"
+        assert "ordered: 0 of 192 lanes blocked" in said("subscriptions", "show", "flaky", "--url", run.url)
+        back = said("dead", "redrive", "--dry-run", "--url", run.url)
+        assert "'flaky' is ordered, and what is put back to it comes out of its order" in back
+
+
+def said(*arguments: str) -> str:
+    return CliRunner().invoke(app, list(arguments)).output
 
 
 def letters_of(url: str, subscription: str) -> set[int]:
