@@ -17,6 +17,7 @@ import pytest
 from tests.run.server import Server, wait_for, write_app
 from typer.testing import CliRunner, Result
 
+from penstock.cli import subscriptions
 from penstock.cli.main import app
 
 cli = CliRunner()
@@ -171,6 +172,26 @@ def test_what_an_endpoint_refuses_is_shown(server: Server, receiver: Receiver) -
     wait_for(lambda: "penstock_deliveries_given_up_total{" in metrics(server))
     shown = run(server, "show", NAME).stdout
     assert "1 failed" in shown and "BadRequest 400: HTTP 400" in shown
+
+
+def test_lanes_that_are_blocked_are_shown_with_what_blocks_them() -> None:
+    lane = {
+        "lane": "0/17",
+        "first": "accounts/0/1044",
+        "events": 3,
+        "attempts": 2,
+        "outcome": "Busy",
+        "reason": "HTTP 503",
+        "tried": None,
+        "due": "2026-01-31 12:01:00",
+    }
+    found = subscriptions._lanes({"count": 128, "blocked": 102, "shown": [lane]})
+    assert found == [
+        "ordered: 102 of 128 lanes blocked",
+        "  lane 0/17 by accounts/0/1044 and 2 more, attempts 2, Busy: HTTP 503, again at 2026-01-31 12:01:00",
+        "  and 101 more",
+    ]
+    assert subscriptions._lanes(None) == []
 
 
 def test_what_cannot_be_is_said(server: Server) -> None:

@@ -59,6 +59,17 @@ def test_what_is_not_said() -> None:
     assert not part.allow_http and not part.allow_private
 
 
+def test_ordered_is_of_what_goes_outside() -> None:
+    assert declared(lambda app, scores: app.subscribe(scores, URL, ordered=True)).ordered
+    kafka = ps.KafkaTopic("broker:9092", "scores")
+    assert declared(lambda app, scores: app.subscribe(scores, kafka, ordered=True)).ordered
+    assert not declared(lambda app, scores: app.subscribe(scores, URL)).ordered
+    with pytest.raises(DeclarationError, match="topic 'copies' always gets the events of a key in their order"):
+        declared(lambda app, scores: app.subscribe(scores, app.topic("copies", A), ordered=True))
+    with pytest.raises(DeclarationError, match="ordered='yes' must be True or False"):
+        declared(lambda app, scores: app.subscribe(scores, URL, ordered="yes"))
+
+
 def test_a_retry_without_a_ttl_has_the_subscriptions() -> None:
     part = declared(lambda app, scores: app.subscribe(scores, URL, retry=ps.Retry(attempts=10)))
     assert (part.attempts, part.ttl) == (10, 86_400.0)

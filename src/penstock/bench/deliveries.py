@@ -36,24 +36,25 @@ class DeliveryBench:
     runs: int = 5
 
     @contextmanager
-    def running(self, batch: int = 1, idle: int = 0) -> Iterator[tuple[Stack, Receiver]]:
+    def running(self, batch: int = 1, idle: int = 0, *, ordered: bool = False) -> Iterator[tuple[Stack, Receiver]]:
         """``idle``: subscriptions beside the one, to which no event goes."""
         directory = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
         with receiving() as receiver:
             environ = {
                 "PENSTOCK_BENCH_BATCH": str(batch),
                 "PENSTOCK_BENCH_IDLE": str(idle),
+                "PENSTOCK_BENCH_ORDERED": str(int(ordered)),
                 "PENSTOCK_BENCH_RECEIVER": receiver.url,
                 "PENSTOCK_BENCH_SECRET": SECRET,
             }
             with stack(APP, directory, workers=1, environ=environ) as running:
                 yield running, receiver
 
-    def throughput(self, events: int, batch: int) -> list[Delivery]:
-        """``events`` in all, ``batch`` in each request out."""
+    def throughput(self, events: int, batch: int, *, ordered: bool = False) -> list[Delivery]:
+        """``events`` in all, ``batch`` in each request out; those of an airplane in their order, or as they come."""
         taken = [self.events[at % len(self.events)] for at in range(events)]
         bodies = arrow_bodies(taken, BODY_EVENTS)
-        with self.running(batch) as (running, receiver):
+        with self.running(batch, ordered=ordered) as (running, receiver):
 
             def once() -> Delivery:
                 url = f"{running.url}/topics/departures/events"

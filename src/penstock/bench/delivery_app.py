@@ -1,4 +1,5 @@
-"""The app that the bench delivers with: events of thirteen fields, to one endpoint or to thousands that want others."""
+"""The app that the bench delivers with: events of thirteen fields, to one endpoint, in their order by
+airplane if asked, or to thousands that want others."""
 
 import os
 
@@ -6,7 +7,8 @@ import penstock as ps
 from penstock.bench.bare import BareDeparture
 
 app = ps.App("bench")
-departures = app.topic("departures", BareDeparture, partitions=4)
+ordered = os.environ["PENSTOCK_BENCH_ORDERED"] == "1"
+departures = app.topic("departures", BareDeparture, key="tailnum" if ordered else None, partitions=4)
 events, idle = int(os.environ["PENSTOCK_BENCH_BATCH"]), int(os.environ["PENSTOCK_BENCH_IDLE"])
 app.subscribe(
     departures,
@@ -15,6 +17,7 @@ app.subscribe(
     format="cloudevents" if events == 1 else "cloudevents-batch",
     batch=(events, 1_024),
     secret=ps.secret("PENSTOCK_BENCH_SECRET"),
+    ordered=ordered,
     allow_http=True,
     allow_private=True,
 )

@@ -136,10 +136,13 @@ def start_and_idle(bench: Bench) -> list[Figure]:
 
 def deliveries(bench: DeliveryBench, events: int) -> list[Figure]:
     singles, hundreds = bench.throughput(events, 1), bench.throughput(10 * events, 100)
+    ordered = median([run.cpu for run in bench.throughput(events, 1, ordered=True)])
     delays, idle = bench.latency(), bench.idle(10_000)
+    ratio = ordered / median([run.cpu for run in singles])
     return [
         at_least("deliveries of one event, durable, signed", [run.rate for run in singles], 4_000, 10_000, "/s", 0),
         at_most("CPU of the courier for one", [run.cpu * 1e6 for run in singles], 100, 50, " µs", 0),
+        at_most("CPU of the courier for one of an ordered subscription to that", [ratio], 1.5, 1.1, " ×"),
         at_least("events/s in deliveries of 100", [run.rate for run in hundreds], 100_000, 200_000, "/s", 0),
         at_most("append → received at 1,000/s, p99", [_quantile(run, 0.99) for run in delays], 50, 15, " ms"),
         at_most("idle with 10,000 subscriptions", [share * 100 for share in idle], 2, 1, " % of a core"),

@@ -113,7 +113,8 @@ def redrive(
     """Put events back to the stage that failed, and to no other.
 
     Says first how many there are, and asks. Stopped half-way and started again it goes on: no event is put back twice.
-    An event that fails again is a dead letter of the next round; after --limit rounds it stays.
+    An event that fails again is a dead letter of the next round; after --limit rounds it stays. What came behind it has
+    gone on meanwhile, so it comes out of its order, also to a subscription that is ordered.
     """
     from ..client.connection import connect
 
@@ -122,6 +123,8 @@ def redrive(
         first = server.redrive(dry=True, limit=limit, **which)
         which.setdefault("until", first["at"])  # what fails again meanwhile is for another time
         _say_what_stays(first, as_json)
+        if first["left"]:
+            _say_what_is_ordered(server, stage)
         if dry_run or not first["left"]:
             _say(first, f"{first['left']:,} events would be put back", as_json)
             return
@@ -236,6 +239,13 @@ def _wait(server: Client, which: dict[str, Any], total: int, as_json: bool) -> N
 
 def _is_wanted(letter: dict[str, Any], which: dict[str, Any]) -> bool:
     return "places" not in which or letter["place"] in which["places"]
+
+
+def _say_what_is_ordered(server: Client, stage: str | None) -> None:
+    """What is put back to a subscription that is ordered is not."""
+    shown = [each for each in server.subscriptions() if stage in (None, each["name"])]
+    for name in [each["name"] for each in shown if each["options"].get("ordered")]:
+        print(f"subscription '{name}' is ordered, and what is put back to it comes out of its order", file=sys.stderr)
 
 
 def _say_what_stays(answer: dict[str, Any], as_json: bool) -> None:

@@ -27,14 +27,14 @@ def list_subscriptions(url: Url = URL, as_json: Json = False) -> None:
     whether it wants events, somebody may say so by hand, or it has not.
 
     The backlog counts events of the topic, whether or not the subscription wants them, and seconds are the age of the
-    oldest.
+    oldest. blocked: of one that is ordered, lanes that wait with a request which has failed; `show` says by what.
     """
     from ..client.connection import connect
     from .show import rows
 
     with connect(url) as server:
         found = server.subscriptions()
-    columns = ["name", "origin", "source", "target", "state", "backlog", "seconds", "last_answer", "success"]
+    columns = ["name", "origin", "source", "target", "state", "backlog", "seconds", "last_answer", "success", "blocked"]
     rows("subscriptions", columns, found if as_json else map(_row, found), as_json=as_json)
 
 
@@ -155,11 +155,12 @@ def _taken(answer: Answer) -> str:
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:
-    backlog, endpoint = found["backlog"] or {}, found["endpoint"] or {}
+    backlog, endpoint, lanes = found["backlog"] or {}, found["endpoint"] or {}, found["lanes"] or {}
     rate, last = endpoint.get("success_rate"), endpoint.get("last")
     return found | {
         "backlog": backlog.get("events"),
         "seconds": backlog.get("seconds"),
+        "blocked": lanes.get("blocked"),
         "last_answer": "unknown" if "unknown" in endpoint else last and _answer(last),
         "success": None if rate is None else f"{rate:.1%}",
     }
@@ -188,6 +189,8 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
     else:
         age = "" if backlog["seconds"] is None else f", the oldest {backlog['seconds']:,.1f} s old"
         print(f"{backlog['events']:,} events of the topic wait{age}")
+    for line in _lanes(found["lanes"]):
+        print(line)
     for line in _endpoint(found["endpoint"]):
         print(line)
 
@@ -198,6 +201,23 @@ def _handshake(handshake: dict[str, Any] | None) -> list[str]:
     until = f", by hand until {handshake['until']}" if handshake["until"] else ""
     rate = f", {handshake['per_minute']:,} requests a minute" if handshake["per_minute"] else ""
     return [f"handshake ({handshake['kind']}): {handshake['step']}{until}{rate}"]
+
+
+def _lanes(lanes: dict[str, Any] | None) -> list[str]:
+    if lanes is None:
+        return []
+    said = [f"ordered: {lanes['blocked']:,} of {lanes['count']:,} lanes blocked"]
+    for lane in lanes["shown"]:
+        rest = f" and {lane['events'] - 1:,} more" if lane["events"] > 1 else ""
+        reason = f": {lane['reason']}" if lane["reason"] else ""
+        due = f", again at {lane['due']}" if lane["due"] else ""
+        said.append(
+            f"  lane {lane['lane']} by {lane['first']}{rest}, attempts {lane['attempts']:,}, "
+            f"{lane['outcome']}{reason}{due}"
+        )
+    if (hidden := lanes["blocked"] - len(lanes["shown"])) > 0:
+        said.append(f"  and {hidden:,} more")
+    return said
 
 
 def _endpoint(endpoint: dict[str, Any] | None) -> list[str]:

@@ -371,6 +371,7 @@ class App:
         rate: str | None = None,
         disable_after: Duration | None = subscriptions.DISABLE_AFTER,
         handshake: Handshake = "none",
+        ordered: bool = False,
         allow_http: bool = False,
         allow_private: bool = False,
     ) -> None:
@@ -392,8 +393,10 @@ class App:
         and no more begin than ``rate`` allows, such as "100/s". ``disable_after`` so long without any success, one hour
         at least, it is disabled until somebody resumes it; None: never. ``handshake`` asks the URL, before any event
         goes there, whether it wants them: as Azure Event Grid does ("eventgrid") or as CloudEvents has it
-        ("cloudevents"). ``allow_http`` is for a URL without TLS, ``allow_private`` for one that is not on the public
-        internet. Raises ``DeclarationError``.
+        ("cloudevents"). ``ordered`` sends the events of a key in their order, each once the one before is taken or
+        given up: a request that fails is tried again in its place, and holds what is behind it in its lane, of which
+        there are 64 by key in each partition. ``allow_http`` is for a URL without TLS, ``allow_private`` for one that
+        is not on the public internet. Raises ``DeclarationError``.
 
         >>> app.subscribe(orders, ps.env("ORDERS_URL"), where="amount > 100", secret=ps.secret("ORDERS_KEY"))
         """
@@ -437,6 +440,7 @@ class App:
             declaring_place(),
             subscriptions.read_disable_after(disable_after),
             subscriptions.read_handshake(handshake),
+            subscriptions.read_ordered(ordered, target),
             domain_topic,
             to_topic,
         )

@@ -145,6 +145,7 @@ class SubscriptionPart:
     place: str
     disable_after: float | None  # seconds; None: never
     handshake: Handshake
+    ordered: bool
     domain_topic: str | None = None  # of its source, a domain: the only one whose events it gets
     to_topic: str | None = None
 

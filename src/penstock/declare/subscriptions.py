@@ -217,6 +217,15 @@ def check_webhook_options(to: Topic[Any] | SubscriptionTarget, **given: object) 
             raise refused(f"{option}= is of webhooks, and this subscription {what}; leave it away")
 
 
+def read_ordered(ordered: object, to: Topic[Any] | SubscriptionTarget | str) -> bool:
+    if read_flag(ordered, "ordered") and isinstance(to, Topic):
+        raise refused(
+            f"ordered=True is of what goes outside: topic '{to.name}' always gets the events of a key in their order; "
+            "leave it away"
+        )
+    return bool(ordered)
+
+
 def check_format(to: SubscriptionTarget, format: BodyFormat, batch: object) -> None:
     """That the kind of destination can carry it."""
     if format not in to.formats:

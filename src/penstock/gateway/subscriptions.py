@@ -19,10 +19,12 @@ from ..models.registry import Registry
 from ..plan.plan import SubscriptionSpec, path_of, router_of
 from ..stages.deliver.handshakes.messages import RepeatHandshake, Step
 from ..stages.deliver.handshakes.state import AGAIN, HandshakeState
+from ..stages.deliver.lane_positions import LANES, BlockedLane
 from ..stages.deliver.state import DeliveryState, Halt, SubscriptionChanged
 from ..system.messages import to_rows
 from .readiness import courier_says
 
+MOST_SHOWN = 100  # lanes that are blocked
 MOST_READ = 100  # places of one answer whose first event is read for its age
 PATIENCE_S = 5.0  # seconds that a change may take to be seen
 POLL_S = 0.01  # seconds between two looks for it
@@ -53,7 +55,8 @@ class Standings:
         halt = self._deliveries.halted.get(spec.name) if spec.is_delivered else None
         failing = self._deliveries.failing.get(spec.name)
         behind = self._own_positions(spec.source).get(spec.name, {}) if spec.is_delivered else {}
-        handshake = self._handshake(spec)
+        handshake, blocked = self._handshake(spec), self._blocked(spec)
+        late = bool(behind) if blocked is None else bool(blocked)  # one that is ordered always has a place of its own
         return {
             "name": spec.name,
             "origin": "run-time" if spec.run_time else "file",
@@ -68,10 +71,11 @@ class Standings:
             "options": spec.options,
             "attempts": spec.attempts,
             "ttl_seconds": spec.ttl,
-            **(_state(halt, handshake, bool(behind)) if served else _UNSERVED),
+            **(_state(halt, handshake, late) if served else _UNSERVED),
             "handshake": handshake,
             "failing_since": _time(failing) if failing else None,
             "backlog": self._backlog(spec, behind),
+            "lanes": None if blocked is None else self._lanes(spec, blocked),
             "endpoint": self._endpoint(spec),
         }
 
@@ -88,6 +92,38 @@ class Standings:
             "until": _time(known.until) if known is not None and known.step == "awaiting" else None,
             "per_minute": None if known is None else known.per_minute,
         }
+
+    # -- lanes ----------------------------------------------------------------
+
+    def _blocked(self, spec: SubscriptionSpec) -> list[tuple[int, BlockedLane]] | None:
+        """With their partitions, those with the most attempts first; None: it has no lanes."""
+        if not spec.ordered:
+            return None
+        with self._view.lock:
+            found = [
+                (state.partition, lane)
+                for state in self._groups.get(router_of(spec.source), ())
+                if (lanes := self._deliveries.lanes(spec.source, state.partition).get(spec.name)) is not None
+                for lane in lanes.blocked
+            ]
+        return sorted(found, key=lambda each: each[1].attempts, reverse=True)
+
+    def _lanes(self, spec: SubscriptionSpec, blocked: list[tuple[int, BlockedLane]]) -> dict[str, Any]:
+        count = LANES * len(self._groups.get(router_of(spec.source), ()))
+        shown = [
+            {
+                "lane": f"{partition}/{lane.lane}",
+                "first": f"{spec.source}/{partition}/{lane.first}",
+                "events": lane.events,
+                "attempts": lane.attempts,
+                "outcome": lane.outcome,
+                "reason": lane.reason,
+                "tried": _time(lane.tried) if lane.tried else None,
+                "due": _time(lane.due) if lane.due else None,
+            }
+            for partition, lane in blocked[:MOST_SHOWN]
+        ]
+        return {"count": count, "blocked": len(blocked), "shown": shown}
 
     def close(self) -> None:
         for reader in self._readers.values():

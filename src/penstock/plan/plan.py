@@ -177,6 +177,7 @@ class SubscriptionSpec:
     run_time: bool = False  # it was put while the app ran, and is in no file
     domain_topic: str | None = None  # of a domain: the only one whose events it gets; None: all
     to_topic: str | None = None  # of a domain that it feeds, see ``StageSpec``
+    ordered: bool = False  # the events of a key in their order, each after the one before
 
     def __post_init__(self) -> None:
         if [self.url, self.topic, self.destination].count(None) != 2:
@@ -236,6 +237,7 @@ class SubscriptionSpec:
             "rate": self.rate,
             "disable_after": self.disable_after,
             "handshake": self.handshake,
+            "ordered": self.ordered,
             "allow_http": self.allow_http,
             "allow_private": self.allow_private,
         }

@@ -96,12 +96,7 @@ class Emitter:
 
     def keys(self, work: Work) -> pa.Array | None:
         """The text of each row's key: the explicit one, else the source's key column; None: no row has any."""
-        given = work.rows.column("_key") if "_key" in work.rows.schema.names else None
-        key = self.topics[self.source].key
-        column = key_column(work.rows, key) if key is not None else None
-        if given is None or column is None:
-            return column if given is None else given
-        return pc.coalesce(given, column)
+        return keys_of(work.rows, self.topics[self.source].key)
 
 
 def in_order(output: Output) -> Output:
@@ -112,6 +107,15 @@ def in_order(output: Output) -> Output:
     order = np.argsort(parents, kind="stable")
     partitions = None if output.partitions is None else output.partitions[order]
     return replace(output, rows=output.rows.take(pa.array(order)), parents=parents[order], partitions=partitions)
+
+
+def keys_of(rows: pa.RecordBatch, key: str | None) -> pa.Array | None:
+    """The text of each row's key: the explicit one, else that of the column ``key``; None: no row has any."""
+    given = rows.column("_key") if "_key" in rows.schema.names else None
+    column = key_column(rows, key) if key is not None else None
+    if given is None or column is None:
+        return column if given is None else given
+    return pc.coalesce(given, column)
 
 
 def ordinal(parents: Indices) -> Indices:

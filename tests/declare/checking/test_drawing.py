@@ -85,6 +85,12 @@ def test_a_filter_is_told() -> None:
     assert note in as_text(replace(SUBSCRIBED, subscriptions=(asked,)))
 
 
+def test_one_that_is_ordered_says_so() -> None:
+    spec = SubscriptionSpec("s", "t", "https://example.com/", where="n > 1", ordered=True)
+    assert subscription_note(spec) == "to example.com · where n > 1 · ordered"
+    assert "where n > 1 · ordered" in as_text(replace(SUBSCRIBED, subscriptions=(spec,)))
+
+
 def test_a_subscription_is_an_arrow_out_of_the_system() -> None:
     graph = graph_of(SUBSCRIBED)
     notes = {node.title: node.note for node in graph.nodes if node.kind == "subscription"}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -30,6 +31,7 @@ from penstock.models.artifacts import Artifacts
 from penstock.plan.plan import Plan, SubscriptionSpec, router_of
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, open_registry
 from penstock.settings import Settings
+from penstock.stages.deliver.lane_positions import BlockedLane, OrderedPosition
 from penstock.stages.deliver.state import Behind, DeliveryState, Following
 from penstock.stages.ingest.group_commit import Ingest
 from penstock.system.messages import Disabled, Message, to_rows
@@ -194,6 +196,38 @@ def test_mutant_that_knows_the_routers_position_alone_is_caught(shop: Shop, monk
     monkeypatch.setattr(DeliveryState, "of", lambda *_: {})
     with pytest.raises(AssertionError, match="assert 0 == 2"):
         assert one_behind(shop)[0]["backlog"]["events"] == 2
+
+
+def test_of_one_that_is_ordered_the_lanes_that_are_blocked_are_told(tmp_path: Path) -> None:
+    ordered = SubscriptionSpec("cases", "scores", "https://hooks.example.com", ordered=True)
+    shop = Shop(tmp_path, replace(PLAN, subscriptions=(ordered,)))
+    assert shop.get(CASES)["lanes"] == {"count": 0, "blocked": 0, "shown": []}
+    shop.append(0, 1, 2, 3)
+    shop.route(router_of("scores"), p0=2)
+    position = OrderedPosition(topic="scores", partition=0, subscription="cases", through=0, split="64 by ")
+    shop.say(position)
+    cases = shop.get(CASES)
+    assert (cases["state"], cases["backlog"]["events"], cases["lanes"]["blocked"]) == ("live", 2, 0)
+    lanes = (
+        BlockedLane(3, 1, 1, 1, 2, 5_000_000, 9_000_000, "Busy", "HTTP 503"),
+        BlockedLane(5, 2, 2, 1, 7, 0, 0, "TimedOut", ""),
+    )
+    shop.say(msgspec.structs.replace(position, beyond=(2,) * 64, blocked=lanes))
+    cases = shop.get(CASES)
+    assert cases["state"] == "behind" and cases["options"]["ordered"]
+    assert (cases["lanes"]["count"], cases["lanes"]["blocked"]) == (128, 2)
+    last, first = cases["lanes"]["shown"]
+    assert (last["lane"], last["attempts"], last["due"]) == ("0/5", 7, None)
+    assert first == {
+        "lane": "0/3",
+        "first": "scores/0/1",
+        "events": 1,
+        "attempts": 2,
+        "outcome": "Busy",
+        "reason": "HTTP 503",
+        "tried": "1970-01-01T00:00:05Z",
+        "due": "1970-01-01T00:00:09Z",
+    }
 
 
 def test_of_very_many_places_not_all_are_read_for_their_age(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -22,9 +24,10 @@ from penstock.plan.plan import Plan, SubscriptionSpec
 from penstock.run.compose import deliveries as composed
 from penstock.run.compose.bootstrap import all_topics
 from penstock.run.compose.deliveries import CourierComposition
-from penstock.run.compose.delivery_watch import LOOK_S, SHUT_S, SUBSCRIPTIONS, DeliveryWatch
+from penstock.run.compose.delivery_watch import BLOCKED, LOOK_S, SHUT_S, SUBSCRIPTIONS, DeliveryWatch
 from penstock.settings import Settings
 from penstock.stages.deliver.handshakes.messages import HandshakeChanged
+from penstock.stages.deliver.lane_positions import BlockedLane, OrderedPosition
 from penstock.stages.deliver.state import Behind, DeliveryState, Following, SubscriptionChanged
 from penstock.system.messages import Disabled, Message, to_rows
 
@@ -130,6 +133,23 @@ plain = DeliveryState.apply
 def apply_without_the_end(state: DeliveryState, message: Message) -> None:
     plain(state, message)
     state.ended.clear()
+
+
+# -- those that are ordered -----------------------------------------------------
+
+
+def test_one_that_is_ordered_is_behind_while_a_lane_is_blocked(tmp_path: Path) -> None:
+    ordered = tuple(replace(spec, ordered=spec.name == "a") for spec in PLAN.subscriptions)
+    watched = Watched(tmp_path, replace(PLAN, subscriptions=ordered))
+    position = OrderedPosition(topic="scores", partition=1, subscription="a", through=3, split="64 by ")
+    watched.say(position)
+    assert (watched.states()["live"], BLOCKED.labels("a")._value.get()) == (2, 0)
+    lane = BlockedLane(3, 4, 4, 1, 2, 0, 0, "Busy", "")
+    watched.say(msgspec.structs.replace(position, blocked=(lane, lane)))
+    assert (watched.states()["behind"], BLOCKED.labels("a")._value.get()) == (1, 2)
+    watched.say(msgspec.structs.replace(position, through=5))
+    assert (watched.states()["behind"], BLOCKED.labels("a")._value.get()) == (0, 0)
+    watched.deliveries.close()
 
 
 # -- the file -----------------------------------------------------------------

@@ -98,9 +98,9 @@ def subscription_note(subscription: SubscriptionSpec) -> str:
 
 
 def _passes(subscription: SubscriptionSpec) -> str:
-    """Which events, and after which handshake."""
+    """Which events, whether in their order, and after which handshake."""
     asked = "" if subscription.handshake == "none" else f" · after a handshake ({subscription.handshake})"
-    return subscription.condition + asked
+    return subscription.condition + (" · ordered" if subscription.ordered else "") + asked
 
 
 def function_note(function: FunctionSpec) -> str:

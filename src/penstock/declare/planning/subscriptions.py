@@ -64,6 +64,7 @@ def plan_subscription(
         handshake=part.handshake,
         domain_topic=part.domain_topic,
         to_topic=part.to_topic,
+        ordered=part.ordered,
     )
 
 

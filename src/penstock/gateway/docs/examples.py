@@ -33,7 +33,7 @@ SUBSCRIPTION = (
     '{"name": "$subscription", "source": "$topic", "event": null, "where": "score > 0.9", "filter": null,'
     ' "condition": "where score > 0.9", "kind": "webhook", "target": "hooks.example.com", "format": "cloudevents",'
     ' "attempts": 30, "ttl_seconds": 86400.0, "state": $state, "backlog": {"events": 12, "seconds": 3.5},'
-    ' "endpoint": {"delivered": 99, "failed": 1, "success_rate": 0.99, "closed_until": null, "why": "",'
+    ' "lanes": null, "endpoint": {"delivered": 99, "failed": 1, "success_rate": 0.99, "closed_until": null, "why": "",'
     ' "last": {"ok": true, "outcome": "Delivered", "status": 204, "reason": "", "at": "2026-01-31T12:00:00Z"}}}'
 )
 LIVE = SUBSCRIPTION.replace("$state", '"live", "reason": "", "since": null')

@@ -151,6 +151,10 @@ class CourierComposition(StageLines):
             subscription.destination.close()
         self.registry.close()
 
+    def label(self, spec: SubscriptionSpec) -> str:
+        """Of its metrics."""
+        return spec.name if len(self.plan.subscriptions) <= LABELLED and not spec.run_time else "*"
+
     def handshakes(self) -> Handshakes:
         """For a thread of its own."""
         public = self.settings.public_url
@@ -215,8 +219,8 @@ class CourierComposition(StageLines):
         except PenstockError as error:
             place = f"{spec.place}: " if spec.place else ""
             raise DeclarationError(f"{place}subscription '{spec.name}': {error}") from None
-        label = "*" if spec.run_time else spec.name if len(self.plan.subscriptions) <= LABELLED else "*"
-        destination = self.destinations[spec.name] = MeasuredDestination(opened.destination, label, self.clock)
+        measured = MeasuredDestination(opened.destination, self.label(spec), self.clock)
+        destination = self.destinations[spec.name] = measured
         subscription = Subscription(
             spec.name,
             destination,
@@ -225,6 +229,8 @@ class CourierComposition(StageLines):
             spec.max_events,
             spec.preferred_kb << 10,
             earliest=spec.start == "earliest",
+            ordered=spec.ordered,
+            concurrency=spec.concurrency,
             event=spec.event,
             source=spec.source,
             endpoint=opened.place,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 from threading import Event
@@ -22,6 +22,7 @@ from ...telemetry.metrics import gauge
 from .deliveries import CourierComposition
 
 SUBSCRIPTIONS = gauge("subscriptions", "Subscriptions to the outside in this state", "state")
+BLOCKED = gauge("lanes_blocked", "Lanes that wait with a request which has failed", "subscription")
 STATES = ("live", "behind", "paused", "disabled", "unproven")
 
 LOOK_S = 1.0  # seconds between two looks
@@ -36,6 +37,10 @@ class DeliveryWatch:
         self._deliveries, self._clock, self._file = deliveries, clock, file
         self._view = deliveries.registry.view
         self._state, self._handshakes = self._view.areas.only(DeliveryState), self._view.areas.only(HandshakeState)
+        plan = deliveries.plan
+        self._ordered = [spec for spec in plan.subscriptions if spec.ordered]
+        sources = {spec.source for spec in plan.subscriptions if spec.is_delivered}
+        self._sources = {name: 1 if name == SYSTEM else plan.topic(name).partitions for name in sources}
         self._shut: dict[str, float] = {}  # since when an endpoint takes nothing, monotonic
         self._told: set[str] = set()  # subscriptions with a notice that stands
         self._said = b""  # what the file holds
@@ -50,6 +55,7 @@ class DeliveryWatch:
         """Seconds until the next; with very many subscriptions a look is dear, and then it is taken less often."""
         began = self._clock.monotonic()
         halted, behind, handshakes = self._look_at_state()
+        self._look_at_lanes(behind)
         states = Counter[str]()
         endpoints: dict[str, DestinationStatus] = {}
         known = dict(self._deliveries.destinations)
@@ -72,7 +78,7 @@ class DeliveryWatch:
         self._write(msgspec.json.encode({"every": wait, "endpoints": endpoints}))
         return wait
 
-    def _look_at_state(self) -> tuple[Mapping[str, Halt], Set[str], Mapping[str, HandshakeChanged]]:
+    def _look_at_state(self) -> tuple[Mapping[str, Halt], set[str], Mapping[str, HandshakeChanged]]:
         """Which are halted, which are behind, and how handshakes are; as this process knows, which reads it all the
         time."""
         with self._view.lock:
@@ -84,6 +90,16 @@ class DeliveryWatch:
                 if position.own
             }
             return dict(self._state.halted), behind, dict(self._handshakes.known)
+
+    def _look_at_lanes(self, behind: set[str]) -> None:
+        """Those that are ordered always have places of their own: they are behind while a lane is blocked."""
+        for spec in self._ordered:
+            with self._view.lock:
+                places = [self._state.lanes(spec.source, p).get(spec.name) for p in range(self._sources[spec.source])]
+            blocked = sum(len(place.blocked) for place in places if place is not None)
+            BLOCKED.labels(self._deliveries.label(spec)).set(blocked)
+            if not blocked:
+                behind.discard(spec.name)
 
     def _tell(
         self, name: str, status: DestinationStatus, halt: Halt | None, behind: bool, asked: HandshakeChanged | None

@@ -32,8 +32,9 @@ from ...system.messages import Message, to_rows
 from ...system.view import View
 from ..interface import Outcome, Output, Work
 from .attempts import EXPIRED, given_up, rung_after
+from .ordered import OrderedDelivery
 from .retry import WaitingDelivery, on_rungs, waiting_of
-from .state import Behind, DeliveryState, Following, PartitionTaken
+from .state import Behind, DeliveryState, Following, PartitionTaken, Position
 from .subscriptions import Subscription
 from .tracks import InFlight, Track
 
@@ -110,6 +111,7 @@ class Router:
         self._settled: deque[InFlight] = deque()
         self._failed: list[tuple[WaitingDelivery, int]] = []  # with the rung of each
         self._new: list[Message] = []  # what is to be stored of positions
+        self._ordered = OrderedDelivery(topic, app, subscriptions, routing.only, self._read_behind, clock)
         self._turn: deque[Track] = deque()  # those that are not fed, in the order of their turns
 
     def assigned(self, partition: int, through: int | None) -> None:
@@ -121,6 +123,7 @@ class Router:
         del self._shares[partition]
         self._turn = deque(track for track in self._turn if track.partition != partition)
         self._failed, self._new = [], []
+        self._ordered.revoked(partition)
         for subscription in self._subscriptions:
             subscription.ended_at = 0  # what was about to be stored may not have been
 
@@ -136,6 +139,7 @@ class Router:
                 again[partition] = TAKEN_S
         self._follow_up()
         self._look_at_positions()
+        self._deliver_in_order()
         failed, self._failed = self._failed, []
         outputs = [on_rungs([w for w, _ in failed], [rung for _, rung in failed])] if failed else []
         if told := self._new:
@@ -146,6 +150,13 @@ class Router:
 
     def close(self) -> None:
         self._catch_up.close()
+
+    def _deliver_in_order(self) -> None:
+        ordered = self._ordered
+        ordered.step({share.partition: share.read for share in self._shares.values() if share.known})
+        self._new += ordered.told
+        self._failed += [(each, 0) for each in ordered.letters]
+        ordered.told, ordered.letters = [], []
 
     # -- partitions that come -------------------------------------------------
 
@@ -182,7 +193,9 @@ class Router:
                 share.fed[n] = False
                 continue
             position = found.get(subscription.name)
-            if position is None and not subscription.earliest:
+            if subscription.ordered:
+                self._begin_in_order(share, n, position, latest)
+            elif position is None and not subscription.earliest:
                 new.append(subscription.name)
                 share.since[n] = latest
             elif position is None or position.own:
@@ -197,10 +210,20 @@ class Router:
         if new:
             self._say_following(share, new, latest)
 
+    def _begin_in_order(self, share: Share, n: int, position: Position | None, latest: int) -> None:
+        share.fed[n] = False
+        if position is None:
+            through = -1 if self._subscriptions[n].earliest else latest
+        else:
+            through = position.through if position.own else max(position.through, share.read)
+        stored = self._positions.lanes(self.source, share.partition).get(self._subscriptions[n].name)
+        self._ordered.begin(n, share.partition, through, stored)
+
     # -- rows that come -------------------------------------------------------
 
     def _route(self, share: Share, batch: Batch) -> None:
         rows, whose = self._routing.match(batch)
+        self._ordered.offer(batch, rows, whose, share.read)
         wanted = share.fed[whose] & (batch.positions[rows] > share.since[whose])
         rows, whose = rows[wanted], whose[wanted]
         order = np.lexsort((rows, whose))
@@ -299,7 +322,7 @@ class Router:
         """What follows for it, as far as the router has read. Where it has come there too, it is fed by the router."""
         goal = share.goal
         if track.read < goal:
-            batch = self._read_behind(track)
+            batch = self._read_behind(track.subscription, track.partition, track.read)
             if batch is not None:
                 start, stop = np.searchsorted(batch.positions, [track.read, goal], side="right").tolist()
                 if not self._take_up(track, batch.slice(start, stop)):
@@ -330,26 +353,26 @@ class Router:
             track.read = _position_before(batch, left[taken], before)
         return taken == len(left)
 
-    def _read_behind(self, track: Track) -> Batch | None:
-        """The next rows behind those that it was given; None: there are none.
+    def _read_behind(self, subscription: int, partition: int, after: int) -> Batch | None:
+        """The next rows for it behind this position; None: there are none.
 
         Raises ``Corrupt``, which holds the whole topic, as it would where the router came to the same rows.
         """
         topic = self.source
         self._catch_up.seek(Seek(topic, None, "pause"))
-        self._catch_up.seek(Seek(topic, track.partition, max(track.read, 0)))
-        self._catch_up.seek(Seek(topic, track.partition, "resume"))
+        self._catch_up.seek(Seek(topic, partition, max(after, 0)))
+        self._catch_up.seek(Seek(topic, partition, "resume"))
         try:
             batches = self._catch_up.read(CATCH_UP_ROWS, 0.0)
         except Overtaken as error:
-            name = self._subscriptions[track.subscription].name
+            name = self._subscriptions[subscription].name
             notices().tell(
-                f"overtaken {name}/{track.partition}",
+                f"overtaken {name}/{partition}",
                 f"retention overtook subscription '{name}': {error}",
                 mend=f"those events are gone for it; a longer retain= of topic '{topic}' gives it more time",
             )
             batches = self._catch_up.read(CATCH_UP_ROWS, 0.0)
-        return next((batch for batch in batches if batch.partition == track.partition), None)
+        return next((batch for batch in batches if batch.partition == partition), None)
 
     # -- positions ------------------------------------------------------------
 
@@ -395,6 +418,10 @@ class Router:
         return done
 
     def _wake(self) -> float | None:
+        found = [wake for wake in (self._wake_followed(), self._ordered.wake()) if wake is not None]
+        return min(found, default=None)
+
+    def _wake_followed(self) -> float | None:
         if any(track.flights for share in self._shares.values() for track in share.tracks.values()):
             return SETTLING_S
         if any(not share.known for share in self._shares.values()):

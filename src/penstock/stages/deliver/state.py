@@ -15,6 +15,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from ...system.messages import Command, Disabled, Message
+from .lane_positions import LanePositions, OrderedPosition
 
 TOKENS = 10_000  # of partitions taken that are remembered; each is looked for within seconds of its writing
 
@@ -125,6 +126,7 @@ class SavedDeliveries(msgspec.Struct):
     ended: dict[str, int] = {}
     failing: dict[str, int] = {}
     recovered: dict[str, int] = {}
+    lanes: list[tuple[str, int, dict[str, LanePositions]]] = []
 
 
 @dataclass(slots=True)
@@ -141,6 +143,8 @@ class DeliveryState:
         Behind,
         Began,
         Forgotten,
+
+        OrderedPosition,
         Failing,
         Recovered,
         Disabled,
@@ -152,11 +156,16 @@ class DeliveryState:
     failing: dict[str, int] = field(default_factory=dict)
     recovered: dict[str, int] = field(default_factory=dict)
     _by_place: dict[Place, dict[str, Position]] = field(default_factory=dict)
+    _lanes: dict[Place, dict[str, LanePositions]] = field(default_factory=dict)  # of those that are ordered
     _taken: dict[str, None] = field(default_factory=dict, compare=False)  # tokens seen; of no use after a start
 
     def of(self, topic: str, partition: int) -> Mapping[str, Position]:
         """By subscription; those that nothing was ever said of are not there."""
         return self._by_place.get((topic, partition), {})
+
+    def lanes(self, topic: str, partition: int) -> Mapping[str, LanePositions]:
+        """By subscription, of those that are ordered."""
+        return self._lanes.get((topic, partition), {})
 
     def has_seen(self, token: str) -> bool:
         return token in self._taken
@@ -170,18 +179,27 @@ class DeliveryState:
             case Following():
                 place = self._by_place.setdefault((message.topic, message.partition), {})
                 place.update(dict.fromkeys(message.subscriptions, Position(message.since, False)))
+                self._without_lanes(message.topic, message.partition, message.subscriptions)
             case Behind():
                 place = self._by_place.setdefault((message.topic, message.partition), {})
                 place[message.subscription] = Position(message.through, True)
+                self._without_lanes(message.topic, message.partition, (message.subscription,))
             case Began():
                 self._forget(message.subscription)
                 for partition, through in enumerate(message.through):
                     place = self._by_place.setdefault((message.topic, partition), {})
                     place[message.subscription] = Position(through, True)
+                    self._without_lanes(message.topic, partition, (message.subscription,))
             case Forgotten():
                 self._forget(message.subscription)
                 for partition in range(message.partitions):
                     self._by_place.get((message.topic, partition), {}).pop(message.subscription, None)
+                    self._without_lanes(message.topic, partition, (message.subscription,))
+            case OrderedPosition():
+                at = message.topic, message.partition
+                self._by_place.setdefault(at, {})[message.subscription] = Position(message.through, True)
+                found = LanePositions(message.through, message.split, message.beyond, message.blocked)
+                self._lanes.setdefault(at, {})[message.subscription] = found
             case Disabled():
                 self.halted[message.subscription] = Halt("disabled", message.reason, message.at)
                 self.ended[message.subscription] = max(message.at, self.ended.get(message.subscription, 0))
@@ -201,6 +219,12 @@ class DeliveryState:
         for known in (self.halted, self.ended, self.failing, self.recovered):
             known.pop(name, None)
 
+    def _without_lanes(self, topic: str, partition: int, subscriptions: Sequence[str]) -> None:
+        """They are not ordered any more."""
+        if (place := self._lanes.get((topic, partition))) is not None:
+            for name in subscriptions:
+                place.pop(name, None)
+
     def _begin_anew(self, name: str, at: int) -> None:
         self.recovered[name] = max(at, self.recovered.get(name, 0))
         if self.failing.get(name, 0) <= at:
@@ -214,10 +238,13 @@ class DeliveryState:
 
     def save(self) -> bytes:
         places = [(topic, partition, known) for (topic, partition), known in self._by_place.items()]
-        return msgspec.msgpack.encode(SavedDeliveries(places, self.halted, self.ended, self.failing, self.recovered))
+        lanes = [(topic, partition, known) for (topic, partition), known in self._lanes.items()]
+        saved = SavedDeliveries(places, self.halted, self.ended, self.failing, self.recovered, lanes)
+        return msgspec.msgpack.encode(saved)
 
     def restore(self, saved: bytes) -> None:
         found = msgspec.msgpack.decode(saved, type=SavedDeliveries)
         self.halted, self.ended = found.halted, found.ended
         self.failing, self.recovered = found.failing, found.recovered
         self._by_place = {(topic, partition): known for topic, partition, known in found.positions}
+        self._lanes = {(topic, partition): known for topic, partition, known in found.lanes}

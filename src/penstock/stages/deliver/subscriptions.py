@@ -27,7 +27,8 @@ class Subscription:
     """One of the plan, opened.
 
     ``batch_events`` and ``batch_bytes``: of one request, at most; an event that is larger goes alone. ``earliest``:
-    it begins with what there is, else with what comes. ``event``: the type of system event that it is for.
+    it begins with what there is, else with what comes. ``ordered``: events of a key go in their order, one request at a
+    time, and ``concurrency`` requests in all. ``event``: the type of system event that it is for.
     ``endpoint``: where it goes, without what may be secret. ``paused``: nothing is sent, as is stored. ``ended_at``:
     nor is it where that is about to be stored, since then (microseconds since the epoch; 0: it is not).
     ``unproven``: nor is it before the endpoint has said in a handshake that it wants events.
@@ -45,6 +46,8 @@ class Subscription:
     batch_events: int = 1
     batch_bytes: int = 64 << 10
     earliest: bool = False
+    ordered: bool = False
+    concurrency: int = 32
     event: str | None = None
     source: str = ""
     endpoint: str = ""
