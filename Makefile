@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
 # Often set in containers. The tests start a thousand processes, and each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint unit e2e test-kafka test-clouds e2e-kafka bench bench-kafka soak wheel docs lock clean help
+.PHONY: demo test lint unit e2e test-access test-kafka test-access-kafka test-clouds e2e-kafka bench bench-kafka soak wheel docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
@@ -37,7 +37,7 @@ $(CLOUDS)/.ready: $(BIN)/python pyproject.toml $(CLOUDS_LOCK)
 demo: $(VENV)/.demo ## real flights in, predictions out, a model swapped half-way
 	$(BIN)/penstock demo
 
-test: lint unit e2e ## style, types, floors, and all tests that need nothing but this
+test: lint unit e2e test-access ## style, types, floors, and all tests that need nothing but this
 
 lint: $(VENV)/.dev ## ruff, mypy --strict, import floors
 	$(BIN)/ruff check
@@ -51,8 +51,14 @@ unit: $(VENV)/.dev ## the tests, but for those end to end
 e2e: $(VENV)/.dev ## those end to end: fewer at once, for they are several processes each
 	$(PYTEST) -m 'not soak and not broker and not clouds' -n 3 tests/e2e
 
-test-kafka: $(VENV)/.dev ## the tests that need a Kafka broker, on brokers of their own (Java 17, or KAFKA_BOOTSTRAP)
+test-access: $(VENV)/.dev ## some of them again, on runs that want keys, each with the least key that suffices
+	$(PYTEST) --access -m 'not soak and not broker and not clouds' -n 3 tests/e2e tests/run/test_run.py
+
+test-kafka: test-access-kafka $(VENV)/.dev ## the tests that need a Kafka broker, on brokers of their own (Java 17, or KAFKA_BOOTSTRAP)
 	$(PYTEST) -m 'broker and not soak' -n 3
+
+test-access-kafka: $(VENV)/.dev ## the same as test-access, with their logs on a real broker
+	$(PYTEST) --access -m 'broker and not soak' -n 3 tests/e2e
 
 test-clouds: $(CLOUDS)/.ready ## the tests of what is deployed, with Pulumi's SDKs
 	$(CLOUDS)/bin/python -m pytest --dist loadgroup --no-loadscope-reorder -m clouds -n 2 tests/deploy

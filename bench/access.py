@@ -1,18 +1,22 @@
 """What access costs: ``python -m bench.access``.
 
-CPU microseconds of one process to say who asks, with one key and with 100,000; a process that starts with 100,000 keys
-behind it, beside one with none, as ``bench.system`` starts them; and the time from a key's end on one process to its
-refusal by doors of another, on one embedded log.
+CPU of an event door to door, scored and durable, with access on and with it off: two runs side by side, of which one
+works and then the other, again and again, so that each ratio is of two neighbours. CPU microseconds of one process to
+say who asks, with one key and with 100,000; a process that starts with 100,000 keys behind it, beside one with none, as
+``bench.system`` starts them; and the time from a key's end on one process to its refusal by doors of another, on one
+embedded log.
 """
 
 from __future__ import annotations
 
+import argparse
 import platform
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -23,12 +27,16 @@ from penstock.access import keys
 from penstock.access.issuing import issue, revoke
 from penstock.access.state import KeyCreated, KeyState
 from penstock.batch import SNAPSHOTS, SYSTEM, Write
+from penstock.bench import events
+from penstock.bench.figures import APP, send_all
+from penstock.bench.stack import Stack, stack
 from penstock.clock import SystemClock
 from penstock.errors import Unauthorized
 from penstock.gateway.access import AccessAdmission
 from penstock.log.embedded import EmbeddedLog
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, every_area, open_registry
 from penstock.run.compose.guard import Guard, opened_audit
+from penstock.run.keys import opened
 from penstock.system.messages import to_rows
 from penstock.system.owner import snapshot
 from penstock.system.snapshots import SNAPSHOT_TOPIC
@@ -39,6 +47,13 @@ CALLS, RUNS = 20_000, 5
 ENDS = 20  # keys that are revoked
 AT_ONCE = 5_000
 MIB = 1 << 20
+EVENTS = 100_000  # of which the bodies are made
+TURNS = 15  # of either
+ALLOW = "append:departures,read:departures,read:delays"
+PASSES = {  # by the events of a body: how many bodies a turn has, over how many connections, and what it must cost
+    1_000: (300, 8, 1.03),
+    1: (20_000, 200, 1.10),
+}
 
 STARTED = """
 import sys
@@ -58,7 +73,51 @@ print(psutil.Process().memory_info().rss)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("events", "keys"), help="the first half, or the second")
+    only = parser.parse_args().only
     print(f"Python {platform.python_version()}, {psutil.cpu_count()} cores")
+    if only != "keys":
+        of_events()
+    if only != "events":
+        of_keys()
+
+
+def of_events() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        model = {"PENSTOCK_BENCH_MODEL": str(events.model(Path(folder, "bench.onnx")))}
+        with opened(Path(folder, "on"), "") as keeper:
+            key = issue(keeper.log, keeper.view, keeper.clock, "bench", ALLOW, days=None, by="bench").key
+        made = list(events.departures(EVENTS))
+        with (
+            stack(APP, Path(folder, "off"), environ=model) as off,
+            stack(APP, Path(folder, "on"), environ=model, key=key) as on,
+        ):
+            for size, (count, connections, must) in PASSES.items():
+                bodies = events.json_bodies(made[: size * count], size)
+                bodies = [body[1:-1] for body in bodies] if size == 1 else bodies
+                bodies = (bodies * (count // len(bodies) + 1))[:count]
+                for running, headers in ((off, ()), (on, (f"x-api-key: {key}",))):
+                    send_all(running, bodies[: count // 10], size, connections=connections, headers=headers)
+                ratios, cost = in_turns(off, on, bodies, size, connections, key)
+                print(
+                    f"CPU of an event, bodies of {size:,}, {connections} connections: {median(ratios):.3f} x of that "
+                    f"with access off ({cost:.2f} µs), {min(ratios):.3f}–{max(ratios):.3f}; must be ≤ {must:.2f} x"
+                )
+
+
+def in_turns(
+    off: Stack, on: Stack, bodies: Sequence[bytes], size: int, connections: int, key: str
+) -> tuple[list[float], float]:
+    """The ratio of each turn, and what an event costs with access off, in microseconds."""
+    costs: list[tuple[float, float]] = []
+    for _ in range(TURNS):
+        without = send_all(off, bodies, size, connections=connections).cpu
+        costs.append((without, send_all(on, bodies, size, connections=connections, headers=(f"x-api-key: {key}",)).cpu))
+    return [shown / without for without, shown in costs], median(without for without, _ in costs) * 1e6
+
+
+def of_keys() -> None:
     with tempfile.TemporaryDirectory() as folder:
         none, many = Path(folder, "none"), Path(folder, "many")
         for directory, count in ((none, 1), (many, MANY)):

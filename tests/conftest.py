@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from penstock import notices
+from tests import least
 from tests.brokers.fixtures import (
     BROKERS,
     GROUP,
@@ -45,6 +46,12 @@ def _no_notices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--log", choices=("sqlite", "kafka"), default="sqlite", help="where tests/e2e keep their logs")
+    parser.addoption(least.OPTION, action="store_true", help="those of tests/least.py, each with the least key")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption(least.OPTION):
+        config.pluginmanager.register(least.turned_on())
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -30,6 +30,7 @@ from penstock.clock import SystemClock
 from penstock.run.compose.backends import open_log
 from penstock.run.directory import DataDirectory
 from penstock.settings import Settings
+from tests import least
 
 PATIENCE = 60.0  # seconds that any single thing may take before the test gives up
 
@@ -106,6 +107,7 @@ def running(
     ``whole``: all workers are at work, of which at ``ready`` one is."""
     line = [sys.executable, "-m", "penstock", command, str(app), "--data", str(directory)]
     line += ["--log", url] if (url := log or log_url(directory)) else []
+    line += least.options(directory, url)
     process = subprocess.Popen(
         [*line, "--port", str(port), "--workers", str(workers), *options],
         stdout=subprocess.PIPE,
@@ -118,6 +120,7 @@ def running(
         ready = next((text for text in process.stdout if text.startswith("ready ")), None)
         assert ready is not None, f"penstock {command} ended with {process.wait()} before it was ready"
         rig = Rig(ready.split()[1], directory, process)
+        least.opens(rig.url, directory)
         assert not whole or eventually(lambda: all(map(rig.is_at_work, range(1, workers + 1)))), "a worker is missing"
         yield rig
     finally:

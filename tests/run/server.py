@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+from tests import least
 
 from penstock.client.connection import Client, connect
 
@@ -92,7 +93,15 @@ class Server:
         self._errors = data.parent / f"stderr-{time.monotonic_ns()}"  # the app may lie in the checkout
         with self._errors.open("w") as errors:
             self.process = subprocess.Popen(
-                [*PENSTOCK, command, str(app), "--data", str(data), *(options or ("--port", "0", "--workers", "1"))],
+                [
+                    *PENSTOCK,
+                    command,
+                    str(app),
+                    "--data",
+                    str(data),
+                    *(options or ("--port", "0", "--workers", "1")),
+                    *least.options(data),
+                ],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -117,6 +126,7 @@ class Server:
             return next((line.split()[1] for line in self.said if line.startswith("ready ")), None)
 
         self.url = wait_for(url)
+        least.opens(self.url, self.data)
         return self
 
     def client(self) -> Client:

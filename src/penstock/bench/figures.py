@@ -60,29 +60,16 @@ class Bench:
         """``runs`` runs over all the bodies, each with the mean of the bare loops just before and after it."""
         before = self.bare()
         with self.stack() as running:
-            self._pass(running, bodies[:8], size, content_type, connections)  # the model loaded, the batch cap fitted
+            send_all(running, bodies[:8], size, content_type, connections)  # the model loaded, the batch cap fitted
 
             def once() -> tuple[Flow, Bare]:
                 nonlocal before
-                flow = self._pass(running, [*bodies] * ROUNDS, size, content_type, connections)
+                flow = send_all(running, [*bodies] * ROUNDS, size, content_type, connections)
                 after = self.bare()
                 mean, before = Bare((before.cpu + after.cpu) / 2, after.batch), after
                 return flow, mean
 
             return undisturbed(self.runs, once)
-
-    def _pass(self, running: Stack, bodies: Sequence[bytes], size: int, content_type: str, connections: int) -> Flow:
-        url = f"{running.url}/topics/departures/events"
-        requests = iter([load.request(url, body, content_type) for body in bodies])
-        events = size * len(bodies)
-        target = running.count("departures") + events
-        cpu, start = running.cpu(), time.perf_counter()
-        report = load.run(url, requests, connections=connections, seconds=60)
-        if report.failures:
-            raise RuntimeError(f"{report.failures} of {report.requests} requests failed")
-        running.wait_for("delays", target)
-        seconds = time.perf_counter() - start
-        return Flow((running.cpu() - cpu) / events, events / seconds, report.cpu / events, running.memory())
 
     def json(self, size: int = 1_000, connections: int = 8) -> list[tuple[Flow, Bare]]:
         return self.flow(json_bodies(list(self.events), size), size, "application/json", connections)
@@ -130,6 +117,28 @@ class Bench:
             running.client.get("/readyz")
             time.sleep(3.0)  # let the runners load
             return starts, undisturbed(self.runs, lambda: idle_share(running, seconds))
+
+
+def send_all(
+    running: Stack,
+    bodies: Sequence[bytes],
+    size: int,
+    content_type: str = "application/json",
+    connections: int = 8,
+    headers: Sequence[str] = (),
+) -> Flow:
+    """From the first byte sent until all of it is scored and durable. ``size``: events of a body."""
+    url = f"{running.url}/topics/departures/events"
+    requests = iter([load.request(url, body, content_type, headers) for body in bodies])
+    events = size * len(bodies)
+    target = running.count("departures") + events
+    cpu, start = running.cpu(), time.perf_counter()
+    report = load.run(url, requests, connections=connections, seconds=60)
+    if report.failures:
+        raise RuntimeError(f"{report.failures} of {report.requests} requests failed")
+    running.wait_for("delays", target)
+    seconds = time.perf_counter() - start
+    return Flow((running.cpu() - cpu) / events, events / seconds, report.cpu / events, running.memory())
 
 
 def stolen() -> float:

@@ -69,8 +69,12 @@ def role_of(command: list[str]) -> str:
 
 
 @contextmanager
-def stack(app: Path, directory: Path, *, workers: int = 2, environ: dict[str, str] | None = None) -> Iterator[Stack]:
+def stack(
+    app: Path, directory: Path, *, workers: int = 2, environ: dict[str, str] | None = None, key: str = ""
+) -> Iterator[Stack]:
+    """``key``: with one the doors want keys, and it is shown by whoever looks."""
     command = [sys.executable, "-m", "penstock", "run", str(app), "--data", str(directory), "--port", "0"]
+    command += ["--access", "keys"] if key else []
     begun = time.perf_counter()
     process = subprocess.Popen(
         [*command, "--workers", str(workers)], stdout=subprocess.PIPE, text=True, env={**os.environ, **(environ or {})}
@@ -81,7 +85,7 @@ def stack(app: Path, directory: Path, *, workers: int = 2, environ: dict[str, st
         if line is None:
             raise PenstockError(f"penstock run ended with {process.wait()} before it was ready")
         started, url = time.perf_counter() - begun, line.split()[1]
-        with httpx.Client(base_url=url) as client:
+        with httpx.Client(base_url=url, headers={"x-api-key": key} if key else {}) as client:
             yield Stack(url, process, started, client)
     finally:
         process.terminate()

@@ -13,9 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from penstock.access.rights import Rights, named
 from penstock.access.state import KeyCreated
 from penstock.batch import DEAD, SYSTEM, Batch, TopicSpec, Write
-from penstock.gateway.routes import ROUTES, Route
+from penstock.gateway.app import is_open
+from penstock.gateway.principal import Principal
+from penstock.gateway.routes import EACH, ROUTES, Route
 from penstock.gateway.services import GatewayServices
 from penstock.models.interface import Signature
 from penstock.models.messages import Promoted, Registered
@@ -38,7 +41,7 @@ from penstock.stages.scoring.loading import at_once
 from penstock.stages.scoring.slots import of_its_own
 from penstock.system.messages import to_rows
 from penstock.system.snapshots import SNAPSHOT_TOPIC
-from penstock.testing.door_contract import DoorContract, made
+from penstock.testing.door_contract import DoorContract, asked, made
 
 SIGNATURE = Signature(pa.schema([("a", pa.float64())]), pa.schema([("y", pa.float64())]))
 SCORED = TopicSpec("scores", partitions=2)
@@ -105,6 +108,45 @@ REQUESTS: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/readyz"): {"url": "/readyz"},
     ("GET", "/metrics"): {"url": "/metrics"},
 }
+
+
+THINGS = {"topic": "notes", "model": "m", "subscription": "cases"}
+LISTED = {"/topics": "notes", "/groups": "notes", "/subscriptions": "subscriptions/cases", "/models": "models/m"}
+LISTED |= dict.fromkeys(("/dead", "/dead/redrive", "/dead/drop"), "dead/notes")
+"""What the doors for several things show of what is there."""
+
+
+def the_right(route: Route) -> tuple[str, str]:
+    """That its request needs."""
+    name = LISTED[route.path] if route.on == EACH else route.on.format(**THINGS)
+    return route.verb, named(route.verb, name)
+
+
+OPEN = [route for route in ROUTES if is_open(route)]
+GIVEN = {the_right(route) for route in ROUTES if route not in OPEN}
+GIVEN |= {(verb, f"{name}-of-others") for verb, name in GIVEN} | {("read", "scores"), ("append", "scores")}
+
+
+def check_the_right(services: GatewayServices, route: Route, request: dict[str, Any]) -> None:
+    """It opens to who has it alone, and to nobody who has all others."""
+    one = the_right(route)
+    without, alone = (
+        asked(services, route, request, admit=lambda _, found=found: Principal("somebody", Rights.of(found)))  # type: ignore[misc]
+        for found in (GIVEN - {one}, {one})
+    )
+    assert alone.status_code == route.success, alone.text
+    if route.on != EACH:
+        assert without.status_code == 403, f"{route.method} {route.path} opens without its right"
+        return
+    assert without.status_code == 200
+    shown = f'"{one[1].rpartition("/")[2]}"'
+    assert shown not in without.text, f"{route.method} {route.path} shows what no right is to: {without.text}"
+    if route.method == "GET":
+        assert shown in alone.text, "it shows nothing at all"
+    else:  # the letter is left to who may
+        said, had = without.json(), alone.json()
+        assert (said.get("redriven"), said.get("dropped"), said["left"]) in ((0, None, 0), (None, 0, 0)), said
+        assert 1 in (had.get("redriven"), had.get("dropped")), had
 
 
 def without_request(routes: Sequence[Route], requests: Mapping[tuple[str, str], Any]) -> list[str]:
@@ -205,6 +247,24 @@ class TestDoors(DoorContract):
         finally:
             stop.set()
             thread.join()
+
+    def test_its_one_right_opens_it_and_all_others_do_not(
+        self, services: GatewayServices, route: Route, request_: dict[str, Any]
+    ) -> None:
+        if route in OPEN:
+            pytest.skip("it asks for no right")
+        services.log.reader("readers", ["notes"], "here")  # for /groups
+        check_the_right(services, route, request_)
+
+    def test_mutant_that_asks_for_the_verb_alone_is_caught(
+        self, services: GatewayServices, route: Route, request_: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if route in OPEN or (route.method, route.path) == ("POST", "/keys"):
+            pytest.skip("it asks for no right, or gives none that who asks has not, which is looked at apart")
+        services.log.reader("readers", ["notes"], "here")
+        monkeypatch.setattr(Rights, "may", lambda rights, verb, name: any(t.startswith(verb) for t in rights.texts))
+        with pytest.raises(AssertionError, match=r"opens without its right|shows what no right is to|'left': 0"):
+            check_the_right(services, route, request_)
 
 
 def test_every_row_of_the_table_has_a_request() -> None:
