@@ -142,6 +142,31 @@ def test_an_app_that_could_not_run_is_told_as_check_tells_it(shop: Path) -> None
     assert "64 partitions" not in typed("check", str(shop), "--target", "azure")[1], "first things first"
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_who_outside_may_do_what_is_shown_where_the_doors_are_open(flights: Path, target: str) -> None:
+    printed, told, code = typed(
+        "deploy", str(flights), "--target", target, "--dry-run", "--json", "--access", "keys,oidc"
+    )
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert (told, code) == ("", 0)
+    outside = [row for row in rows if row["table"] == "outside"]
+    assert {"table": "outside", "who": "publisher", "right": "append", "what": "departures, features, delays",
+            "why": "house rule: publisher is append:*"} in outside  # fmt: skip
+    assert "penstock.audit" in [row["name"] for row in rows if row["table"] == "needed"]
+    shown = typed("deploy", str(flights), "--target", target, "--dry-run", "--access", "keys")[0]
+    assert "who may do what from outside" in shown and "PENSTOCK_OIDC" not in shown
+    printed, told, code = typed("deploy", str(flights), "--target", target, "--dry-run", "--access", "key")
+    assert (printed, code) == ("", 2) and "there are keys, and beside it oidc and sas" in told
+
+
+def test_a_project_is_written_with_its_access(flights: Path) -> None:
+    for words in (("--access", "keys,sas"), ()):
+        _, told, code = typed("deploy", str(flights), "--target", "azure", "--write-only", *words)
+        assert code == 0, told
+        manifest = json.loads((flights.parent / "deploy" / "azure" / "generated" / "manifest.json").read_text())
+        assert manifest["access"] == "keys,sas"
+
+
 def test_a_secret_without_a_value_is_needed_all_the_same(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "hunter2")
     printed, told, _ = typed("deploy", str(shop), "--target", "kubernetes", "--dry-run")

@@ -119,13 +119,12 @@ def test_mutant_of_an_ingress_to_doors_that_ask_nobody_is_caught(monkeypatch: py
 def test_mutant_of_an_ingress_without_access_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
+    from penstock.deploy import arguments
     from penstock.deploy.azure import args
     from penstock.deploy.containers import Doors
 
-    sound = args.opened
-
     def careless(*given: Any, has_ingress: bool) -> Any:
-        return replace(sound(*given, has_ingress=False), doors=Doors(asks=False, is_open=has_ingress))
+        return replace(arguments.opened(*given, has_ingress=False), doors=Doors(asks=False, is_open=has_ingress))
 
     monkeypatch.setattr(args, "opened", careless)
     found = wiring.check(app_built(SUBSCRIBED, ingress=True), SUBSCRIBED, "azure")

@@ -125,13 +125,12 @@ def test_mutant_that_writes_a_secret_into_a_config_map_is_caught(monkeypatch: py
 def test_mutant_of_an_ingress_without_access_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
+    from penstock.deploy import arguments
     from penstock.deploy.containers import Doors
     from penstock.deploy.kubernetes import args
 
-    sound = args.opened
-
     def careless(*given: Any, has_ingress: bool) -> Any:
-        return replace(sound(*given, has_ingress=False), doors=Doors(asks=False, is_open=has_ingress))
+        return replace(arguments.opened(*given, has_ingress=False), doors=Doors(asks=False, is_open=has_ingress))
 
     monkeypatch.setattr(args, "opened", careless)
     program = capture(component("kubernetes", SUBSCRIBED, ingress=opened("kubernetes", SUBSCRIBED)["ingress"]))

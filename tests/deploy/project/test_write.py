@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.deploy.access import DoorAccess
 from penstock.deploy.project.write import WrittenProject, write
 from penstock.deploy.targets import TARGETS
 from penstock.errors import CannotStart, DeclarationError
@@ -32,11 +33,13 @@ OWN = {
 GENERATED = {"Dockerfile", "Dockerfile.dockerignore", "manifest.json", "plan.json", "requirements-image.txt"}
 
 
-def written(folder: Path, target: str = "azure", *parameters: str, text: str = APP) -> WrittenProject:
+def written(
+    folder: Path, target: str = "azure", *parameters: str, text: str = APP, access: str | None = None
+) -> WrittenProject:
     """Each app is a file of another name: a module is imported once."""
     file = folder / f"app{len(list(folder.glob('*.py')))}.py"
     file.write_text(text.format(parameters=", ".join(parameters)))
-    return write(check(str(file), None), target, folder / target)
+    return write(check(str(file), None), target, folder / target, access)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -49,9 +52,12 @@ def test_a_project_has_these_files(tmp_path: Path, target: str) -> None:
     assert as_json(plan_from_bytes(plan.encode())) + "\n" == plan and str(tmp_path) not in plan
 
 
+@pytest.mark.parametrize("access", [None, "keys,oidc,sas"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_program_is_short_and_passes_what_looks_at_programs(tmp_path: Path, target: str) -> None:
-    project = written(tmp_path, target, SECRET, SETTING, DEFAULT)
+def test_the_program_is_short_and_passes_what_looks_at_programs(
+    tmp_path: Path, target: str, access: str | None
+) -> None:
+    project = written(tmp_path, target, SECRET, SETTING, DEFAULT, access=access)
     program = project.directory / "__main__.py"
     lines = [line for line in ast.unparse(ast.parse(program.read_text())).splitlines() if line]
     assert len(lines) <= 10, lines
@@ -61,22 +67,60 @@ def test_the_program_is_short_and_passes_what_looks_at_programs(tmp_path: Path, 
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("access", ["", "keys,oidc,sas"])
 @pytest.mark.parametrize("target", TARGETS)
-def test_each_value_that_the_program_asks_for_has_its_command(tmp_path: Path, target: str) -> None:
-    project = written(tmp_path, target, SECRET, SETTING, DEFAULT)
+def test_each_value_that_the_program_asks_for_has_its_command(tmp_path: Path, target: str, access: str) -> None:
+    project = written(tmp_path, target, SECRET, SETTING, DEFAULT, access=access)
+    own = list(opened.secrets) if (opened := DoorAccess.parse(access)) else []
     tree = ast.parse((project.directory / "__main__.py").read_text())
     calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and ast.unparse(call.func)[:7] == "config."]
     asked = {ast.literal_eval(call.args[0]): ast.unparse(call.func).removeprefix("config.") for call in calls}
     commands = {wanted.key: wanted.command for wanted in project.wanted}
     assert asked.keys() == {key for key in commands if ":" not in key}
-    assert {key for key, how in asked.items() if how == "require_secret"} == {"API_KEY"}
+    assert {key for key, how in asked.items() if how == "require_secret"} == {"API_KEY", *own}
     assert commands["API_KEY"] == "pulumi config set --secret API_KEY"
     assert "C" not in asked, "it has a default"
     page = (project.directory / "README.md").read_text()
     stack = (project.directory / "Pulumi.dev.yaml").read_text()
     for key, command in commands.items():
         assert command in page or (key == "image" and "pulumi config set image " in page)
-        assert f"{key}:" in stack or key in ("API_KEY", "REGION")
+        assert f"{key}:" in stack or key in ("API_KEY", "REGION", *own)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_program_opens_the_doors_only_when_it_was_asked_for(tmp_path: Path, target: str) -> None:
+    closed = (written(tmp_path, target).directory / "__main__.py").read_text()
+    assert not [word for word in ("access", "ngress", "public_url", "PENSTOCK_") if word in closed]
+    (tmp_path / "open").mkdir()
+    project = written(tmp_path / "open", target, access="oidc,keys")
+    program = (project.directory / "__main__.py").read_text()
+    assert 'access="keys,oidc",\n    ingress=' in program and "app.public_url" in program
+    page = (project.directory / "README.md").read_text()
+    assert "penstock keys generate | pulumi config set --secret PENSTOCK_ADMIN_KEY\n" in page
+    assert "penstock keys list --url $(pulumi stack output public_url)" in page
+    assert "PENSTOCK_SAS_SECRET" not in page + program
+
+
+def test_a_project_keeps_its_access_until_it_is_told_another(tmp_path: Path) -> None:
+    def pinned(project: WrittenProject) -> bool:
+        return "joserfc" in (project.directory / "generated" / "requirements-image.txt").read_text()
+
+    assert not pinned(written(tmp_path, access="keys"))
+    assert pinned(written(tmp_path, access="keys,oidc"))
+    again = written(tmp_path)
+    assert pinned(again) and "PENSTOCK_OIDC_ROLES" in {value.variable for value in again.wanted}
+    assert not pinned(written(tmp_path, access=""))
+    assert not written(tmp_path).wanted[-1].is_secret
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_program_that_leaves_the_doors_closed_is_told(tmp_path: Path, target: str) -> None:
+    written(tmp_path, target)
+    again = written(tmp_path, target, access="keys")
+    program = tmp_path / target / "__main__.py"
+    lacking = [remark for remark in again.remarks if remark.startswith(f"{program} may lack ")]
+    assert lacking[0].removeprefix(f"{program} may lack ").startswith('access="keys", ingress=')
+    assert 'secrets={"PENSTOCK_ADMIN_KEY": config.require_secret("PENSTOCK_ADMIN_KEY")}' in lacking[1]
 
 
 def test_a_variable_that_is_called_as_a_value_of_the_project_keeps_apart(tmp_path: Path) -> None:
