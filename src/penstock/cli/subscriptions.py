@@ -61,6 +61,7 @@ def put(
     start: Annotated[str | None, typer.Option(help="latest (when absent) or earliest.")] = None,
     rate: Annotated[str | None, typer.Option(help="Of requests, such as 100/s.")] = None,
     handshake: Annotated[str | None, typer.Option(help="cloudevents or eventgrid.")] = None,
+    ordered: Annotated[bool, typer.Option("--ordered", help="Events of a key each after the one before.")] = False,
     url: Url = URL,
     as_json: Json = False,
 ) -> None:
@@ -71,6 +72,8 @@ def put(
 
     given = {"where": where, "format": format, "start": start, "rate": rate, "handshake": handshake}
     options: dict[str, Any] = {option: value for option, value in given.items() if value is not None}
+    if ordered:
+        options["ordered"] = True
     if secret_file is not None:
         options["secret"] = secret_file.read_text().split()
     with connect(url) as server:

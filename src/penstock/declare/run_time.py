@@ -38,6 +38,7 @@ class PutOptions(TypedDict, total=False):
     concurrency: int
     rate: str | None
     disable_after: Duration | None
+    ordered: bool
     handshake: Handshake
     allow_http: bool
     allow_private: bool
@@ -105,6 +106,7 @@ def read_put(
         concurrency=at_least(options.get("concurrency", 32), 1, "concurrency", most=subscriptions.MAX_CONCURRENCY),
         rate=subscriptions.read_rate(options.get("rate")),
         disable_after=subscriptions.read_disable_after(options.get("disable_after", subscriptions.DISABLE_AFTER)),
+        ordered=subscriptions.read_flag(options.get("ordered", False), "ordered"),
         handshake=handshake,
         allow_http=allow_http,
         allow_private=allow_private,

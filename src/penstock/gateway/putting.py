@@ -54,6 +54,7 @@ class GivenSubscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     concurrency: int = 32
     rate: str | None = None
     disable_after: str | None = "5d"
+    ordered: bool = False
     handshake: str = "none"
 
     def __repr__(self) -> str:
@@ -86,6 +87,7 @@ def read_given(name: str, given: GivenSubscription, plan: Plan, *, inside: bool)
                 concurrency=given.concurrency,
                 rate=given.rate,
                 disable_after=given.disable_after,
+                ordered=given.ordered,
                 handshake=given.handshake,
                 allow_http=inside,
                 allow_private=inside,

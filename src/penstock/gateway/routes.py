@@ -320,7 +320,7 @@ ROUTES: tuple[Route, ...] = (
                 "application/json",
                 "source, a topic or a type of system event; to, an https URL; and what app.subscribe takes: "
                 "where, filter, retry (attempts, ttl), batch, format, secret, headers, start, concurrency, rate, "
-                "disable_after, handshake",
+                "disable_after, ordered, handshake",
             ),
         ),
         also=(("read", "*"),),

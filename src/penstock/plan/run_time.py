@@ -42,6 +42,7 @@ class RunTimeSubscription(msgspec.Struct, frozen=True, omit_defaults=True, kw_on
     concurrency: int = 32
     rate: float | None = None
     disable_after: float | None = 432_000.0
+    ordered: bool = False
     handshake: Handshake = "none"
     allow_http: bool = False
     allow_private: bool = False
@@ -74,6 +75,7 @@ class RunTimeSubscription(msgspec.Struct, frozen=True, omit_defaults=True, kw_on
             allow_http=self.allow_http,
             allow_private=self.allow_private,
             disable_after=self.disable_after,
+            ordered=self.ordered,
             handshake=self.handshake,
             domain_topic=domain_topic,
             run_time=True,

@@ -13,8 +13,9 @@ from tests.stages.deliver.outside import Endpoint
 from penstock.notices import notices
 from penstock.plan.plan import SubscriptionSpec, router_of
 from penstock.settings import Settings
+from penstock.stages.deliver.ordered import OrderedDelivery
 from penstock.stages.deliver.run_time.router import ChangingRouter
-from penstock.stages.deliver.state import Began
+from penstock.stages.deliver.state import Began, DeliveryState
 
 
 @pytest.fixture
@@ -236,3 +237,56 @@ def test_ten_thousand_are_put_and_only_those_that_an_event_is_for_get_it() -> No
     assert house.ask(house.put_command("t10000"))[0].kind == "conflict"
     print(f"10,000 put, opened and matched in {time.process_time() - began:.1f} s of CPU")
     house.close()
+
+
+def put_anew(house: RunTimeHouse, ordered: tuple[bool, ...]) -> list[int]:
+    """What its endpoint, which refuses a fifth of all requests, saw of 0 to 59 for the first time, in that order: each
+    time it is put anew something is under way."""
+    endpoint = house.endpoints["acme.example.com"] = Endpoint(fails=0.2, takes_s=(0.0, 0.3))
+    for part, each in enumerate(ordered):
+        house.put("acme", ordered=each, where=f"n >= -{part}")
+        go(house)
+        house.publish(range(part * 20, part * 20 + 20))
+        house.turns(12)
+    house.turns(400, seconds=10.0)
+    return [int(body.split(":")[1].strip("} ")) for body in endpoint.got]
+
+
+@pytest.mark.parametrize("ordered", [(True, True, True), (True, False, True), (False, True, False)])
+def test_whoever_is_put_anew_ordered_or_not_misses_nothing(house: RunTimeHouse, ordered: tuple[bool, ...]) -> None:
+    assert sorted(put_anew(house, ordered)) == list(range(60))
+
+
+def in_their_order(house: RunTimeHouse) -> None:
+    seen = put_anew(house, (True, True, True))
+    assert seen == list(range(60)), "the order is lost"
+
+
+def test_one_that_is_ordered_stays_so_while_it_is_put_anew(house: RunTimeHouse) -> None:
+    in_their_order(house)
+
+
+def test_mutant_that_begins_where_the_router_is_is_caught(house: RunTimeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = OrderedDelivery.end
+    monkeypatch.setattr(OrderedDelivery, "end", lambda self, n: (end(self, n), {})[1])
+    with pytest.raises(AssertionError, match="the order is lost"):
+        in_their_order(house)
+
+
+def test_one_that_is_deleted_leaves_no_lanes(house: RunTimeHouse) -> None:
+    endpoint = house.endpoints["acme.example.com"] = Endpoint(fails=1.0)
+    house.put("acme", ordered=True)
+    go(house)
+    house.publish(range(5))
+    house.turns(60)
+    assert house.courier.registry.view.areas.only(DeliveryState).blocked_by_name()["acme"] == 1
+    house.delete("acme")
+    go(house)
+    house.turns()
+    assert not house.courier.registry.view.areas.only(DeliveryState).blocked_by_name()
+    endpoint.fails = 0.0
+    house.put("acme", ordered=True)
+    go(house)
+    house.publish(range(5, 9))
+    house.turns()
+    assert house.got("acme") == [5, 6, 7, 8]

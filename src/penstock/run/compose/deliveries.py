@@ -151,9 +151,10 @@ class CourierComposition(StageLines):
             subscription.destination.close()
         self.registry.close()
 
-    def label(self, spec: SubscriptionSpec) -> str:
-        """Of its metrics."""
-        return spec.name if len(self.plan.subscriptions) <= LABELLED and not spec.run_time else "*"
+    def label(self, name: str) -> str:
+        """Of its metrics: only those of the file, and only few, have each their own."""
+        own = self.plan.subscriptions
+        return name if len(own) <= LABELLED and any(spec.name == name for spec in own) else "*"
 
     def handshakes(self) -> Handshakes:
         """For a thread of its own."""
@@ -219,7 +220,7 @@ class CourierComposition(StageLines):
         except PenstockError as error:
             place = f"{spec.place}: " if spec.place else ""
             raise DeclarationError(f"{place}subscription '{spec.name}': {error}") from None
-        measured = MeasuredDestination(opened.destination, self.label(spec), self.clock)
+        measured = MeasuredDestination(opened.destination, self.label(spec.name), self.clock)
         destination = self.destinations[spec.name] = measured
         subscription = Subscription(
             spec.name,

@@ -37,10 +37,6 @@ class DeliveryWatch:
         self._deliveries, self._clock, self._file = deliveries, clock, file
         self._view = deliveries.registry.view
         self._state, self._handshakes = self._view.areas.only(DeliveryState), self._view.areas.only(HandshakeState)
-        plan = deliveries.plan
-        self._ordered = [spec for spec in plan.subscriptions if spec.ordered]
-        sources = {spec.source for spec in plan.subscriptions if spec.is_delivered}
-        self._sources = {name: 1 if name == SYSTEM else plan.topic(name).partitions for name in sources}
         self._shut: dict[str, float] = {}  # since when an endpoint takes nothing, monotonic
         self._told: set[str] = set()  # subscriptions with a notice that stands
         self._said = b""  # what the file holds
@@ -93,13 +89,16 @@ class DeliveryWatch:
 
     def _look_at_lanes(self, behind: set[str]) -> None:
         """Those that are ordered always have places of their own: they are behind while a lane is blocked."""
-        for spec in self._ordered:
-            with self._view.lock:
-                places = [self._state.lanes(spec.source, p).get(spec.name) for p in range(self._sources[spec.source])]
-            blocked = sum(len(place.blocked) for place in places if place is not None)
-            BLOCKED.labels(self._deliveries.label(spec)).set(blocked)
-            if not blocked:
-                behind.discard(spec.name)
+        with self._view.lock:
+            found = self._state.blocked_by_name()
+        ordered = [each.name for each in list(self._deliveries.subscriptions.values()) if each.ordered]
+        blocked = Counter[str]()
+        for name in ordered:
+            blocked[self._deliveries.label(name)] += found[name]
+            if not found[name]:
+                behind.discard(name)
+        for label, count in blocked.items():
+            BLOCKED.labels(label).set(count)
 
     def _tell(
         self, name: str, status: DestinationStatus, halt: Halt | None, behind: bool, asked: HandshakeChanged | None

@@ -44,9 +44,13 @@ class OrderedPosition(Message, frozen=True, kw_only=True):
     beyond: tuple[int, ...] = ()
     blocked: tuple[BlockedLane, ...] = ()
 
+    @property
+    def known(self) -> LanePositions:
+        return LanePositions(self.through, self.split, self.beyond, self.blocked)
+
 
 class LanePositions(msgspec.Struct, frozen=True, array_like=True):
-    """What is known of it."""
+    """What an ``OrderedPosition`` says of its place."""
 
     through: int
     split: str

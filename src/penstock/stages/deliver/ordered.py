@@ -21,7 +21,7 @@ from ...destinations.interface import Answer, Parcel
 from ...schema.egress.rendered import Rendered
 from ...system.messages import Message
 from .attempts import EXPIRED, RUNGS_S, given_up, is_expired, rung_after
-from .lane_positions import LanePositions
+from .lane_positions import LanePositions, OrderedPosition
 from .lanes import LaneRequest, LaneTrack, OrderedLane
 from .retry import WaitingDelivery, waiting_of
 from .subscriptions import Subscription
@@ -79,8 +79,20 @@ class OrderedDelivery:
 
     def revoked(self, partition: int) -> None:
         """What is under way goes on, and nobody counts it any more."""
-        for place in [place for place in self._tracks if place[1] == partition]:
-            track = self._tracks.pop(place)
+        self._let_go([track for (_, whose), track in self._tracks.items() if whose == partition])
+        self.told, self.letters = [], []
+
+    def end(self, subscription: int) -> dict[int, OrderedPosition]:
+        """As ``revoked``, in every partition; between two passes. How far it was in each."""
+        ended = [track for (whose, _), track in self._tracks.items() if whose == subscription]
+        name = self._subscriptions[subscription].name
+        positions = {track.partition: track.position(self._topic.name, name) for track in ended}
+        self._let_go(ended)
+        return positions
+
+    def _let_go(self, tracks: Sequence[LaneTrack]) -> None:
+        for track in tracks:
+            del self._tracks[track.subscription, track.partition]
             track.alive = False
             for lane in track.lanes:
                 self._ready[track.subscription].pop(lane, None)
@@ -89,7 +101,6 @@ class OrderedDelivery:
         self._passing = [lane for lane in self._passing if lane.track.alive]
         self._waiting = [each for each in self._waiting if each[2].lane.track.alive]
         heapify(self._waiting)
-        self.told, self.letters = [], []
 
     # -- a pass ---------------------------------------------------------------
 

@@ -111,7 +111,7 @@ class Router:
         self._settled: deque[InFlight] = deque()
         self._failed: list[tuple[WaitingDelivery, int]] = []  # with the rung of each
         self._new: list[Message] = []  # what is to be stored of positions
-        self._ordered = OrderedDelivery(topic, app, subscriptions, routing.only, self._read_behind, clock)
+        self._ordered = OrderedDelivery(topic, app, self._subscriptions, routing.only, self._read_behind, clock)
         self._turn: deque[Track] = deque()  # those that are not fed, in the order of their turns
 
     def assigned(self, partition: int, through: int | None) -> None:

@@ -8,6 +8,7 @@ both, fenced with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -143,7 +144,6 @@ class DeliveryState:
         Behind,
         Began,
         Forgotten,
-
         OrderedPosition,
         Failing,
         Recovered,
@@ -162,6 +162,13 @@ class DeliveryState:
     def of(self, topic: str, partition: int) -> Mapping[str, Position]:
         """By subscription; those that nothing was ever said of are not there."""
         return self._by_place.get((topic, partition), {})
+
+    def blocked_by_name(self) -> Counter[str]:
+        """How many lanes of each ordered subscription wait with a request that has failed."""
+        found = Counter[str]()
+        for place in self._lanes.values():
+            found.update({name: len(known.blocked) for name, known in place.items()})
+        return found
 
     def lanes(self, topic: str, partition: int) -> Mapping[str, LanePositions]:
         """By subscription, of those that are ordered."""
@@ -198,8 +205,7 @@ class DeliveryState:
             case OrderedPosition():
                 at = message.topic, message.partition
                 self._by_place.setdefault(at, {})[message.subscription] = Position(message.through, True)
-                found = LanePositions(message.through, message.split, message.beyond, message.blocked)
-                self._lanes.setdefault(at, {})[message.subscription] = found
+                self._lanes.setdefault(at, {})[message.subscription] = message.known
             case Disabled():
                 self.halted[message.subscription] = Halt("disabled", message.reason, message.at)
                 self.ended[message.subscription] = max(message.at, self.ended.get(message.subscription, 0))

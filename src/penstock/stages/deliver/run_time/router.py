@@ -107,6 +107,9 @@ class ChangingRouter(Router):
             share.fed = np.concatenate([share.fed, np.zeros(lacking, np.bool_)])
             share.since = np.concatenate([share.since, np.full(lacking, -1, np.int64)])
         position = self._positions.of(self.source, share.partition).get(subscription.name)
+        if subscription.ordered:
+            self._begin_in_order(share, n, position, share.first)
+            return
         if position is None:  # of a partition that came later than it
             own = -1 if subscription.earliest else share.first
         else:
@@ -121,16 +124,30 @@ class ChangingRouter(Router):
 
     def _replace(self, n: int, change: RouteChange, subscription: Subscription) -> None:
         """What is under way to the one before is never settled: it goes on from before that."""
+        lanes = self._ordered.end(n)
         self._subscriptions[n] = subscription
         self._changing.remove(n)
         self._changing.add(n, change.wanted)
         for share in self._shares.values():
-            if share.known and (track := share.tracks.get(n)) is not None:
+            if not share.known:
+                continue
+            stored, track = lanes.get(share.partition), share.tracks.pop(n, None)
+            if track is not None:
                 self._forget(track)
+            if track is not None:
+                through = track.through(share.read)
+            else:
+                through = share.read if stored is None else stored.through
+            if subscription.ordered:
                 share.fed[n] = False
-                again = Track(n, share.partition, track.through(share.read), fed=False, own=track.own)
-                share.tracks[n] = again
+                self._ordered.begin(n, share.partition, through, None if stored is None else stored.known)
+            elif stored is not None or track is not None:
+                share.fed[n] = False
+                own = through if track is None else track.own
+                again = share.tracks[n] = Track(n, share.partition, through, fed=False, own=own)
                 self._turn.append(again)
+                if stored is not None:
+                    self._say_behind(again, through)
 
     def _drop(self, name: str, n: int) -> None:
         """What is under way to it is never settled, and nobody counts it any more."""
@@ -138,6 +155,7 @@ class ChangingRouter(Router):
         self._begun.pop(name, None)
         self._changing.remove(n)
         self._gone.add(n)
+        self._ordered.end(n)
         for share in self._shares.values():
             if share.known:
                 share.fed[n] = False
