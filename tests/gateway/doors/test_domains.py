@@ -285,7 +285,7 @@ async def check_a_page_has_one_topic(house: House) -> None:
 @pytest.mark.parametrize("bound", [5, 200_000])
 def test_one_topic_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
     """Also where an answer looks through so few events that it has none of them."""
-    monkeypatch.setattr(read, "LOOKED_THROUGH", bound)
+    monkeypatch.setattr(read, "LOOKED_THROUGH_EVENTS", bound)
     if bound == 5:
         pages = 100
         monkeypatch.setattr(read, "AT_ONCE_EVENTS", 40)
