@@ -74,6 +74,11 @@ def test_each_way_of_saying_the_topic(tmp_path: Path) -> None:
                 content=arrow(pa.table({"id": ["a"], "amount": [1.0], "_topic": ["acme"]})),
                 headers={"content-type": "application/vnd.apache.arrow.stream"},
             ),
+            await house.http.post(
+                "/domains/tx/events",
+                content=arrow(pa.table({"_topic": pa.array(["acme"], pa.large_string()), "amount": [1], "id": ["b"]})),
+                headers={"content-type": "application/vnd.apache.arrow.stream"},
+            ),
         ]
         assert [answer.status_code for answer in said] == [200] * len(said), [answer.text for answer in said]
         assert {row["_topic"] for row in house.rows("tx") + house.rows("loose")} == {"acme"}

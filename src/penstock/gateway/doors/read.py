@@ -195,8 +195,8 @@ def _read(
 def _looked_through(
     reader: Reader, there: Mapping[int, int], offsets: Mapping[int, int], limit: int, domain_topic: str
 ) -> tuple[list[Batch], dict[int, int], bool]:
-    """The events of one topic among the next ``LOOKED_THROUGH_EVENTS`` of its domain, through where each partition was looked
-    at, and whether that is all. What is read and given out is bounded as of any page."""
+    """The events of one topic among the next ``LOOKED_THROUGH_EVENTS`` of its domain, through where each partition was
+    looked at, and whether that is all. What is read and given out is bounded as of any page."""
     found: list[Batch] = []
     seen: dict[int, int] = {}
     rows = size = looked = 0
