@@ -33,7 +33,21 @@ ALIASES = {
     "JSON": "The type of an event without a type: `dict[str, Any]`.",
     "Duration": 'A text, or a `timedelta`: `"7d"`, `"24h"`, `"1h30m"`, `"200ms"`; units `w d h m s ms us`.',
 }
-DECLARING = ("App", "Topic", "Source", "Model", "Retry", "KafkaTopic", "Duration", "JSON", "env", "secret", "Ref")
+DECLARING = (
+    "App",
+    "Topic",
+    "Domain",
+    "DomainTopic",
+    "Source",
+    "Model",
+    "Retry",
+    "KafkaTopic",
+    "Duration",
+    "JSON",
+    "env",
+    "secret",
+    "Ref",
+)
 RIGHTS_HEAD = """# What each key may do
 
 <!-- Written by `make docs` from the table of doors. -->

@@ -49,7 +49,7 @@ class Webhooks:
             Webhook(self.secrets[tenant]).verify(body, headers)
         except (KeyError, WebhookVerificationError):
             return False
-        self.cases[tenant].append(json.loads(body)["data"]["id"])
+        self.cases[tenant].append(json.loads(body)["id"])
         return True
 
 

@@ -18,7 +18,7 @@ from tests.run.server import Server, wait_for, write_app
 import penstock
 from penstock.client import bodies
 from penstock.client.connection import Client
-from penstock.errors import Conflict, InvalidEvent, ModelRefused, NotFound
+from penstock.errors import BadRequest, Conflict, InvalidEvent, ModelRefused, NotFound
 
 TOPICS = """
 from datetime import datetime
@@ -36,6 +36,7 @@ class Notable:
 
 
 notable = app.topic("notable", Notable)
+tx = app.domain("tx", Notable)
 """
 
 
@@ -244,3 +245,27 @@ def test_what_is_not_there(server: Client) -> None:
         server.publish("reading", FRAME)
     with pytest.raises(NotFound):
         server.read("nothing")
+
+
+def test_a_domain_is_published_to_and_read_by_its_topics(server: Client) -> None:
+    rows = pl.DataFrame(
+        {"n": [1, 2, 3], "kind": "k", "at": datetime(2026, 1, 1, tzinfo=UTC), "level": None, "tags": [["t"]] * 3},
+        schema_overrides={"level": pl.Float64},
+    )
+    assert sum(span.count for span in server.publish("tx/acme", rows)) == 3
+    server.publish("tx/*", rows.head(2).with_columns(_topic=pl.Series(["acme", "beta"])))
+    assert sorted(server.read("tx/acme")["n"]) == [1, 1, 2, 3]
+    assert server.read("tx/beta")["_topic"].to_list() == ["beta"] and server.read("tx/none").is_empty()
+    assert len(server.read("tx/*")) == 5
+    assert {event["domain_topic"] for event in server.tail("tx/acme", follow=False, start=0)} == {"acme"}
+    assert [event["data"]["n"] for event in server.last("tx/beta", 5)] == [2]
+    assert server.end("tx/acme") == server.end("tx/*")
+    assert server.schema("tx/acme").field("n").type == pa.int64()
+    assert list(server.domain_topics("tx")) == ["acme", "beta"]
+    assert server.domains() == [{"name": "tx", "topics": 2}]
+    with pytest.raises(NotFound, match="there is no domain 'other'"):
+        list(server.domain_topics("other"))
+    with pytest.raises(BadRequest, match="is a domain"):
+        server.publish("tx", rows)
+    with pytest.raises(InvalidEvent, match="which domain topic"):
+        server.publish("tx/*", rows)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from . import events, scale
 from .deliveries import DeliveryBench
+from .domains import measure
 from .figures import Bench, Flow, median
 
 MIB = 1 << 20
@@ -149,6 +150,16 @@ def deliveries(bench: DeliveryBench, events: int) -> list[Figure]:
     ]
 
 
+def domains(topics: int, subscriptions: int) -> list[Figure]:
+    found = measure(topics, subscriptions)
+    return [
+        at_most(f"first event of each of {topics:,} topics, p99", [found.first_p99], 50, 20, " ms"),
+        at_most("an event of a topic that is there, p99", [found.later_p99], 50, 15, " ms"),
+        at_least(f"events/s to {subscriptions} subscriptions", [found.delivered_rate], 10_000, 50_000, "/s", 0),
+        at_most(f"all processes grew, with {topics:,} topics", [found.grown / (1 << 20)], 1_024, 256, " MiB", 0),
+    ]
+
+
 def _quantile(values: list[float], q: float) -> float:
     return float(np.quantile(values, q, method="higher"))  # nothing between a time and the infinite one of a refusal
 
@@ -181,6 +192,7 @@ def run(*, quick: bool, only: str, out: Path | None) -> list[Figure]:
             "latency": lambda: latency(bench),
             "start": lambda: start_and_idle(bench),
             "deliveries": lambda: deliveries(DeliveryBench(bench.events, bench.runs), 5_000 if quick else 20_000),
+            "domains": lambda: domains(5_000 if quick else 100_000, 50),
             "growth": lambda: growth(1_000_000 if quick else 100_000_000, 100 if quick else 10_000, bench.runs),
         }
         for name, part in parts.items():

@@ -33,7 +33,12 @@ from ..stages.failures.dead import DEAD_TOPIC
 from ..stages.ingest.group_commit import Ingest
 
 HERE = "http://127.0.0.1"
-PLAN = Plan(app="doors", target="", code="c0de", topics=(TopicSpec("notes", partitions=2),))
+PLAN = Plan(
+    app="doors",
+    target="",
+    code="c0de",
+    topics=(TopicSpec("notes", partitions=2), TopicSpec("tx", partitions=2, domain=True)),
+)
 
 
 async def nobody(model: str, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, str]:
@@ -57,7 +62,7 @@ class DoorContract:
 
     @pytest.fixture
     def services(self, tmp_path: Path) -> GatewayServices:
-        """What doors lead to: an app of one topic, ``notes``, over a log in memory."""
+        """What doors lead to: an app of a topic, ``notes``, and a domain, ``tx``, over a log in memory."""
         return made(tmp_path)
 
     def test_it_answers(self, services: GatewayServices, route: Route, request_: dict[str, Any]) -> None:
@@ -82,7 +87,7 @@ class DoorContract:
     def test_the_one_right_that_it_asks_for_suffices(
         self, services: GatewayServices, route: Route, request_: dict[str, Any]
     ) -> None:
-        own = [(route.verb, named(route.verb, "*"))] if route.on in ("", "{topic}") else needed(route)
+        own = [(route.verb, named(route.verb, "*"))] if route.on[:1] in ("", "{") else needed(route)
         rights = Rights.of([*own, *route.also])
         answer = asked(services, route, request_, admit=lambda _: Principal("somebody", rights))
         assert answer.status_code == route.success, answer.text

@@ -74,6 +74,11 @@ def test_each_way_of_saying_the_topic(tmp_path: Path) -> None:
                 content=arrow(pa.table({"id": ["a"], "amount": [1.0], "_topic": ["acme"]})),
                 headers={"content-type": "application/vnd.apache.arrow.stream"},
             ),
+            await house.http.post(
+                "/domains/tx/events",
+                content=arrow(pa.table({"_topic": pa.array(["acme"], pa.large_string()), "amount": [1], "id": ["b"]})),
+                headers={"content-type": "application/vnd.apache.arrow.stream"},
+            ),
         ]
         assert [answer.status_code for answer in said] == [200] * len(said), [answer.text for answer in said]
         assert {row["_topic"] for row in house.rows("tx") + house.rows("loose")} == {"acme"}
@@ -285,7 +290,7 @@ async def check_a_page_has_one_topic(house: House) -> None:
 @pytest.mark.parametrize("bound", [5, 200_000])
 def test_one_topic_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
     """Also where an answer looks through so few events that it has none of them."""
-    monkeypatch.setattr(read, "LOOKED_THROUGH", bound)
+    monkeypatch.setattr(read, "LOOKED_THROUGH_EVENTS", bound)
     if bound == 5:
         pages = 100
         monkeypatch.setattr(read, "AT_ONCE_EVENTS", 40)

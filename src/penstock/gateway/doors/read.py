@@ -45,7 +45,7 @@ PAGE_BYTES = 4 << 20  # of columns in one answer, about: it ends before its limi
 MAKING_BYTES = 4 * PAGE_BYTES  # that making one may take
 FIRST_EVENTS = 8  # events read before it is known how large they are
 AT_ONCE, AT_ONCE_BYTES = 1_000, 256 << 10  # written as JSON in one go, which keeps all other threads waiting
-LOOKED_THROUGH = 200_000  # events of a domain for one answer about one topic of it
+LOOKED_THROUGH_EVENTS = 200_000  # events of a domain for one answer about one topic of it
 AT_ONCE_EVENTS = 8_192  # of them in one read
 PARAMETERS = {"partition", "offset", "limit", "wait"}
 
@@ -196,14 +196,14 @@ def _read(
 def _looked_through(
     reader: Reader, there: Mapping[int, int], offsets: Mapping[int, int], limit: int, domain_topic: str
 ) -> tuple[list[Batch], dict[int, int], bool]:
-    """The events of one topic among the next ``LOOKED_THROUGH`` of its domain, through where each partition was looked
-    at, and whether that is all. What is read and given out is bounded as of any page."""
+    """The events of one topic among the next ``LOOKED_THROUGH_EVENTS`` of its domain, through where each partition was
+    looked at, and whether that is all. What is read and given out is bounded as of any page."""
     found: list[Batch] = []
     seen: dict[int, int] = {}
     rows = size = looked = 0
     step, full = FIRST_EVENTS, False
     try:
-        while not full and looked < LOOKED_THROUGH:
+        while not full and looked < LOOKED_THROUGH_EVENTS:
             if not (batches := reader.read(step, 0.0)):
                 return _in_order(found), seen, True
             for batch in batches:
