@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.stages.deliver.lanes_world import KEYED, LaneWorld, stored
 
 from penstock.batch import Batch
+from penstock.partition import assign
 from penstock.stages.deliver.attempts import EXHAUSTED, EXPIRED, REFUSED, RUNGS_S
 from penstock.stages.deliver.lane_positions import LANES
 from penstock.stages.deliver.lanes import LaneTrack, OrderedLane, lanes_of
@@ -27,8 +28,6 @@ def numbered(keys: list[str | None], partition: int = 0) -> Batch:
 
 
 def test_keys_of_one_partition_are_spread_over_all_lanes() -> None:
-    from penstock.partition import assign
-
     for partitions in (1, 3, 64, 100):
         keys = np.array([f"key {n}" for n in range(200_000 if partitions > 3 else 20_000)])
         mine = keys[assign(pa.array(keys), partitions) == 0].tolist()
@@ -323,7 +322,6 @@ def check_a_death() -> None:
     world.offer()
     world.step()
     world.clock.advance(1.5)
-    world.track.moved = True
     world.step()
     world.begin()
     world.settle_all()

@@ -89,13 +89,16 @@ class DeliveryWatch:
 
     def _look_at_lanes(self, behind: set[str]) -> None:
         """Those that are ordered always have places of their own: they are behind while a lane is blocked."""
+        counts = Counter[str]()
         for spec in self._ordered:
             with self._view.lock:
                 places = [self._state.lanes(spec.source, p).get(spec.name) for p in range(self._sources[spec.source])]
             blocked = sum(len(place.blocked) for place in places if place is not None)
-            BLOCKED.labels(self._deliveries.label(spec)).set(blocked)
+            counts[self._deliveries.label(spec)] += blocked
             if not blocked:
                 behind.discard(spec.name)
+        for label, count in counts.items():
+            BLOCKED.labels(label).set(count)
 
     def _tell(
         self, name: str, status: DestinationStatus, halt: Halt | None, behind: bool, asked: HandshakeChanged | None
