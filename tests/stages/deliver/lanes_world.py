@@ -162,7 +162,7 @@ class LaneWorld:
                 self.step()
                 self.step()
                 break
-            self.clock.advance(0.0 if self.track.behind else 10.0)
+            self.clock.advance(0.0 if self.delivery._behind else 10.0)
         lost = set(range(len(self.keys))) - self.accepted - set(self.dead)
         assert not lost, f"lost: {sorted(lost)}"
         assert not self.keys or self.state.of("in", 0)["to"].through == 2 * len(self.keys) - 2, "its place lies behind"

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.stages.deliver.lanes_world import KEYED, LaneWorld, stored
 
 from penstock.batch import Batch
+from penstock.partition import assign
 from penstock.stages.deliver.attempts import EXHAUSTED, EXPIRED, REFUSED, RUNGS_S
 from penstock.stages.deliver.lane_positions import LANES
 from penstock.stages.deliver.lanes import LaneTrack, OrderedLane, lanes_of
@@ -27,8 +28,6 @@ def numbered(keys: list[str | None], partition: int = 0) -> Batch:
 
 
 def test_keys_of_one_partition_are_spread_over_all_lanes() -> None:
-    from penstock.partition import assign
-
     for partitions in (1, 3, 64, 100):
         keys = np.array([f"key {n}" for n in range(200_000 if partitions > 3 else 20_000)])
         mine = keys[assign(pa.array(keys), partitions) == 0].tolist()
@@ -243,31 +242,31 @@ SAID: dict[str, dict[str, Any]] = {
 }
 
 
+KEYS = st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=1, max_size=90)
+
+
 class LaneMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = LaneWorld()
 
-    @rule(keys=st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=90), most=st.sampled_from([1, 3]))
-    def publish(self, keys: list[str | None], most: int) -> None:
+    @initialize(keys=KEYS, most=st.sampled_from([1, 3]))
+    def start(self, keys: list[str | None], most: int) -> None:
+        self.world = LaneWorld(most)
         self.world.publish(keys)
-        if not self.world.window.under_way:
-            self.world.most = most
 
-    @rule()
-    def offer(self) -> None:
+    @rule(keys=KEYS)
+    def publish(self, keys: list[str | None]) -> None:
+        self.world.publish(keys)
+
+    @rule(said=st.lists(st.sampled_from(["ok", "ok", "ok", "busy", "refused", "unsent", "asks"]), max_size=8))
+    def turn(self, said: list[str]) -> None:
+        """What is new is read and sent, and some of what is under way is answered, the last first."""
         self.world.offer()
-
-    @rule(times=st.integers(1, 5))
-    def step(self, times: int) -> None:
-        for _ in range(times):
-            self.world.step()
-
-    @rule(at=st.integers(0, 5), kind=st.sampled_from(["ok", "ok", "ok", "busy", "refused", "unsent", "asks"]))
-    @precondition(lambda self: self.world.window.under_way)
-    def answer(self, at: int, kind: str) -> None:
-        at %= len(self.world.window.under_way)
-        self.world.answer(kind == "ok", at, **SAID.get(kind, {}))
+        self.world.step()
+        for kind in said[: len(self.world.window.under_way)]:
+            self.world.answer(kind == "ok", -1, **SAID.get(kind, {}))
+        self.world.step()
 
     @rule(seconds=st.sampled_from([0.5, 2.0, 31.0, 900.0]))
     def pass_time(self, seconds: float) -> None:
@@ -275,6 +274,9 @@ class LaneMachine(RuleBasedStateMachine):
 
     @rule(before_the_commit=st.booleans())
     def die(self, before_the_commit: bool) -> None:
+        """After one who has answered."""
+        if self.world.window.under_way:
+            self.world.answer()
         if before_the_commit:
             self.world.step(dies=True)
         else:
@@ -298,7 +300,7 @@ class LaneMachine(RuleBasedStateMachine):
 
 
 TestLanes = LaneMachine.TestCase
-TestLanes.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestLanes.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 
 
 # -- planted faults -----------------------------------------------------------
@@ -323,7 +325,6 @@ def check_a_death() -> None:
     world.offer()
     world.step()
     world.clock.advance(1.5)
-    world.track.moved = True
     world.step()
     world.begin()
     world.settle_all()

@@ -163,6 +163,12 @@ class OrderedLane:
             self.held.extendleft(reversed(rest))
             self.repeat = blocked_by(head, rest, due=0) if head.attempts else None
 
+    def join_while(self, holds: Callable[[HeldEvent], bool]) -> None:
+        """Add to the request what follows, as far as that holds."""
+        assert self.head is not None
+        while self.held and holds(self.held[0]):
+            self.head.events.append(self.held.popleft())
+
     def _copied(self, events: list[HeldEvent]) -> list[tuple[TakenRows, list[HeldEvent]]]:
         """With rows of their own, so that they keep no others in memory; those have no share in what is ahead."""
         found = []
@@ -195,9 +201,6 @@ class LaneTrack:
         self.subscription, self.partition = subscription, partition
         self.alive = True  # in this member's hands
         self.said: OrderedPosition | None = None
-        self.said_at = 0.0  # monotonic
-        self.urgent = True  # its position is to be stored with the next commit
-        self.behind = False  # something is to be read for it
         self.moved = True  # since its position was looked at
         self._topic = topic
         self._limit = max(LANE_EVENTS, 2 * most)
@@ -217,11 +220,14 @@ class LaneTrack:
         """Behind which position to read for it; None: nothing. In turns for those lanes that are furthest ahead, so
         that they do not wait for the others, and for those furthest back. ``front``: the last row that there is."""
         starts = [lane.taken for lane in self.lanes if self._wants(lane) and lane.taken < front]
-        self.behind = bool(starts) and not self.full
-        if not self.behind:
+        if not starts or self.full:
             return None
         self._turn += 1
         return max(starts) if self._turn % 2 else min(starts)
+
+    def lags(self, front: int) -> bool:
+        """Whether a lane could take what lies before there."""
+        return any(lane.taken < front and self._wants(lane) for lane in self.lanes)
 
     def take(self, batch: Batch, rows: Indices, after: int, through: int, render: Render) -> list[OrderedLane]:
         """Give the lanes that want some their part of ``rows``, those of a batch that are for the subscription; the

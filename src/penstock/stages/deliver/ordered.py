@@ -9,7 +9,7 @@ a receiver gets for the first time it gets in the order of the log.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 
@@ -20,9 +20,9 @@ from ...clock import Clock
 from ...destinations.interface import Answer, Parcel
 from ...schema.egress.rendered import Rendered
 from ...system.messages import Message
-from .attempts import EXPIRED, RUNGS_S, given_up, is_expired, rung_after
+from .attempts import EXPIRED, RUNGS_S, RetryPolicy, given_up, is_expired, rung_after
 from .lane_positions import LanePositions, OrderedPosition
-from .lanes import LaneRequest, LaneTrack, OrderedLane
+from .lanes import HeldEvent, LaneRequest, LaneTrack, OrderedLane
 from .retry import WaitingDelivery, waiting_of
 from .subscriptions import Subscription
 from .tracks import PATIENCE_S
@@ -59,7 +59,9 @@ class OrderedDelivery:
         self.letters: list[WaitingDelivery] = []
         self._topic, self._app, self._subscriptions, self._only = topic, app, subscriptions, only
         self._read, self._clock = read, clock
-        self._tracks: dict[tuple[int, int], LaneTrack] = {}  # by subscription and partition; in the order of turns
+        self._tracks: dict[tuple[int, int], LaneTrack] = {}  # by subscription and partition
+        self._behind: dict[LaneTrack, None] = {}  # those with something to read, perhaps; in the order of turns
+        self._look_at = 0.0  # when all positions are looked at next, monotonic
         self._ready: dict[int, dict[OrderedLane, None]] = {}  # lanes with something to send, by subscription
         self._under_way: dict[int, int] = {}  # requests, by subscription
         self._waiting: list[tuple[int, int, LaneRequest]] = []  # a heap by when each is due
@@ -74,6 +76,8 @@ class OrderedDelivery:
         most = self._subscriptions[subscription].batch_events
         track = LaneTrack(subscription, self._topic, partition, through, stored, most)
         self._tracks[subscription, partition] = track
+        self._behind[track] = None
+        self._look_at = 0.0
         self._ready.setdefault(subscription, {})
         self._under_way.setdefault(subscription, 0)
 
@@ -94,6 +98,7 @@ class OrderedDelivery:
         for track in tracks:
             del self._tracks[track.subscription, track.partition]
             track.alive = False
+            self._behind.pop(track, None)
             for lane in track.lanes:
                 self._ready[track.subscription].pop(lane, None)
                 if lane.head is not None and lane.head.under_way:
@@ -110,6 +115,8 @@ class OrderedDelivery:
         for (subscription, partition), track in self._tracks.items():
             if partition == batch.partition and not self._subscriptions[subscription].halted:
                 self._take(track, batch, rows[whose == subscription], before, batch.through)
+            if partition == batch.partition and track.lags(batch.through):
+                self._behind[track] = None
 
     def step(self, fronts: Mapping[int, int]) -> None:
         """``fronts``: through which row there is something, by partition."""
@@ -130,14 +137,13 @@ class OrderedDelivery:
         if self._passing:
             return 0.0
         found = [SETTLING_S] if any(self._under_way.values()) else []
-        behind = {track.subscription for track in self._tracks.values() if track.behind}
-        for subscription, ready in self._ready.items():
-            if ready or subscription in behind:
-                found.append(SETTLING_S if self._room(subscription) > 0 else WAITING_S)
+        waiting = {subscription for subscription, ready in self._ready.items() if ready}
+        waiting |= {track.subscription for track in self._behind}
+        found += [SETTLING_S if self._room(subscription) > 0 else WAITING_S for subscription in waiting]
         if self._waiting:
             found.append(max(SETTLING_S, (self._waiting[0][0] - self._clock.now()) / 1e6))
         if any(track.moved for track in self._tracks.values()):
-            found.append(SAVE_S)
+            found.append(max(0.0, self._look_at - self._clock.monotonic()))
         return min(found, default=None)
 
     # -- what comes -----------------------------------------------------------
@@ -145,14 +151,17 @@ class OrderedDelivery:
     def _catch_up(self, fronts: Mapping[int, int]) -> None:
         """Some reads for those whose lanes have room, and whose endpoints do."""
         turns = 0
-        for place, track in list(self._tracks.items()):
+        for track in list(self._behind):
             if turns == TURNS:
                 break
             start = track.next_start(front := fronts[track.partition])
-            if start is None or self._subscriptions[track.subscription].room() <= 0:
+            if start is None:  # until one of its lanes goes on
+                del self._behind[track]
+                continue
+            if self._subscriptions[track.subscription].room() <= 0:
                 continue
             turns += 1
-            self._tracks[place] = self._tracks.pop(place)
+            self._behind[track] = self._behind.pop(track)
             batch = self._read(track.subscription, track.partition, start)
             if batch is None:
                 track.skip(start, front)
@@ -244,14 +253,19 @@ class OrderedDelivery:
 
     def _go_on(self, lane: OrderedLane) -> None:
         lane.settle()
+        self._behind[lane.track] = None
         if lane.held:
             self._ready[lane.track.subscription][lane] = None
 
     def _block(self, head: LaneRequest, seconds: float) -> None:
         head.due = self._clock.now() + round(seconds * 1e6)
         head.lane.track.moved = True
-        head.lane.let_go()
+        self._let_go(head)
         self._wait(head)
+
+    def _let_go(self, head: LaneRequest) -> None:
+        head.lane.let_go()
+        self._behind[head.lane.track] = None  # there is room for others
 
     def _wait(self, head: LaneRequest) -> None:
         heappush(self._waiting, (head.due, next(self._count), head))
@@ -261,11 +275,13 @@ class OrderedDelivery:
         policy = self._subscriptions[head.lane.track.subscription].policy
         old = 0
         for event in head.events:
-            if not is_expired(policy, int(event.piece.batch.appended[event.row]), now):
+            if not _is_old(event, policy, now):
                 break
             old += 1
         if old:
             head.lane.split(old)
+            if not head.attempts:
+                head.lane.join_while(lambda event: _is_old(event, policy, now))
             never = Answer(False, EXPIRED, reason="it was not tried in time", began=now)
             self._give_up(head, head.failed or never, EXPIRED)
         return old > 0
@@ -276,7 +292,7 @@ class OrderedDelivery:
         name = self._subscriptions[head.lane.track.subscription].name
         for batch, rows in head.pieces():
             self.letters += waiting_of(name, batch, rows, answer, head.attempts, why)
-        head.given_up = head.lane.track.urgent = True
+        head.given_up = head.lane.track.moved = True
         self._passing.append(head.lane)
 
     def _look_at_time(self) -> None:
@@ -289,17 +305,23 @@ class OrderedDelivery:
         while self._flying and (not self._flying[0].under_way or self._flying[0].since + PATIENCE_S <= moment):
             head = self._flying.popleft()
             if head.under_way and head.lane.track.alive and head.lane.head is head:
-                head.lane.let_go()
+                self._let_go(head)
 
     # -- positions ------------------------------------------------------------
 
     def _look_at_positions(self) -> None:
         now = self._clock.monotonic()
-        for track in self._tracks.values():
-            if not track.urgent and not (track.moved and now >= track.said_at + SAVE_S):
-                continue
+        looked: Iterable[LaneTrack] = {lane.track: None for lane in self._passing}
+        if now >= self._look_at:
+            self._look_at = now + SAVE_S
+            looked = [track for track in self._tracks.values() if track.moved]
+        for track in looked:
+            track.moved = False
             found = track.position(self._topic.name, self._subscriptions[track.subscription].name)
-            track.urgent, track.moved, track.said_at = False, False, now
             if found != track.said:
                 track.said = found
                 self.told.append(found)
+
+
+def _is_old(event: HeldEvent, policy: RetryPolicy, now: int) -> bool:
+    return is_expired(policy, int(event.piece.batch.appended[event.row]), now)
