@@ -116,6 +116,42 @@ def test_what_cannot_be_made_changes_nothing(
     assert place.kept() == before
 
 
+SUBJECT = "CN=till 7,O=Shop\\, Inc,L=Z\u00fcrich"
+
+
+def certified(place: Place, subject: str = SUBJECT, name: str = "till", **given: bool) -> issuing.Issued:
+    view, clock = place.view, place.clock
+    return issue(place.log, view, clock, name, "append:tx", days=1, by="test", certificate=subject, **given)
+
+
+def test_a_certificate_has_one_entry_that_is_live_and_no_key(place: Place) -> None:
+    first, state = certified(place), place.view.areas.only(KeyState)
+    assert first.key == "" and state.by_digest == {} and state.of_certificate(SUBJECT, first.made.at) == first.made
+    with pytest.raises(Conflict, match=f"{first.made.id} of till is live for the certificate"):
+        certified(place, name="other")
+    revoke(place.log, place.view, place.clock, first.made.id, by="test")
+    assert state.of_certificate(SUBJECT, first.made.at) is None
+    second = certified(place)
+    assert state.of_certificate(SUBJECT, second.made.at) == second.made
+    place.clock.advance(25 * 3_600.0)
+    assert state.of_certificate(SUBJECT, place.clock.now()) is None
+    third, again = certified(place), KeyState()
+    again.restore(state.save())
+    assert again == state and again.of_certificate(SUBJECT, place.clock.now()) == third.made
+
+
+@pytest.mark.parametrize(
+    "subject", ["till 7", "CN=till 7, O=Shop", "CN=till 7,", "CN=a,b", "=a", "C\nN=a", "CN=" + "x" * 510]
+)
+def test_a_subject_that_no_door_writes_so_is_refused(place: Place, subject: str) -> None:
+    before = place.kept()
+    with pytest.raises(BadRequest, match="as RFC 4514 has it"):
+        certified(place, subject)
+    with pytest.raises(BadRequest, match="signs no requests"):
+        certified(place, signs=True)
+    assert place.kept() == before
+
+
 def test_a_key_that_is_not_there_cannot_be_revoked(place: Place) -> None:
     with pytest.raises(NotFound, match="there is no key 'nobody'"):
         revoke(place.log, place.view, place.clock, "nobody", by="test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..batch import SYSTEM, Write
@@ -19,12 +20,14 @@ SIGNERS = 16  # keys that sign for one topic: so many may have to be tried
 NAME_CHARS = 64  # characters of a name at most
 DAY_US = 86_400_000_000  # microseconds
 LONGEST_DAYS = 3_650
+SUBJECT_CHARS = 512  # characters of a certificate's subject at most
+SUBJECT = re.compile(r"\w+=(?:[^\\,]|\\.)*(?:,\w+=(?:[^\\,]|\\.)*)*", re.DOTALL)  # RFC 4514, as the doors write it
 MOST_A_SECOND = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """``key``: to be shown once."""
+    """``key``: to be shown once; empty: a certificate is shown in its place."""
 
     made: KeyCreated
     key: str
@@ -44,13 +47,15 @@ def issue(
     by: str,
     signs: bool = False,
     rate: float | None = None,
+    certificate: str = "",
 ) -> Issued:
     """Durable on return. ``days``: after which it opens nothing any more; None: never. ``signs``: its holder may sign
     requests to the topics that its rights name, see ``sas``. ``rate``: requests a second that each gateway takes of it.
+    ``certificate``: the subject of one (RFC 4514, as ``gateway.tls`` writes it), whose holder needs no key.
 
-    Raises ``BadRequest`` for a name or days that are none, and for one that signs and names no topic;
-    ``DeclarationError`` for rights that are none; ``Conflict`` where two keys of that name are live, or ``SIGNERS``
-    sign for a topic.
+    Raises ``BadRequest`` for a name, days or a subject that are none, and for one that signs and names no topic;
+    ``DeclarationError`` for rights that are none; ``Conflict`` where two keys of that name are live, or one of that
+    certificate, or ``SIGNERS`` sign for a topic.
     """
     if not name.isprintable() or not 0 < len(name.strip()) <= NAME_CHARS:
         raise BadRequest(f"a key's name says whose it is, in at most {NAME_CHARS} characters")
@@ -69,18 +74,21 @@ def issue(
         )
     if signs:
         _check_signs(view.areas.only(KeyState), rights, now)
-    key = keys.make()
+    if certificate:
+        _check_certificate(view.areas.only(KeyState), certificate, signs, now)
+    key = "" if certificate else keys.make()
     expires = None if days is None else now + round(days * DAY_US)
     made = KeyCreated(
         id=keys.make_id(),
         name=name,
-        digest=keys.digest(key),
+        digest=keys.digest(key) if key else "",
         rights=rights.texts,
         expires=expires,
         at=now,
         by=by,
         signs=signs,
         rate=rate,
+        certificate=certificate,
     )
     log.append([Write(SYSTEM, 0, to_rows([made]))])
     view.refresh()
@@ -95,6 +103,22 @@ def _check_signs(state: KeyState, rights: Rights, now: int) -> None:
         signers = [key for key in state.signers.get(topic, ()) if is_live(state, key, now)]
         if len(signers) >= SIGNERS:
             raise Conflict(f"{SIGNERS} keys sign for topic '{topic}' already: revoke one that nobody uses any more")
+
+
+def _check_certificate(state: KeyState, subject: str, signs: bool, now: int) -> None:
+    """One that the doors would write otherwise would never be found."""
+    if signs:
+        raise BadRequest("a certificate signs no requests: make a key for that, without one")
+    parts = re.split(r"(?<!\\)[,+]", subject)
+    if len(subject) > SUBJECT_CHARS or not SUBJECT.fullmatch(subject) or any(part != part.strip() for part in parts):
+        raise BadRequest(
+            f"certificate={subject[:100]!r}: write the subject as RFC 4514 has it, the narrowest first and no space "
+            f"after a comma, such as 'CN=till 7,O=Shop', in at most {SUBJECT_CHARS} characters"
+        )
+    if (other := state.of_certificate(subject, now)) is not None:
+        raise Conflict(
+            f"{other.id} of {other.name} is live for the certificate '{subject}': revoke it, then make another"
+        )
 
 
 def revoke(log: Log, view: View, clock: Clock, id: str, *, by: str) -> KeyCreated:

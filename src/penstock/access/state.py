@@ -14,7 +14,8 @@ from ..system.messages import Command, Message
 class KeyCreated(Message, frozen=True, kw_only=True):
     """``id``: what it is called by; ``name``: whose it is; ``digest``: SHA-256 of the key, in hex; ``rights``: as
     texts; ``expires``, ``at``: microseconds since the epoch; ``by``: who made it; ``signs``: its holder signs requests
-    to its topics too (``sas``); ``rate``: requests a second that it may make of each gateway, None: any number."""
+    to its topics too (``sas``); ``rate``: requests a second that it may make of each gateway, None: any number;
+    ``certificate``: the subject of the one that is shown in the place of a key (RFC 4514); then there is no digest."""
 
     TYPE: ClassVar[str] = "penstock.key.created"
 
@@ -27,6 +28,7 @@ class KeyCreated(Message, frozen=True, kw_only=True):
     by: str
     signs: bool = False
     rate: float | None = None
+    certificate: str = ""
 
     @property
     def subject(self) -> str | None:
@@ -54,9 +56,9 @@ class SavedKeys(msgspec.Struct):
 
 @dataclass(slots=True)
 class KeyState:
-    """Every key that was made, ``by_id`` and ``by_digest``; ``signers``: those that sign, by topic; ``revoked``: since
-    when some open nothing, by their ids (microseconds since the epoch). Changed by ``View.refresh`` alone; a look-up in
-    any of them needs no lock."""
+    """Every key that was made, ``by_id``, and ``by_digest`` or ``by_certificate``; ``signers``: those that sign, by
+    topic; ``revoked``: since when some open nothing, by their ids (microseconds since the epoch). Changed by
+    ``View.refresh`` alone; a look-up in any of them needs no lock."""
 
     name: ClassVar[str] = "keys"
     form: ClassVar[int] = 1
@@ -64,6 +66,7 @@ class KeyState:
 
     by_id: dict[str, KeyCreated] = field(default_factory=dict)
     by_digest: dict[str, KeyCreated] = field(default_factory=dict)
+    by_certificate: dict[str, tuple[KeyCreated, ...]] = field(default_factory=dict)
     signers: dict[str, tuple[KeyCreated, ...]] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
 
@@ -76,7 +79,11 @@ class KeyState:
                 self.revoked.setdefault(message.id, message.at)
 
     def _add(self, key: KeyCreated) -> None:
-        self.by_id[key.id] = self.by_digest[key.digest] = key
+        self.by_id[key.id] = key
+        if key.certificate:
+            self.by_certificate[key.certificate] = (*self.by_certificate.get(key.certificate, ()), key)
+        else:
+            self.by_digest[key.digest] = key
         for topic in signed_topics(key.rights) if key.signs else ():
             self.signers[topic] = (*self.signers.get(topic, ()), key)
 
@@ -84,6 +91,10 @@ class KeyState:
         """Of whoever is called so: neither revoked nor expired. ``now``: microseconds since the epoch."""
         named = (key for key in self.by_id.values() if key.name == name)
         return [key for key in named if is_live(self, key, now)]
+
+    def of_certificate(self, subject: str, now: int) -> KeyCreated | None:
+        """The one that is live. ``now``: microseconds since the epoch."""
+        return next((key for key in self.by_certificate.get(subject, ()) if is_live(self, key, now)), None)
 
     def decide(self, command: Command, *, now: int) -> Sequence[Message]:
         raise AssertionError(f"{command.TYPE} is no command of keys")
@@ -96,7 +107,8 @@ class KeyState:
 
     def restore(self, saved: bytes) -> None:
         found = msgspec.msgpack.decode(saved, type=SavedKeys)
-        self.by_id, self.by_digest, self.signers, self.revoked = {}, {}, {}, found.revoked
+        self.by_id, self.by_digest, self.by_certificate, self.signers = {}, {}, {}, {}
+        self.revoked = found.revoked
         for key in found.keys:
             self._add(key)
 

@@ -26,6 +26,13 @@ Rate = Annotated[float | None, typer.Option(help="Requests a second that each ga
 Sas = Annotated[
     bool, typer.Option("--sas", help="Also show a key in base64 by which Event Grid's clients sign (aeg-sas-token).")
 ]
+Certificate = Annotated[
+    str,
+    typer.Option(
+        metavar="SUBJECT",
+        help="No key: its holder shows the client certificate of this subject, such as 'CN=till 7,O=Shop'.",
+    ),
+]
 Data = Annotated[
     Path | None, typer.Option(help="Make it in this data directory itself: the first one, or with nothing running.")
 ]
@@ -40,6 +47,7 @@ def create(
     days: Days = None,
     rate: Rate = None,
     sas: Sas = False,
+    certificate: Certificate = "",
     url: Url = URL,
     data: Data = None,
     log: Log = "",
@@ -55,16 +63,19 @@ def create(
     if sas and (data is not None or log):
         raise typer.BadParameter("keys that sign are made through the server, which has PENSTOCK_SAS_SECRET: --url")
     if data is not None or log:
-        made = _in_the_log(name, allow, days, rate, data, log)
+        made = _in_the_log(name, allow, days, rate, certificate, data, log)
     else:
         from ..client.connection import connect
 
         with connect(url) as server:
-            made = server.create_key(name, allow, days=days, sas=sas, rate=rate)
+            made = server.create_key(name, allow, days=days, sas=sas, rate=rate, certificate=certificate)
     if as_json:
         lines([made])
         return
     until = f", until {made['expires']}" if made["expires"] else ""
+    if certificate:
+        print(f"{made['id']} of {made['name']} may {made['allow']}{until}, by the certificate {certificate}")
+        return
     print(f"key {made['id']} of {made['name']} may {made['allow']}{until}; it is shown this once:", file=sys.stderr)
     print(made["key"])
     if sas:
@@ -88,7 +99,8 @@ def list_keys(url: Url = URL, as_json: Json = False) -> None:
 
     with connect(url) as server:
         found = server.keys()
-    rows("keys", ["id", "name", "state", "allow", "created", "by", "expires", "revoked"], found, as_json=as_json)
+    shown = ["id", "name", "state", "allow", "certificate", "created", "by", "expires", "revoked"]
+    rows("keys", shown, found, as_json=as_json)
 
 
 @app.command()
@@ -102,7 +114,7 @@ def revoke(id: Id, url: Url = URL) -> None:
 
 
 def _in_the_log(
-    name: str, allow: str, days: float | None, rate: float | None, data: Path | None, log: str
+    name: str, allow: str, days: float | None, rate: float | None, certificate: str, data: Path | None, log: str
 ) -> dict[str, Any]:
     from datetime import UTC, datetime
 
@@ -111,8 +123,10 @@ def _in_the_log(
     from .options import DATA
 
     with opened(data or DATA, log) as keeper:
-        issued = issue(keeper.log, keeper.view, keeper.clock, name, allow, days=days, by="who holds the log", rate=rate)
+        given: dict[str, Any] = {"days": days, "rate": rate, "certificate": certificate, "by": "who holds the log"}
+        issued = issue(keeper.log, keeper.view, keeper.clock, name, allow, **given)
     made = issued.made
     expires = None if made.expires is None else datetime.fromtimestamp(made.expires / 1e6, UTC).isoformat()
     allowed = ",".join(made.rights)
-    return {"id": made.id, "name": made.name, "allow": allowed, "expires": expires, "key": issued.key}
+    secret = {"key": issued.key} if issued.key else {}
+    return {"id": made.id, "name": made.name, "allow": allowed, "expires": expires} | secret

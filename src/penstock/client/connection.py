@@ -104,16 +104,25 @@ class Client:
         return self._sender.get_list("/keys")
 
     def create_key(
-        self, name: str, allow: str, *, days: float | None = None, sas: bool = False, rate: float | None = None
+        self,
+        name: str,
+        allow: str,
+        *,
+        days: float | None = None,
+        sas: bool = False,
+        rate: float | None = None,
+        certificate: str = "",
     ) -> dict[str, Any]:
         """A new key, in the answer's ``key``: it is nowhere else. ``allow``: its rights, such as ``append:orders``;
         ``days``: how long it opens something; ``sas``: with ``sas_key``, by which Event Grid's clients sign requests;
-        ``rate``: requests a second that each gateway takes of it.
+        ``rate``: requests a second that each gateway takes of it; ``certificate``: the subject of the one that its
+        holder shows, such as ``CN=till 7,O=Shop``, and then there is no key.
 
-        Raises ``BadRequest``, ``Conflict`` where two keys of that name are live, and ``Forbidden`` for rights that who
-        asks has not.
+        Raises ``BadRequest``, ``Conflict`` where two keys of that name are live or one of that certificate, and
+        ``Forbidden`` for rights that who asks has not.
         """
         asked = {"name": name, "allow": allow, "days": days, "sas": sas, "rate": rate}
+        asked |= {"certificate": certificate} if certificate else {}
         return self._sender.post("/keys", asked)
 
     def revoke_key(self, id: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..errors import BadRequest, TokenRefused, Unauthorized
 from .hosts import check_host
 from .pace import Paces
 from .principal import ANYBODY, NOT_ADMITTED, Principal, check_page
+from .tls.client_names import client_name
 from .wire.asgi import Scope
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ KNOWN = 4_096  # keys, or texts of rights, that are remembered as they were read
 
 
 class AccessAdmission:
-    """By a key, or by a token of ``tokens``, where there are any.
+    """By a key, or by a token of ``tokens``, where there are any; by the client's certificate where it shows neither.
 
     For the event loop alone; ``state`` is kept up by another thread, and says which keys there are. ``secret``: what
     the keys that sign are derived from; empty: none is.
@@ -72,7 +73,7 @@ class AccessAdmission:
             return self._by_token(self._tokens, bearer)
         if any(name == b"authorization" for name, _ in scope["headers"]):
             raise Unauthorized(NOT_ADMITTED, "what was shown is no key")
-        return ANYBODY
+        return self._by_certificate(scope)
 
     def _by_key(self, shown: str) -> Principal:
         """Raises ``Unauthorized`` in the same words for every key that opens nothing; why not is for the audit."""
@@ -85,6 +86,13 @@ class AccessAdmission:
         if is_expired(found, self._clock.now()):
             raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} has expired")
         return self._within(found)
+
+    def _by_certificate(self, scope: Scope) -> Principal:
+        """By its subject: the authorities that the doors were given have verified it. No one's is anybody's."""
+        if (subject := client_name(scope)) is None:
+            return ANYBODY
+        found = self._state.of_certificate(subject, self._clock.now())
+        return ANYBODY if found is None else self._within(found)
 
     def _within(self, key: KeyCreated) -> Principal:
         """Who has it, if he is not too fast. Raises ``TooFast``."""

@@ -27,6 +27,7 @@ from .docs.samples import Samples
 from .principal import ANYBODY, NOT_ADMITTED, PRINCIPAL, Admission, principal_of
 from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
+from .tls.client_names import client_name
 from .wire.asgi import Receive, Scope, Send, answer
 from .wire.errors import CODE, Disconnected, error_body, of_open_inference, problem
 
@@ -90,7 +91,7 @@ class Gateway:
             admitted = self._admit(scope)
             scope[PRINCIPAL] = who = await admitted if isawaitable(admitted) else admitted
             if who is ANYBODY and not any(pattern.match(path) for pattern in self._open):
-                raise Unauthorized(NOT_ADMITTED, "nothing was shown")
+                raise Unauthorized(NOT_ADMITTED, _nobody(scope))
             for bare in self._bare:
                 if parameters := bare.parameters(scope["method"], path):
                     if bare.on and parameters[0] not in bare.domains:
@@ -123,6 +124,12 @@ class Gateway:
 def is_open(route: Route) -> bool:
     """To anybody, whatever he shows."""
     return ANYBODY.may(route.verb, route.on)
+
+
+def _nobody(scope: Scope) -> str:
+    """Why who asks is anybody, for the audit: whoever manages the keys needs the name as it is written here."""
+    subject = client_name(scope)
+    return "nothing was shown" if subject is None else f"no key that is live is for the certificate {subject:.512}"
 
 
 def _routed(route: Route, handler: Handler, services: GatewayServices) -> StarletteRoute:

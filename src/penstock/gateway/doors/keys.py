@@ -49,13 +49,15 @@ class KeyNeeds(Protocol):
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     """``allow``: its rights; ``days``: how long it opens something, for ever when absent; ``sas``: its holder signs
-    requests to its topics too, as Event Grid's clients do; ``rate``: requests a second, any number when absent."""
+    requests to its topics too, as Event Grid's clients do; ``rate``: requests a second, any number when absent;
+    ``certificate``: the subject of the one that its holder shows in the place of a key."""
 
     name: str
     allow: str
     days: float | None = None
     sas: bool = False
     rate: float | None = None
+    certificate: str = ""
 
 
 async def keys(request: Request, services: KeyNeeds) -> Response:
@@ -88,11 +90,12 @@ async def create(request: Request, services: KeyNeeds) -> Response:
             by=_named(who),
             signs=asked.sas,
             rate=asked.rate,
+            certificate=asked.certificate,
         )
 
     issued = await _in_thread(services, work)
     described = _described(issued.made, None, services.clock.now())
-    secrets = {"key": issued.key}
+    secrets = {"key": issued.key} if issued.key else {}
     if asked.sas:
         secrets["sas_key"] = signing_key(services.sas_secret, issued.made.id)
     return JSONResponse(described | secrets, 201, {"cache-control": "no-store"})
@@ -141,6 +144,7 @@ def _described(key: KeyCreated, revoked: int | None, now: int) -> dict[str, Any]
         "created": _time(key.at),
         "by": key.by,
         "rate": key.rate,
+        "certificate": key.certificate or None,
         "expires": _time(key.expires),
         "revoked": _time(revoked),
     }

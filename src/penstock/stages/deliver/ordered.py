@@ -83,7 +83,7 @@ class OrderedDelivery:
 
     def revoked(self, partition: int) -> None:
         """What is under way goes on, and nobody counts it any more."""
-        self._let_go([track for (_, whose), track in self._tracks.items() if whose == partition])
+        self._give_back([track for (_, whose), track in self._tracks.items() if whose == partition])
         self.told, self.letters = [], []
 
     def end(self, subscription: int) -> dict[int, OrderedPosition]:
@@ -91,10 +91,10 @@ class OrderedDelivery:
         ended = [track for (whose, _), track in self._tracks.items() if whose == subscription]
         name = self._subscriptions[subscription].name
         positions = {track.partition: track.position(self._topic.name, name) for track in ended}
-        self._let_go(ended)
+        self._give_back(ended)
         return positions
 
-    def _let_go(self, tracks: Sequence[LaneTrack]) -> None:
+    def _give_back(self, tracks: Sequence[LaneTrack]) -> None:
         for track in tracks:
             del self._tracks[track.subscription, track.partition]
             track.alive = False
