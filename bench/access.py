@@ -188,7 +188,7 @@ def ended(directory: Path) -> list[float]:
     clock, stop, took = SystemClock(), threading.Event(), list[float]()
     with closing(EmbeddedLog(directory)) as log, closing(EmbeddedLog(directory)) as elsewhere:
         registry, other = open_registry(log, clock, "one"), open_registry(elsewhere, clock, "other")
-        guard = threading.Thread(target=Guard(other, opened_audit(elsewhere, clock, "")).run, args=(stop,))
+        guard = threading.Thread(target=Guard(other, opened_audit(elsewhere, clock, ""), clock).run, args=(stop,))
         guard.start()
         admission = AccessAdmission(other.view.areas.only(KeyState), clock)
         for number in range(ENDS):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from penstock.access import keys
+from penstock.access.admin import ADMIN_KEY
 from penstock.access.audit import AUDIT, faults, read
 from penstock.access.issuing import issue, revoke
 from penstock.client.connection import Client, connect
@@ -80,3 +82,16 @@ def test_keys_from_the_first_to_the_last(tmp_path: Path) -> None:
                 "admin 201",
                 "acme 403 acme may not read 'copies': whoever manages the keys can give the right to it",
             ]
+
+
+def test_the_first_key_of_a_deployment_is_let_in(tmp_path: Path) -> None:
+    app, data, admin = tmp_path / "app.py", tmp_path / "data", keys.make()
+    app.write_text(APP)
+    for _ in range(2):  # a start lets in no second one
+        with running(app, data, workers=1, options=ACCESS, env={ADMIN_KEY: admin}) as rig:
+            with closing(connect(rig.url, key=admin)) as client:
+                there = client.keys()
+                assert [key["name"] for key in there] == ["admin"]
+            assert rig.stop() == 0
+    kept = b"".join(file.read_bytes() for file in data.glob("log.db*"))
+    assert kept and admin.encode() not in kept, "the log tells the key"

@@ -65,8 +65,8 @@ def test_a_door_before_admission_is_found(house: Any) -> None:
     class Early(Gateway):
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             for bare in self._bare:
-                if parameter := bare.parameter(scope["method"], scope["path"]):
-                    await bare.door(scope, receive, send, parameter)
+                if parameters := bare.parameters(scope["method"], scope["path"]):
+                    await bare.door(scope, receive, send, *parameters)
                     return
             await super().__call__(scope, receive, send)
 

@@ -26,10 +26,15 @@ from tests.brokers import jars
 from tests.brokers.cluster import SASL, Cluster, running
 from tests.brokers.fixtures import or_skip
 from tests.brokers.hub import AUTHORIZER
+from tests.deploy.components import ADMIN, asked
 from tests.deploy.plans import SUBSCRIBED
 from tests.log.kafka.child import NUMBERS, rows
 
+from penstock.access.admin import admit
+from penstock.access.audit import AUDIT, AUDIT_TOPIC, Act
 from penstock.batch import DEAD, RETRY, SYSTEM, TopicSpec, Write
+from penstock.clock import SystemClock
+from penstock.deploy.access import with_access
 from penstock.deploy.kubernetes.identities import KafkaAcl, acls_of
 from penstock.deploy.kubernetes.logs import KafkaCluster, cluster_of, topics_of
 from penstock.deploy.requirements import requirements_of
@@ -37,7 +42,8 @@ from penstock.errors import LogError, LogRefused
 from penstock.log.interface import Advance
 from penstock.log.kafka.cluster.address import Address
 from penstock.log.kafka.log import KafkaLog
-from penstock.run.compose.bootstrap import all_topics
+from penstock.run.compose.bootstrap import all_topics, open_registry
+from penstock.run.compose.guard import opened_audit
 from penstock.stages.deliver.retry import WaitingDelivery, waiting_rows
 from penstock.stages.deliver.state import PartitionTaken
 from penstock.system.messages import to_rows
@@ -45,7 +51,7 @@ from penstock.system.messages import to_rows
 pytestmark = pytest.mark.broker
 
 PASSWORD, PATIENCE_S = "pump-house", 30.0
-NEEDED = requirements_of(SUBSCRIBED)
+NEEDED = with_access(requirements_of(SUBSCRIBED), asked("keys"))
 KINDS = {
     "topic": ResourceType.TOPIC,
     "group": ResourceType.GROUP,
@@ -180,6 +186,24 @@ def test_a_courier_can_do_no_more(guarded: Cluster) -> None:
             courier.reader("penstock.registry", [SYSTEM], "courier").read(1, PATIENCE_S)
         with pytest.raises(LogError, match="AUTHORIZATION_FAILED"):
             worker.reader("penstock.deliver.scores", ["scores"], "worker").read(1, PATIENCE_S)
+
+
+def test_the_doors_alone_keep_keys_and_the_audit(guarded: Cluster) -> None:
+    """As a gateway does that asks whoever comes: it lets in the first key, and notes what it refused."""
+    with opened(guarded, "gateway") as gateway, opened(guarded, "worker") as worker:
+        for log in (gateway, worker):
+            for topic in declared():
+                log.create(topic)
+        audit = opened_audit(gateway, SystemClock(), "gateway-1")
+        with closing(open_registry(gateway, SystemClock(), "gateway")) as registry:
+            assert admit(gateway, registry.view, SystemClock(), ADMIN) is not None
+            assert admit(gateway, registry.view, SystemClock(), ADMIN) is None
+        audit.note(Act("", "", "GET", "/topics", "10.0.0.1", 401, "nothing was shown"))
+        audit.write()
+        (shown,) = gateway.reader(None, [AUDIT], "doors").read(100, PATIENCE_S)
+        assert "nothing was shown" in shown.rows.column("json").to_pylist()[0]
+        with pytest.raises(LogError, match="AUTHORIZATION_FAILED"):
+            worker.create(AUDIT_TOPIC)
 
 
 def test_nobody_can_do_more(guarded: Cluster) -> None:

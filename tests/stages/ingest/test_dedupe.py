@@ -70,13 +70,13 @@ def test_the_mutant_that_stops_at_damage_is_found(tmp_path: Path, monkeypatch: p
 def test_a_window_remembers_no_more_than_its_limit_and_says_so() -> None:
     window = dedupe.DedupeWindow(600_000_000, most=80)
     for n in range(79):
-        window.remember((None, str(n)), (0, n), 1)
-    assert (window.short, window.find((None, "0"))) == (False, (0, 0))
+        window.remember((None, None, str(n)), (0, n), 1)
+    assert (window.short, window.find((None, None, "0"))) == (False, (0, 0))
     for n in range(79, 1_000):
-        window.remember((None, str(n)), (0, n), 1)
+        window.remember((None, None, str(n)), (0, n), 1)
         assert len(window) <= 80
-    assert (window.short, window.find((None, "0"))) == (True, None)
-    assert all(window.find((None, str(n))) == (0, n) for n in range(940, 1_000))
+    assert (window.short, window.find((None, None, "0"))) == (True, None)
+    assert all(window.find((None, None, str(n))) == (0, n) for n in range(940, 1_000))
 
 
 async def a_repeat_beside_a_clock_that_is_set(directory: Path) -> None:

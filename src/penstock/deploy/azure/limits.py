@@ -25,7 +25,7 @@ SECRET_NAME, SECRET_LIMIT_CHARS = r"[a-z0-9-]+", 127
 REMARKS = (
     f"an event hub's record has {HUB_RECORD_LIMIT_BYTES:,} bytes at most; a larger event is refused when it comes",
     f"Penstock's own hubs are kept {HUB_RETENTION_HOURS // 24} days too: an app that stands still for longer forgets "
-    "its models, and what it had still to deliver",
+    "its models and keys, and what it had still to deliver; the audit has no older rows",
 )
 
 
