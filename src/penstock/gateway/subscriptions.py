@@ -16,7 +16,7 @@ from ..clock import Clock
 from ..errors import Corrupt, Overtaken, Unavailable
 from ..log.interface import GroupState, ObservedLog, PartitionState, Reader, Seek
 from ..models.registry import Registry
-from ..plan.plan import SubscriptionSpec, router_of
+from ..plan.plan import SubscriptionSpec, path_of, router_of
 from ..stages.deliver.handshakes.messages import RepeatHandshake, Step
 from ..stages.deliver.handshakes.state import AGAIN, HandshakeState
 from ..stages.deliver.state import DeliveryState, Halt, SubscriptionChanged
@@ -55,7 +55,7 @@ class Standings:
         handshake = self._handshake(spec)
         return {
             "name": spec.name,
-            "source": spec.source,
+            "source": path_of(spec.source, spec.domain_topic),
             "event": spec.event,
             "where": spec.where,
             "filter": None if spec.filter is None else msgspec.to_builtins(spec.filter),
