@@ -14,7 +14,7 @@ from .stack import stack
 
 APP = Path(__file__).with_name("domain_app.py")
 PUBLISHERS = 8  # connections
-TOGETHER = 1_000  # events of a request, each the first of its topic
+TOGETHER_EVENTS = 1_000  # events of a request, each the first of its topic
 ALONE = 2_000  # of the topics, those whose first event comes alone, and has its time taken
 
 
@@ -54,7 +54,7 @@ def measure(topics: int, subscriptions: int) -> DomainRun:
             receiver.wait_for(10 * subscriptions)
             before, alone = sum(running.memory().values()), min(topics // 2, ALONE)
             began = time.perf_counter()
-            send(events("first", 0, topics - alone, TOGETHER))
+            send(events("first", 0, topics - alone, TOGETHER_EVENTS))
             first = send(events("first", topics - alone, topics))
             receiver.wait_for(topics * subscriptions, timeout=3_600)
             rate = topics * subscriptions / (time.perf_counter() - began)

@@ -154,7 +154,7 @@ def test_mutant_a_data_version_that_is_lost_is_caught(tmp_path: Path, monkeypatc
 
 
 def test_mutant_a_topic_that_stamps_nothing_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.schema.egress.eventgrid.source_of", lambda topic, app: "")
+    monkeypatch.setattr("penstock.schema.egress.eventgrid.sources", lambda rows, topic, app: "")
     with pytest.raises(AssertionError, match="the topic is not stamped"):
         grid_events_come_back(tmp_path)
 

@@ -544,8 +544,8 @@ def test_ten_thousand_events_are_valid(format: Format) -> None:
     ("mutant", "found"),
     [
         ({"times": lambda batch: pa.array(batch.appended).cast(pa.string())}, "is not a 'date-time'"),
-        ({"source_of": lambda topic, app: f"{app} {topic.name}"}, "is not a 'uri-reference'"),
-        ({"source_of": lambda topic, app: ""}, "should be non-empty|is too short"),
+        ({"sources": lambda rows, topic, app: f"{app} {topic.name}"}, "is not a 'uri-reference'"),
+        ({"sources": lambda rows, topic, app: ""}, "should be non-empty|is too short"),
     ],
     ids=["times are numbers", "a space in the source", "no source"],
 )
