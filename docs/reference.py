@@ -67,7 +67,7 @@ events before the stage dealt with them); of `penstock_ingest_refused_total` the
 `penstock_scale_load` the `what` is a figure that [the number of workers](kafka.md#how-many-workers) comes from.
 """
 CALLED = (
-    "Event", "Models", "Loaded", "SystemEvent", "ModelRegistered", "ModelPromoted", "ModelDeployed",
+    "Event", "Models", "Loaded", "Subscriptions", "SystemEvent", "ModelRegistered", "ModelPromoted", "ModelDeployed",
     "EventDeadLettered", "SubscriptionDisabled", "Reject", "Unavailable",
 )  # fmt: skip
 # their tests are no names to call

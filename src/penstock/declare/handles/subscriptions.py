@@ -28,7 +28,7 @@ class SubscriptionAccess(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PutSubscription:
+class RecordedPut:
     """What ``Subscriptions.put`` was called with, of one that records. Its repr has neither the URL nor a secret."""
 
     name: str
@@ -45,16 +45,16 @@ class Subscriptions(Handle):
     ``ps.Subscriptions()`` records: ``put_by_name`` has what was put, and ``deleted``, ``paused`` and ``resumed`` the
     names, for a test of the function.
 
-    >>> @app.on(onboarded)
-    ... def subscribe(t: Onboarded, subscriptions: ps.Subscriptions) -> None:
-    ...     subscriptions.put(f"{t.tenant}-cases", scores, t.url, where="score > 0.9")
+    >>> @app.on(orders)
+    ... def follow(order: Order, subscriptions: ps.Subscriptions) -> None:
+    ...     subscriptions.put(f"{order.id}-large", orders, "https://hooks.example.com/orders", where="amount > 100")
     """
 
     VERBS: ClassVar[tuple[Verb, ...]] = ("subscribe",)
 
     def __init__(self, access: SubscriptionAccess | None = None) -> None:
         self._access = access
-        self.put_by_name: dict[str, PutSubscription] = {}
+        self.put_by_name: dict[str, RecordedPut] = {}
         self.deleted: list[str] = []
         self.paused: list[str] = []
         self.resumed: list[str] = []
@@ -81,7 +81,7 @@ class Subscriptions(Handle):
 
         subscription = read_put(name, source, to, where=where, **options)
         if self._access is None:
-            shown = PutSubscription(name, subscription.source, to, subscription.where, dict(options))
+            shown = RecordedPut(name, subscription.source, to, subscription.where, dict(options))
             self.put_by_name[name] = shown
         else:
             self._access.put_subscription(subscription)
