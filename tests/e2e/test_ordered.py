@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from penstock.cli.main import app
+from tests.destinations.kafka.conftest import made_topic, records
 from tests.e2e import rig
 from tests.e2e.deliveries import RUNGS, Receiver, environment, receiving
 from tests.e2e.rig import eventually
@@ -103,6 +104,36 @@ def shown(url: str) -> dict[str, Any]:
 @pytest.mark.also_on_kafka
 def test_the_order_of_a_key_holds_when_couriers_are_killed(tmp_path: Path) -> None:
     in_order(tmp_path)
+
+
+TO_KAFKA = """
+from dataclasses import dataclass
+import penstock as ps
+
+app = ps.App("ordered")
+
+@dataclass
+class Move:
+    piece: str
+    n: int
+
+moves = app.topic("moves", Move, key="piece", partitions=3)
+app.subscribe(moves, ps.KafkaTopic(ps.env("BROKERS"), {topic!r}), name="out", ordered=True)
+"""
+
+
+def test_records_of_a_topic_of_kafka_have_the_order_of_their_key(tmp_path: Path, kafka: str) -> None:
+    topic = made_topic(kafka, 2)
+    app = tmp_path / "app.py"
+    app.write_text(TO_KAFKA.format(topic=topic))
+    with rig.running(app, tmp_path / "data", workers=1, env={"BROKERS": kafka}) as run:
+        publish(run.url, range(300))
+        found = sorted(records(kafka, topic, 300, 2), key=lambda each: (each.partition(), each.offset()))
+        taken: dict[bytes, list[int]] = {}
+        for each in found:
+            taken.setdefault(each.key() or b"", []).append(json.loads(each.value() or b"")["n"])
+        assert sorted(n for ns in taken.values() for n in ns) == list(range(300)) and len(taken) == PIECES
+        assert all(ns == sorted(ns) for ns in taken.values())
 
 
 GOES_ON = """

@@ -21,6 +21,7 @@ from penstock.stages.deliver.ordered import OrderedDelivery
 from penstock.stages.deliver.state import DeliveryState
 from penstock.stages.deliver.subscriptions import Subscription
 from penstock.stages.failures.dead import event_of
+from penstock.system.messages import Message
 
 KEYED = TopicSpec("in", pa.schema([("n", pa.int64()), ("key", pa.string())]), 1, key="key")
 READ_ROWS = 64
@@ -60,7 +61,9 @@ class LaneWorld:
         self.requests: list[tuple[int, ...]] = []
         self.dead: dict[int, str] = {}  # as it is stored
         self.dead_attempts: dict[int, int] = {}
+        self.earliest = 0  # the first number that the topic still has
         self.offered = 0  # numbers that the router has read
+        self.told: list[Message] = []
         self.late: list[Parcel] = []  # of those who died, still on their way
         self.window = Window()
         self.begin()
@@ -105,6 +108,7 @@ class LaneWorld:
             return
         for message in self.delivery.told:
             self.state.apply(message)
+            self.told.append(message)
         for letter in self.delivery.letters:
             self.dead[event_of(letter.event).column("n")[0].as_py()] = letter.given_up or ""
             self.dead_attempts[letter.offset // 2] = letter.attempts
@@ -142,7 +146,8 @@ class LaneWorld:
         seen = set(self.accepted)
         for n in ns:
             if n not in seen:
-                before = [m for m in range(n) if self.keys[m] == self.keys[n] and m not in seen and m not in self.dead]
+                same = [m for m in range(self.earliest, n) if self.keys[m] == self.keys[n]]
+                before = [m for m in same if m not in seen and m not in self.dead]
                 assert not before, f"{n} has passed {before} of the key {self.keys[n]}"
             seen.add(n)
         if ok:
@@ -173,7 +178,7 @@ class LaneWorld:
         return np.arange(len(batch), dtype=np.int64)
 
     def _read(self, _: int, __: int, after: int) -> Batch | None:
-        first = after // 2 + 1
+        first = max(after // 2 + 1, self.earliest)
         ns = range(first, min(first + READ_ROWS, len(self.keys)))
         return self._batch(ns) if len(ns) else None
 

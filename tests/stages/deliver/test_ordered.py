@@ -19,6 +19,7 @@ from penstock.stages.deliver.lane_positions import LANES
 from penstock.stages.deliver.lanes import LaneTrack, OrderedLane, lanes_of
 from penstock.stages.deliver.ordered import OrderedDelivery
 from penstock.stages.deliver.state import Behind, DeliveryState
+from penstock.system.messages import Disabled
 
 
 def numbered(keys: list[str | None], partition: int = 0) -> Batch:
@@ -219,6 +220,59 @@ def test_what_could_not_be_sent_counts_as_no_attempt() -> None:
     world.clock.advance(7.1)
     world.step()
     assert world.window.under_way[0][0].attempt == 1
+
+
+def test_one_that_is_gone_is_disabled_and_goes_on_in_its_place() -> None:
+    world = LaneWorld()
+    world.publish(["a", "b", "a"])
+    world.offer()
+    world.step()
+    world.answer(ok=False, gone=True)
+    world.answer()
+    world.step()
+    assert any(isinstance(message, Disabled) for message in world.told)
+    world.clock.advance(60.0)
+    world.publish(["b"])
+    world.offer()
+    world.step()
+    assert not world.window.under_way, "it is disabled, and gets more"
+    world.subscription.ended_at = 0
+    world.step()
+    assert [parcel.attempt for parcel, _ in world.window.under_way] == [2, 1]
+    world.settle_all()
+
+
+def test_what_retention_takes_of_a_lane_that_waits_is_gone_and_the_rest_follows() -> None:
+    world = LaneWorld()
+    world.publish(["a"] * 6)
+    world.offer()
+    world.step()
+    world.answer(ok=False)
+    world.step()
+    world.earliest = 4
+    world.clock.advance(11.0)
+    for _ in range(10):
+        world.step()
+        while world.window.under_way:
+            world.answer()
+    assert world.accepted == {0, 4, 5}, "what is held is sent, though the topic has it no more"
+
+
+def test_who_waits_for_what_is_gone_waits_no_more_after_a_restart() -> None:
+    world = LaneWorld()
+    world.publish(["a"] * 6)
+    world.offer()
+    world.step()
+    world.answer(ok=False)
+    world.clock.advance(2.0)
+    world.step()
+    assert world.state.lanes("in", 0)["to"].blocked
+    world.earliest = 6
+    world.begin()
+    for _ in range(3):
+        world.step()
+        world.clock.advance(2.0)
+    assert not world.state.lanes("in", 0)["to"].blocked and stored(world).through == 10
 
 
 def test_one_that_is_ordered_no_more_has_no_lanes() -> None:
