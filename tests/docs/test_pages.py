@@ -87,7 +87,9 @@ def test_the_readme_runs_as_it_is_written(checkout: Path, tmp_path: Path) -> Non
     assert run(page, checkout, outside(checkout.parent)) == ""
 
 
-@pytest.mark.parametrize("example", ["event_driven_workflow", "flights", "fraud", "quickstart", "scalable_ingestion"])
+@pytest.mark.parametrize(
+    "example", ["event_driven_workflow", "flights", "fraud", "quickstart", "saas", "scalable_ingestion"]
+)
 def test_an_example_runs_as_its_page_says(example: str, checkout: Path) -> None:
     """With what is installed here."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK")}
