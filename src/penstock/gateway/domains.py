@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 from uuid import uuid4
@@ -191,9 +191,10 @@ class DomainTopics:
         try:
             while self._waiting:
                 asked, self._waiting = self._waiting, {}
+                errors: Mapping[str, Exception]
                 try:
                     errors = await loop.run_in_executor(self._threads, self._ask, list(asked))
-                except PenstockError as error:
+                except Exception as error:  # whatever it is, nobody may be left waiting
                     errors = dict.fromkeys((command.id for command in asked), error)
                 for command, future in asked.items():
                     if future.done():
