@@ -162,7 +162,7 @@ class LaneWorld:
             self.step()
             while self.window.under_way:
                 self.answer()
-            if len(self.accepted | set(self.dead)) == len(self.keys) and self.track.position("in", "to").blocked == ():
+            if self.track.position("in", "to").through == 2 * len(self.keys) - 2:
                 self.clock.advance(2.0)
                 self.step()
                 self.step()

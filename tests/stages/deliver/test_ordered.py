@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.stages.deliver.lanes_world import KEYED, LaneWorld, stored
 
 from penstock.batch import Batch
+from penstock.errors import LogUnreachable
 from penstock.partition import assign
 from penstock.stages.deliver.attempts import EXHAUSTED, EXPIRED, REFUSED, RUNGS_S
 from penstock.stages.deliver.lane_positions import LANES
@@ -284,6 +285,50 @@ def test_one_that_is_ordered_no_more_has_no_lanes() -> None:
     assert again == world.state and again.lanes("in", 0)["to"].through == 0
     again.apply(Behind(topic="in", partition=0, subscription="to", through=0))
     assert not again.lanes("in", 0)
+
+
+def check_a_pass_that_comes_to_nothing() -> None:
+    """One is refused, and the read of the same pass fails; then all partitions come anew."""
+    world = LaneWorld()
+    world.publish(["a", "b"])
+    world.offer()
+    world.step()
+    world.publish(["c"])
+    world.answer(ok=False, final=True)
+    world.answer()
+
+    def fails(*_: object) -> None:
+        raise LogUnreachable("nobody there")
+
+    world.delivery._read = fails
+    with pytest.raises(LogUnreachable):
+        world.delivery.step({0: 4})
+    world.delivery.revoked(0)
+    world.delivery._read = world._read
+    world.delivery.begin(0, 0, -1, world.state.lanes("in", 0).get("to"))
+    world.step()
+    assert not world.dead, "it is given up by a pass of which nothing else was stored"
+    world.settle_all()
+    assert world.accepted == {0, 1, 2}
+
+
+def test_what_a_pass_gave_up_that_came_to_nothing_is_tried_again() -> None:
+    check_a_pass_that_comes_to_nothing()
+
+
+def test_mutant_that_keeps_the_letters_of_a_pass_that_came_to_nothing_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = OrderedDelivery.revoked
+
+    def revoked(delivery: OrderedDelivery, partition: int) -> None:
+        letters = delivery.letters
+        plain(delivery, partition)
+        delivery.letters = letters
+
+    monkeypatch.setattr(OrderedDelivery, "revoked", revoked)
+    with pytest.raises(AssertionError, match="it is given up by a pass"):
+        check_a_pass_that_comes_to_nothing()
 
 
 # -- all of it, in any order -------------------------------------------------

@@ -106,6 +106,7 @@ class OrderedDelivery:
         self._passing = [lane for lane in self._passing if lane.track.alive]
         self._waiting = [each for each in self._waiting if each[2].lane.track.alive]
         heapify(self._waiting)
+        self.told, self.letters = [], []  # of a pass that came to nothing
 
     # -- a pass ---------------------------------------------------------------
 
@@ -113,9 +114,11 @@ class OrderedDelivery:
         """What the router has read, for those that are as far; the others will read it themselves. ``before``: the
         position that it follows."""
         for (subscription, partition), track in self._tracks.items():
-            if partition == batch.partition and not self._subscriptions[subscription].halted:
+            if partition != batch.partition:
+                continue
+            if not self._subscriptions[subscription].halted:
                 self._take(track, batch, rows[whose == subscription], before, batch.through)
-            if partition == batch.partition and track.lags(batch.through):
+            if track.lags(batch.through):
                 self._behind[track] = None
 
     def step(self, fronts: Mapping[int, int]) -> None:
