@@ -27,6 +27,7 @@ NAMES = {
     "offset": "0",
     "subscription": "s",
     "key": "k",
+    "domain": "tx",
 }
 
 
@@ -79,15 +80,17 @@ def test_doors_are_told_who_asks(house: Any, monkeypatch: pytest.MonkeyPatch) ->
         seen: list[Principal] = []
 
         def looking(door: BareDoor) -> BareDoor:
-            async def look(scope: Scope, receive: Receive, send: Send, topic: str) -> None:
+            async def look(scope: Scope, receive: Receive, send: Send, *parameters: str) -> None:
                 seen.append(scope[PRINCIPAL])
-                await door(scope, receive, send, topic)
+                await door(scope, receive, send, *parameters)
 
             return look
 
         h.gateway._bare = [replace(bare, door=looking(bare.door)) for bare in h.gateway._bare]
         assert (await h.http.post("/topics/flights/events", json=EVENT)).status_code == 200
         assert (await h.http.post("/eventgrid/flights/api/events", json=[])).status_code == 200
+        for path in ("/domains/none/events", "/domains/none/topics/acme/events"):
+            assert (await h.http.post(path, json=EVENT)).status_code == 404
         assert seen == [LOCAL_USER] * len(h.gateway._bare)
 
     run(house, work)
