@@ -65,7 +65,7 @@ class RunTimeRoutes:
     def sync(self) -> None:
         """Those that the view knows are those that are served. What cannot be opened is told, and slows nobody."""
         with self._lock:
-            if self._seen == self._state.version:
+            if self._seen == self._state.version or not self._courier.plan.invites_subscriptions:
                 return
             with self._courier.registry.view.lock:
                 seen, wanted = self._state.version, self._state.stored()
