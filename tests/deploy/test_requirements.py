@@ -43,6 +43,7 @@ def of_edge(edge: Edge) -> set[tuple[str, str, str]]:
         "load": {load},
         "register": {put, load, tell},
         "alias": {tell},
+        "subscribe": {tell},
         "secret": {("secret", edge.what, "")},
     }[edge.verb]
 
@@ -400,7 +401,7 @@ def test_what_no_right_is_known_for_is_refused() -> None:
 def test_a_meaning_that_grants_too_much_is_found(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
     more = {**house.MEANING, verb: (*house.MEANING[verb], Grant("append", SNAPSHOTS, "why not"))}
     monkeypatch.setattr(requirements, "MEANING", more)
-    third = FunctionSpec("third", "orders", None, "event", handles=(HandleSpec("Models", ("register",)),))
+    third = FunctionSpec("third", "orders", None, "event", handles=(HandleSpec("Any", ("register", "subscribe")),))
     plan = replace(PLAN, stages=(*PLAN.stages, third))
     with pytest.raises(AssertionError, match="granted and not needed"):
         check_rights(plan)
@@ -455,3 +456,11 @@ def test_a_right_given_to_the_wrong_service_is_found(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(requirements.HOUSE, "penstock.registry", "gateway")
     with pytest.raises(AssertionError, match=r"granted and not needed: .*'gateway', 'penstock.registry'"):
         check_rights(PLAN)
+
+
+def test_an_app_that_takes_subscriptions_at_run_time_has_a_courier_that_may_read_all_and_send_anywhere() -> None:
+    needed = requirements_of(replace(PLAN, subscriptions=(), open_to_subscriptions=True))
+    reads = {right.what for right in needed.rights_of(requirements.COURIER) if right.verb == "read"}
+    assert {topic.name for topic in PLAN.topics} <= reads
+    assert [(host.name, host.ports, host.is_private) for host in needed.hosts] == [("*", (443,), False)]
+    assert not requirements_of(replace(PLAN, subscriptions=())).hosts

@@ -35,5 +35,3 @@ def subscribe(t: Onboarded, subscriptions: ps.Subscriptions) -> None:
         allow_private=True,
         retry=ps.Retry(attempts=30, ttl="1h"),
     )
-    if t.tenant == "broken":
-        raise ValueError("this one fails after it has put")

@@ -211,7 +211,11 @@ STATES: Mapping[Step, str] = {"asked": "asking", "wanted": "asking", "awaiting":
 """What a subscription's state is called while its handshake is not granted."""
 
 
-_UNSERVED = {"state": "failed", "reason": "its source is not in the app any more", "since": None}
+_UNSERVED = {
+    "state": "failed",
+    "reason": "the app has its source no more, or takes no subscriptions at run time",
+    "since": None,
+}
 
 
 def _state(halt: Halt | None, handshake: Mapping[str, Any] | None, behind: bool) -> dict[str, Any]:

@@ -111,3 +111,9 @@ def test_a_removed_subscription_names_its_likely_heir() -> None:
     assert told.place == "app.py:9" and "if hook is it under a new name, write name='gone'" in told.mend
     (told,) = compare(SUBSCRIBED, Deployed((TOPIC,), {}, (gone, HOOK)))
     assert told.place == "app.py:app", "hook was there before"
+
+
+def test_what_was_put_at_run_time_is_in_no_file_and_no_finding() -> None:
+    shown = [{"name": "acme", "origin": "run-time", "source": "t", "target": "acme.example.com", "options": {}}]
+    assert not compare(PLAN, Deployed((TOPIC,), shown=shown))
+    assert len(compare(PLAN, Deployed((TOPIC,), shown=[shown[0] | {"origin": "file"}]))) == 1

@@ -180,3 +180,10 @@ def test_mutant_a_url_that_is_drawn_whole_is_caught(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(SubscriptionSpec, "receiver", property(lambda spec: spec.topic or str(spec.url)))
     with pytest.raises(AssertionError, match="token=hush"):
         test_a_subscription_is_an_arrow_out_of_the_system()
+
+
+def test_that_an_app_takes_subscriptions_at_run_time_is_drawn() -> None:
+    invites = replace(PLAN, open_to_subscriptions=True)
+    assert as_text(invites).splitlines()[:3] == ["flights", "", "  takes subscriptions at run time"]
+    assert "at run time" not in as_text(PLAN) and "at run time" not in as_text(SUBSCRIBED)
+    assert [(n.title, n.note) for n in graph_of(invites).nodes][-1] == ("subscriptions", "put at run time")

@@ -345,3 +345,12 @@ def test_what_a_row_says_that_nobody_knows_is_not_shown(shop: Shop) -> None:
     shop.log.append([Write(SYSTEM, 0, to_rows([]).from_pydict(rows.to_pydict(), schema=to_rows([]).schema))])
     shown = shop.ask("GET", f"/topics/{SYSTEM}/events").json()
     assert json.dumps(shown).count("[1]") == 0
+
+
+def test_one_that_a_later_file_takes_no_more_is_shown_as_failed(shop: Shop) -> None:
+    shop.put("acme")
+    shop.services = replace(shop.services, plan=replace(PLAN, open_to_subscriptions=False))
+    assert shop.ask("GET", "/subscriptions/acme").json()["state"] == "failed"
+    shop.services = replace(shop.services, plan=replace(PLAN, topics=(ORDERS,)))
+    found = shop.ask("GET", "/subscriptions/acme").json()
+    assert found["state"] == "failed" and "has its source no more" in found["reason"]

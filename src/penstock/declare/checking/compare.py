@@ -136,7 +136,9 @@ def _compare_subscriptions(plan: Plan, deployed: Sequence[SubscriptionSpec], rep
 
 
 def _compare_shown(plan: Plan, shown: Sequence[Mapping[str, Any]], report: FindingCollector) -> None:
-    """Also those that are new. A header's own text and the rest of a URL are not compared: a server shows neither."""
+    """Also those that are new. A header's own text and the rest of a URL are not compared: a server shows neither.
+    What was put at run time is in no file."""
+    shown = [each for each in shown if each.get("origin") != "run-time"]
     declared, known = {each.name: each for each in plan.subscriptions}, {each["name"] for each in shown}
     for before in shown:
         if (now := declared.get(before["name"])) is not None:

@@ -138,7 +138,7 @@ class CourierComposition(StageLines):
         self.subscriptions = {spec.name: self.open(spec) for spec in delivered}
         sources = dict.fromkeys(spec.source for spec in delivered)
         self.lines = [self.router(source, [s for s in delivered if s.source == source]) for source in sources]
-        self.lines += [self._ladder()] if self.plan.delivers else []
+        self.lines += [self._ladder()] if delivered or self.plan.invites_subscriptions else []
         self.lines += [self._forward(spec) for spec in self.plan.subscriptions if spec.topic is not None]
         self.registry.refresh()
         self.run_time.sync()

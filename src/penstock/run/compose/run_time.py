@@ -16,6 +16,7 @@ from ...stages.deliver.subscriptions import Subscription
 
 if TYPE_CHECKING:
     from .deliveries import CourierComposition
+    from .stages import RunningStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class RunTimeRoutes:
     def sync(self) -> None:
         """Those that the view knows are those that are served. What cannot be opened is told, and slows nobody."""
         with self._lock:
-            if self._seen == self._state.version:
+            if self._seen == self._state.version or not self._courier.plan.invites_subscriptions:
                 return
             with self._courier.registry.view.lock:
                 seen, wanted = self._state.version, self._state.stored()
@@ -118,7 +119,7 @@ class RunTimeRoutes:
         line = self._courier.router(topic, [])
         self._courier.lines.append(line)
         if self._stop is not None:
-            thread = Thread(target=line.run, args=(self._stop,), name=line.name)
+            thread = Thread(target=_run, args=(line, self._stop), name=line.name)
             self.threads.append(thread)
             self.routing.append(thread)
             thread.start()
@@ -133,6 +134,12 @@ class RunTimeRoutes:
     def _settle(self, name: str) -> None:
         if self._broken.pop(name, None) is not None:
             notices().settle(_key(name))
+
+
+def _run(line: RunningStage, stop: Event) -> None:
+    """What was published since the subscription was put is there already: nobody waits for more before it is sent."""
+    line.pump.step(0.0)
+    line.run(stop)
 
 
 def _key(name: str) -> str:

@@ -41,8 +41,11 @@ class KnownSubscriptions:
         yield from sorted(name for name in found if name not in self._files)
 
     def is_served(self, spec: SubscriptionSpec) -> bool:
-        """Is its source in the app?"""
-        return not spec.run_time or spec.event is not None or any(t.name == spec.source for t in self._plan.topics)
+        """Does the app's file still take it, and have its source?"""
+        if not spec.run_time:
+            return True
+        there = spec.event is not None or any(topic.name == spec.source for topic in self._plan.topics)
+        return there and self._plan.invites_subscriptions
 
     def whole_plan(self) -> Plan:
         """With those that were put at run time among the file's."""
