@@ -39,9 +39,6 @@ LEAST: Mapping[str, str] = {
     "e2e/test_redrive.py::test_two_workers_share_the_source_evenly_and_the_dead_letters_beside_it": (
         "append:orders,read:orders,read:penstock.dead,read:dead/orders,redrive:orders"
     ),
-    "e2e/test_flights.py::test_each_departure_is_predicted_once": (
-        "append:departures,read:departures,read:delays,register:delay,alias:delay,read:models/delay"
-    ),
     "e2e/test_registry.py::test_a_model_that_loops_keeps_nobody_waiting": (
         "register:double,alias:double,read:models/double"
     ),

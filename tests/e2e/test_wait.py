@@ -180,13 +180,13 @@ LookBack._begin = LookBack.open
 
 
 def test_mutant_a_repeat_that_looks_forward_only_is_caught(tmp_path: Path) -> None:
-    env = rig.planted(tmp_path / "plant", NO_LOOK_BACK, "penstock.run.gateway")
+    env = {"ONE_WAY": "once", **rig.planted(tmp_path / "plant", NO_LOOK_BACK, "penstock.run.gateway")}
     with run(tmp_path, env) as running, pytest.raises(AssertionError, match="another story"):
         asked_again(running, tmp_path)
 
 
 def stopped(tmp_path: Path, env: Mapping[str, str]) -> None:
-    env = {**env, "ORDERS": str(tmp_path), "PENSTOCK_DRAIN_TIMEOUT": "6"}
+    env = {**env, "ORDERS": str(tmp_path), "ONE_WAY": "orders", "PENSTOCK_DRAIN_TIMEOUT": "6"}
     with rig.running(APP, tmp_path / "data", workers=1, env=env) as running:
         (tmp_path / "closed").touch()
         waiting = meanwhile(ask, running, [order(n) for n in range(5)])

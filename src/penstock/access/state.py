@@ -93,8 +93,8 @@ class KeyState:
         return [key for key in named if is_live(self, key, now)]
 
     def of_certificate(self, subject: str, now: int) -> KeyCreated | None:
-        """The one that is live. ``now``: microseconds since the epoch."""
-        return next((key for key in self.by_certificate.get(subject, ()) if is_live(self, key, now)), None)
+        """The one that is live, the last that was made. ``now``: microseconds since the epoch."""
+        return next((key for key in reversed(self.by_certificate.get(subject, ())) if is_live(self, key, now)), None)
 
     def decide(self, command: Command, *, now: int) -> Sequence[Message]:
         raise AssertionError(f"{command.TYPE} is no command of keys")

@@ -70,6 +70,7 @@ def check_certificates(server: Guarded, issuer: Issuer, till: Pair) -> None:
     given = server.made("till-7", "append:flights", TILL)
     assert given.key == "" and given.made.digest == ""
     assert server.asked(shows) == 200, "who was given the right by its certificate is refused"
+    assert server.asked(shows, headers="origin: https://elsewhere.example\r\n") == 403, "a page may use a browser's"
     assert server.asked(shows, "notes") == 403, "it opens what it has no right to"
     assert server.told()[-1][:3] == ("till-7", given.made.id, 403), "the audit does not say who"
     assert server.asked(shows_another) == 401, "another certificate is taken for it"
