@@ -60,3 +60,8 @@ def test_beside_a_run_or_without_one_keys_are_made_in_the_log(tmp_path: Path) ->
         made = said("keys", "create", "ann", "--allow", "reader", "--data", str(data), "--json")
         assert json.loads(made.stdout)["allow"] == "read:*", number
     assert "'ann' has 2 keys" in said("keys", "create", "ann", "--allow", "reader", "--data", str(data), code=1).stderr
+
+
+def test_a_key_that_opens_nothing_yet_is_generated() -> None:
+    first, second = (said("keys", "generate").stdout for _ in range(2))
+    assert keys.is_whole(first.strip()) and first != second

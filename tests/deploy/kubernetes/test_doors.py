@@ -166,3 +166,29 @@ def test_the_audit_is_a_topic_that_the_gateway_alone_comes_to() -> None:
     assert {row["command"].split("--operation ")[1].split()[0] for row in rules} == {
         "Read", "Write", "Describe", "DescribeConfigs",
     }  # fmt: skip
+
+
+def check_issuer(made: MadeObjects) -> None:
+    out = {
+        name: {port["port"] for way in made.one("NetworkPolicy", name)["spec"]["egress"] for port in way["ports"]}
+        for name in SERVICES[:2]
+    }
+    assert {name: 443 in ports for name, ports in out.items()} == {"shop-gateway": True, "shop-worker": False}, (
+        "the gateway does not come to the issuer's keys, or somebody else does"
+    )
+
+
+VOLUME = {"artifacts": "file:///artifacts/shop", "artifacts_claim": "models", "artifact_credentials": {}}
+
+
+def test_a_gateway_that_takes_tokens_comes_to_the_issuer() -> None:
+    """Also where models are on a volume, so that nothing else leads to that port."""
+    check_issuer(built(**VOLUME))
+
+
+def test_mutant_that_keeps_the_gateway_from_the_issuer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    from penstock.deploy.access import DoorAccess
+
+    monkeypatch.setattr(DoorAccess, "has_tokens", False)
+    with pytest.raises(AssertionError, match="the gateway does not come to the issuer's keys"):
+        check_issuer(built(**VOLUME))

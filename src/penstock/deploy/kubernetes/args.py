@@ -138,7 +138,8 @@ class PenstockAppArgs:
     egress_ports: Sequence[int] = ()
     """Further TCP ports that pods may connect to, wherever they are: of what the app's own code calls, of brokers that
     advertise other ports than the URL's, of an object store that does not listen on 443, of a webhook whose URL only
-    the environment knows and that listens on none of 443 and, with ``allow_http``, 80."""
+    the environment knows and that listens on none of 443 and, with ``allow_http``, 80, of an issuer of tokens that
+    listens on another than 443."""
     labels: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """On every object and pod."""
 

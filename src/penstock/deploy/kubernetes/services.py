@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DATA_MIB, TMP_MIB = 4_096, 1_024
 DNS = 53
+ISSUER_PORT = 443  # as its URL is https; it is secret, so another port is the user's to say
 KAFKA_CA = "kafka-ca"
 DOORS = "doors"
 AWAIT: Mapping[str, Mapping[str, str]] = {GATEWAY: {}, WORKER: {"pulumi.com/skipAwait": "true"}, COURIER: {}}
@@ -201,7 +202,8 @@ def disruption_budget(names: ObjectNames, service: str, opts: Any) -> Any:
 def network_policy(checked: CheckedArgs, names: ObjectNames, service: str, opts: Any) -> Any:
     """In: nobody but who scrapes metrics, and the ingress's controller to the doors (and the node, which most networks
     let in for its probes). Out: names, the brokers, the artifacts' store and what the user says; of the courier its
-    hosts' ports too. Nothing else, and nothing of it by host: addresses change."""
+    hosts' ports too, of a gateway that takes tokens the issuer's. Nothing else, and nothing of it by host: addresses
+    change."""
     from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
     from pulumi_kubernetes.networking.v1 import (
         NetworkPolicy,
@@ -225,7 +227,9 @@ def network_policy(checked: CheckedArgs, names: ObjectNames, service: str, opts:
         peers = [NetworkPolicyPeerArgs(namespace_selector=home)]
         ingress.append(NetworkPolicyIngressRuleArgs(from_=peers, ports=ports("TCP", [DOORS_PORT])))
     stored = checked.store.ports if checked.needed.has_models(service) else ()
-    out = sorted({*checked.cluster.ports, *stored, *checked.given.egress_ports})
+    access = checked.opened.access
+    issuer = (ISSUER_PORT,) if service == GATEWAY and access is not None and access.has_tokens else ()
+    out = sorted({*checked.cluster.ports, *stored, *issuer, *checked.given.egress_ports})
     egress = [
         NetworkPolicyEgressRuleArgs(ports=ports("UDP", [DNS]) + ports("TCP", [DNS])),
         NetworkPolicyEgressRuleArgs(ports=ports("TCP", out)),
