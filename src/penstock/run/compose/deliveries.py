@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
@@ -46,7 +47,8 @@ from .warming import WarmVersion
 
 LADDER_ROWS = 1_024  # in one pass; those of a rung that are under way are read again
 LABELLED = 1_000  # subscriptions of a plan, up to which each has metrics of its own
-LOOK_S = 0.25  # seconds between two looks at which subscriptions there are, and which are halted
+LOOK_S = 1.0  # seconds between two looks at which subscriptions are halted
+COMING_S = 0.25  # seconds between two looks at which have come and gone, which costs the same however many there are
 
 log = logger(__name__)
 
@@ -165,12 +167,15 @@ class CourierComposition(StageLines):
 
     def keep_halted(self, stop: Event) -> None:
         """Until told to stop: what somebody put, paused, resumed or ended is known here within a second."""
-        while True:
+        for turn in count():
             try:
-                self.look_at_halted()
+                if turn % round(LOOK_S / COMING_S) == 0:
+                    self.look_at_halted()
+                elif self.plan.invites_subscriptions:
+                    self.run_time.refresh()
             except PenstockError as error:
-                log.warning("which subscriptions are paused cannot be read", reason=str(error))
-            if stop.wait(LOOK_S):
+                log.warning("which subscriptions there are, and are paused, cannot be read", reason=str(error))
+            if stop.wait(COMING_S):
                 return
 
     def look_at_halted(self) -> None:
