@@ -25,20 +25,6 @@ def house() -> Iterator[RunTimeHouse]:
     found.close()
 
 
-def delivered_after(house: RunTimeHouse) -> float:
-    """Seconds from the putting, to a topic that had no subscription, to the first delivery."""
-    house.publish(range(10))
-    house.turns(5)
-    began = house.clock.monotonic()
-    assert not house.put("acme", where="n >= 15")
-    house.publish(range(10, 20))
-    house.courier.run_time._stop = None
-    while not house.got("acme"):
-        house.turn(0.25)
-        assert house.clock.monotonic() < began + 30, "it was never delivered to"
-    return house.clock.monotonic() - began
-
-
 def go(house: RunTimeHouse) -> None:
     """As a courier that runs begins new routers; here their pumps are stepped by hand."""
     house.courier.run_time._seen = -1
