@@ -13,6 +13,7 @@ from tests.stages.deliver.outside import Endpoint
 from penstock.notices import notices
 from penstock.plan.plan import SubscriptionSpec, router_of
 from penstock.settings import Settings
+from penstock.stages.deliver.ladder import Ladder
 from penstock.stages.deliver.ordered import OrderedDelivery
 from penstock.stages.deliver.run_time.router import ChangingRouter
 from penstock.stages.deliver.state import Began, DeliveryState
@@ -150,6 +151,34 @@ def test_what_waited_for_another_attempt_is_dead_when_it_is_deleted(house: RunTi
     house.delete("acme")
     house.turns(60, seconds=1.0)
     assert house.dead() == [("acme", "SubscriptionRemoved")] * 3
+
+
+def what_comes_of_a_former_life(house: RunTimeHouse, source: str) -> None:
+    """What waits for one that is deleted is not for another that takes its name: it may be somebody else's."""
+    house.endpoints["acme.example.com"] = Endpoint(fails=1.0)
+    house.put("acme")
+    go(house)
+    house.publish(range(3))
+    house.turns(10)
+    house.delete("acme")
+    house.put("acme", source, host="next")
+    go(house)
+    house.publish([7], source)
+    house.turns(60, seconds=1.0)
+    assert house.got("next") == [7], "it got what was another's"
+    assert house.dead() == [("acme", "SubscriptionRemoved")] * 3
+
+
+@pytest.mark.parametrize("source", ["scores", "orders"])
+def test_a_name_that_is_taken_again_gets_nothing_of_the_one_before(house: RunTimeHouse, source: str) -> None:
+    what_comes_of_a_former_life(house, source)
+
+
+def test_mutant_whose_ladder_goes_by_names_is_caught(house: RunTimeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    why_not = Ladder._why_not
+    monkeypatch.setattr(Ladder, "_why_not", lambda self, waiting, now, since: why_not(self, waiting, now, now))
+    with pytest.raises(AssertionError, match="it got what was another's"):
+        what_comes_of_a_former_life(house, "scores")
 
 
 def waits_on_the_ladder(house: RunTimeHouse) -> list[tuple[str, str]]:

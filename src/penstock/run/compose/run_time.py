@@ -90,6 +90,7 @@ class RunTimeRoutes:
             if not self._has_router(source.topic):
                 return
             subscription = courier.open(spec)
+            subscription.begun = stored.begun
         except (PenstockError, ValueError) as error:
             self._end(name)
             self._broken[name] = stored

@@ -104,7 +104,8 @@ class Ladder:
             attempts = self._attempts[partition]
             for row in mine.tolist():
                 position = int(work.positions[row])
-                if not self._settle(attempts.get(position), waiting[row], partition, row, now, settled):
+                since = int(work.appended[row])
+                if not self._settle(attempts.get(position), waiting[row], partition, row, now, since, settled):
                     again[partition] = min(again.get(partition, SETTLING_S), SETTLING_S)
                     break
                 attempts.pop(position, None)
@@ -139,7 +140,7 @@ class Ladder:
             row
             for row, each in waiting.items()
             if int(work.positions[row]) not in self._attempts[int(work.partitions[row])]
-            and self._why_not(each, now) is None
+            and self._why_not(each, now, int(work.appended[row])) is None
         ]
         wanted.sort(key=lambda row: (waiting[row].subscription, waiting[row].topic, waiting[row].attempts))
         alike = attrgetter("subscription", "topic", "attempts")
@@ -178,12 +179,19 @@ class Ladder:
     # -- what became of it ----------------------------------------------------
 
     def _settle(
-        self, attempt: Attempt | None, waiting: WaitingDelivery, rung: int, row: int, now: int, settled: Accounts
+        self,
+        attempt: Attempt | None,
+        waiting: WaitingDelivery,
+        rung: int,
+        row: int,
+        now: int,
+        since: int,
+        settled: Accounts,
     ) -> bool:
-        """Whether all is known of this row, and then what is to be stored of it."""
+        """Whether all is known of this row, which is on this rung ``since`` then, and what is to be stored of it."""
         subscription = self._subscriptions.get(waiting.subscription)
         if attempt is None:
-            why = self._why_not(waiting, now)
+            why = self._why_not(waiting, now, since)
             if why is None:
                 return False
             if why == PROBATION:
@@ -218,13 +226,15 @@ class Ladder:
             settled.climbed.append(row)
         return True
 
-    def _why_not(self, waiting: WaitingDelivery, now: int) -> str | None:
+    def _why_not(self, waiting: WaitingDelivery, now: int, since: int) -> str | None:
         """Why it is not tried now that it is due."""
         subscription = self._subscriptions.get(waiting.subscription)
         if waiting.given_up is not None:
             return waiting.given_up
         if subscription is None or waiting.topic not in self._topics:
             return UNKNOWN
+        if subscription.begun and (since < subscription.begun or waiting.topic != subscription.source):
+            return UNKNOWN  # it waits for one that had this name before, perhaps for somebody else's endpoint
         if is_expired(subscription.policy, waiting.published, now):
             return EXPIRED
         return None if subscription.open else PROBATION

@@ -33,7 +33,8 @@ class Subscription:
     nor is it where that is about to be stored, since then (microseconds since the epoch; 0: it is not).
     ``unproven``: nor is it before the endpoint has said in a handshake that it wants events.
     ``disable_after_s``: seconds without any success after which it is disabled; None: never. ``failing``: the first of
-    the attempts in vain, and ``recovered``: up to when nothing counts, both as is stored.
+    the attempts in vain, and ``recovered``: up to when nothing counts, both as is stored. ``begun``: when one that was
+    put at run time began, and any before of its name was over; 0: it is of the file.
 
     For the threads of its router and of the ladder, and those that tell what is stored; each writes whole numbers, and
     what another makes of them may be a moment old.
@@ -57,6 +58,7 @@ class Subscription:
     ended_at: int = 0
     failing: int = 0
     recovered: int = 0
+    begun: int = 0
     _failed: int = 0  # the first attempt in vain after the last that was not; of this process, as are those below
     _succeeded: int = 0
     _in_vain: int = 0  # attempts since then
