@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import suppress
+from typing import TypeVar
 
 from ..access.audit import Act, Audit
 from ..access.keys import hidden
 from ..access.rights import Verb
-from ..errors import PenstockError, Unauthorized
+from ..errors import DomainFull, Forbidden, PenstockError, Unauthorized
 from .pages import SAFE
 from .principal import ANYBODY, PRINCIPAL, Principal
 from .wire.asgi import Scope
 
 CHANGES: frozenset[Verb] = frozenset({"register", "alias", "redrive", "steer", "subscribe", "manage"})
 REFUSALS = (401, 403)
+
+T = TypeVar("T")
 
 
 def is_told(verb: Verb, scope: Scope, status: int) -> bool:
@@ -38,3 +42,15 @@ def note(audit: Audit | None, scope: Scope, status: int, error: Exception | None
     source = client[0] if client else ""
     name = "" if who is ANYBODY else who.name
     audit.note(Act(name, who.id, scope["method"], hidden(scope["path"]), source, status, hidden(why)))
+
+
+async def audited(audit: Audit | None, scope: Scope, accepted: Awaitable[T]) -> T:
+    """What a door accepts that looks into its body before it knows what rights that takes: its refusals are noted."""
+    try:
+        return await accepted
+    except Forbidden as error:
+        note(audit, scope, 403, error)
+        raise
+    except DomainFull as error:
+        note(audit, scope, 409, error)
+        raise

@@ -135,16 +135,21 @@ def test_what_says_no_topic_is_refused_and_nothing_stored(
 # -- who may do what ----------------------------------------------------------
 
 
+def audited(house: House) -> list[dict[str, Any]]:
+    """Refusals."""
+    assert house.services.audit is not None
+    house.services.audit.write()
+    rows = [json.loads(row["json"]) for row in house.rows("penstock.audit")]
+    return [row for row in rows if row["status"] >= 400]
+
+
 async def check_a_batch_with_a_foreign_topic_is_refused_whole(house: House) -> None:
     events = [{"_topic": topic, "id": topic, "amount": 1} for topic in ("acme", "beta", "gamma")]
     answer = await house.post("/domains/tx/events", events, "both")
     assert answer.status_code == 403, "a topic was appended to without the right"
     assert "tx/gamma" in answer.text and house.rows("tx") == []
     assert (await house.get("/domains/tx/topics")).json()["topics"] == [], "a refused request made topics"
-    assert house.services.audit is not None
-    house.services.audit.write()
-    audited = [json.loads(row["json"]) for row in house.rows("penstock.audit")]
-    (told,) = [row for row in audited if row["status"] == 403]
+    (told,) = audited(house)
     assert told["who"] == "both" and "tx/gamma" in told["why"]
     assert (await house.post("/domains/tx/events", events[:2], "both")).status_code == 200
 
@@ -345,6 +350,7 @@ def test_the_topic_beyond_the_limit_is_refused_and_nothing_is_stored(
         events = [{"_topic": topic, "id": topic, "amount": 1} for topic in ("aa", "cc", "dd")]
         answer = await house.post("/domains/tx/events", events)
         assert answer.status_code == 409 and answer.json()["error"]["code"] == "domain_full", answer.text
+        assert [(each["who"], each["status"]) for each in audited(house)] == [("admin", 409)]
         assert len(house.rows("tx")) == 2
         assert (await house.post("/domains/tx/events", events[:2])).status_code == 200, "a refused request took room"
         assert (await house.post("/domains/tx/topics/dd/events", events[2])).status_code == 409

@@ -10,7 +10,7 @@ topic.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Protocol
@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...access.audit import Audit
-from ...errors import Forbidden, InvalidEvent, UnsupportedMediaType
+from ...errors import InvalidEvent, UnsupportedMediaType
 from ...plan.plan import Plan
 from ...schema.encode import source_of
 from ...schema.eventgrid import decode_events, decode_pieces, read_events
@@ -30,7 +30,7 @@ from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Rows
 from ...telemetry import logger
 from .. import cloudevents
-from ..auditing import note
+from ..auditing import audited
 from ..domains import DomainTopics, addressed, require_append, require_within, topics_of
 from ..incoming import DecodedBody, EventReader, RequestHeaders, intake_of, media_type, respond
 from ..principal import principal_of
@@ -126,15 +126,9 @@ class EventGrid:
         self._about_subscriptions = replace(given, body_limit=ABOUT_SUBSCRIPTIONS_LIMIT_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, topic: str) -> None:
-        await respond(scope, send, self._ingest, topic, self._audited(scope, self._accept(scope, receive, topic)))
-
-    async def _audited(self, scope: Scope, accepted: Awaitable[bytes]) -> bytes:
-        """Who was let in is refused here, where the topics of his events are known."""
-        try:
-            return await accepted
-        except Forbidden as error:
-            note(self._audit, scope, 403, error)
-            raise
+        await respond(
+            scope, send, self._ingest, topic, audited(self._audit, scope, self._accept(scope, receive, topic))
+        )
 
     async def _accept(self, scope: Scope, receive: Receive, topic: str) -> bytes:
         headers: RequestHeaders = dict(scope["headers"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from typing import Any, Literal, Protocol
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...access.audit import Audit
-from ...errors import Forbidden, UnsupportedMediaType
+from ...errors import UnsupportedMediaType
 from ...plan.domains import keeps_topics
 from ...plan.plan import Plan
 from ...schema.ingress.arrow import from_arrow
@@ -25,7 +25,7 @@ from ...settings import Settings
 from ...stages.ingest.group_commit import Ingest
 from ...stages.ingest.intake import Envelope, Intake, Receipt, Rows
 from .. import cloudevents
-from ..auditing import note
+from ..auditing import audited
 from ..domains import DomainTopics, addressed, check_name, require_append, require_within, topics_of
 from ..incoming import DecodedBody, EventReader, RequestHeaders, intake_of, media_type, respond
 from ..principal import principal_of
@@ -157,16 +157,8 @@ class PublishToDomain(Publish):
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, topic: str, domain_topic: str | None = None
     ) -> None:
-        accepted = self._audited(scope, self._accept(scope, receive, topic, domain_topic))
+        accepted = audited(self._audit, scope, self._accept(scope, receive, topic, domain_topic))
         await respond(scope, send, self._ingest, topic, accepted)
-
-    async def _audited(self, scope: Scope, accepted: Awaitable[bytes]) -> bytes:
-        """Whoever was let in is refused here, where the topics of his events are known."""
-        try:
-            return await accepted
-        except Forbidden as error:
-            note(self._audit, scope, 403, error)
-            raise
 
     def _intake(self, scope: Scope, topic: str) -> Intake:
         require_within(principal_of(scope), "append", topic)
