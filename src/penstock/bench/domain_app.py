@@ -1,4 +1,4 @@
-"""The app that the bench of domains runs: one domain, and subscriptions to all of it."""
+"""The app that the bench of domains runs: one domain, and subscriptions to all of it; others are put meanwhile."""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Payment:
     amount: float
 
 
-app = ps.App("bench")
+app = ps.App("bench", subscriptions=True)
 tx = app.domain("tx", Payment, partitions=4)
 for number in range(int(os.environ["PENSTOCK_BENCH_SUBSCRIPTIONS"])):
     app.subscribe(

@@ -150,13 +150,17 @@ def deliveries(bench: DeliveryBench, events: int) -> list[Figure]:
     ]
 
 
-def domains(topics: int, subscriptions: int) -> list[Figure]:
-    found = measure(topics, subscriptions)
+def domains(topics: int, subscriptions: int, put: int) -> list[Figure]:
+    found = measure(topics, subscriptions, put)
     return [
         at_most(f"first event of each of {topics:,} topics, p99", [found.first_p99], 50, 20, " ms"),
         at_most("an event of a topic that is there, p99", [found.later_p99], 50, 15, " ms"),
         at_least(f"events/s to {subscriptions} subscriptions", [found.delivered_rate], 10_000, 50_000, "/s", 0),
-        at_most(f"all processes grew, with {topics:,} topics", [found.grown / (1 << 20)], 1_024, 256, " MiB", 0),
+        at_most(f"a subscription beside {put:,} from its put to its first delivery", found.active_s, 1, 0.5, " s"),
+        at_most(f"idle with {put:,} that were put", [share * 100 for share in found.idle], 2, 1, " % of a core"),
+        at_most(
+            f"all processes grew, with {topics:,} topics and these", [found.grown / (1 << 20)], 1_024, 256, " MiB", 0
+        ),
     ]
 
 
@@ -192,7 +196,7 @@ def run(*, quick: bool, only: str, out: Path | None) -> list[Figure]:
             "latency": lambda: latency(bench),
             "start": lambda: start_and_idle(bench),
             "deliveries": lambda: deliveries(DeliveryBench(bench.events, bench.runs), 5_000 if quick else 20_000),
-            "domains": lambda: domains(5_000 if quick else 100_000, 50),
+            "domains": lambda: domains(5_000 if quick else 100_000, 50, 500 if quick else 10_000),
             "growth": lambda: growth(1_000_000 if quick else 100_000_000, 100 if quick else 10_000, bench.runs),
         }
         for name, part in parts.items():
