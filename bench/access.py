@@ -2,9 +2,9 @@
 
 CPU of an event door to door, scored and durable, with access on and with it off: two runs side by side, of which one
 works and then the other, again and again, so that each ratio is of two neighbours. CPU microseconds of one process to
-say who asks, with one key and with 100,000; a process that starts with 100,000 keys behind it, beside one with none, as
-``bench.system`` starts them; and the time from a key's end on one process to its refusal by doors of another, on one
-embedded log.
+say who asks, with one key and with 100,000; a process that starts with 100,000 keys behind it and as many puts of
+subscriptions, beside one with one of each, as ``bench.system`` starts them; and the time from a key's end on one
+process to its refusal by doors of another, on one embedded log.
 """
 
 from __future__ import annotations
@@ -34,15 +34,18 @@ from penstock.clock import SystemClock
 from penstock.errors import Unauthorized
 from penstock.gateway.access import AccessAdmission
 from penstock.log.embedded import EmbeddedLog
+from penstock.plan.run_time import PrivateParts, RunTimeSubscription
 from penstock.run.compose.bootstrap import SYSTEM_TOPIC, every_area, open_registry
 from penstock.run.compose.guard import Guard, opened_audit
 from penstock.run.keys import opened
+from penstock.stages.deliver.run_time.messages import SubscriptionPut
 from penstock.system.messages import to_rows
 from penstock.system.owner import snapshot
 from penstock.system.snapshots import SNAPSHOT_TOPIC
 from penstock.system.view import View
 
 MANY = 100_000
+MOST = 10_000  # subscriptions that there may be at once
 CALLS, RUNS = 20_000, 5
 ENDS = 20  # keys that are revoked
 AT_ONCE = 5_000
@@ -134,14 +137,15 @@ def of_keys() -> None:
 
 
 def fill(directory: Path, count: int) -> str:
-    """So many keys, of which one is in the answer, and a snapshot of them."""
+    """So many keys, of which one is in the answer, and subscriptions that were put, and a snapshot of them."""
     key = keys.make()
     with closing(EmbeddedLog(directory)) as log:
         for topic in (SYSTEM_TOPIC, SNAPSHOT_TOPIC):
             log.create(topic)
         for begin in range(0, count, AT_ONCE):
-            made = [created(number, key) for number in range(begin, min(count, begin + AT_ONCE))]
-            log.append([Write(SYSTEM, 0, to_rows(made))])
+            numbers = range(begin, min(count, begin + AT_ONCE))
+            made = [created(number, key) for number in numbers], [subscribed(number) for number in numbers]
+            log.append([Write(SYSTEM, 0, to_rows(each)) for each in made])
         with closing(View(log, every_area(), SystemClock(), "owner")) as owner:
             owner.refresh()
             parts, told = snapshot(owner)
@@ -155,6 +159,14 @@ def created(number: int, key: str) -> KeyCreated:
     return KeyCreated(
         id=f"{number:010d}", name=f"tenant-{number}", digest=digest, rights=rights, expires=None, at=1, by=""
     )
+
+
+def subscribed(number: int) -> SubscriptionPut:
+    """One of those that there may be, put again and again."""
+    private = PrivateParts(f"https://hooks.example.com/{number}", ("whsec_" + "A" * 44,))
+    name = f"tenant-{number % MOST}"
+    wanted = RunTimeSubscription(name=name, source=f"risks/{name}", private=private, where="risk > 0.9")
+    return SubscriptionPut(put=wanted, by="bench", at=1, begun=1, causationid=f"c{number}")
 
 
 def admitted(directory: Path, key: str) -> float:
