@@ -13,6 +13,7 @@ from penstock.access.admin import ADMIN_KEY
 from penstock.access.audit import AUDIT
 from penstock.access.rights import ROLES, Rights
 from penstock.access.sas import SECRET
+from penstock.batch import TopicSpec
 from penstock.declare.planning.findings import Finding
 from penstock.deploy.access import DoorAccess, checked_secret, is_open, outside_rights, with_access
 from penstock.deploy.arguments import opened
@@ -204,6 +205,15 @@ def test_who_outside_may_do_what_follows_from_the_roles() -> None:
     assert [who for who, right in rows if right == "manage"] == ["admin"]
     assert [who for (who, right), what in rows.items() if right == "read" and AUDIT in what] == ["admin"]
     assert not list(outside_rows(requirements_of(SUBSCRIBED))), "nobody comes in"
+
+
+def test_tenants_are_named_beside_the_roles() -> None:
+    tx, risks = (TopicSpec(name, domain=True, place=f"app.py:{n}") for n, name in enumerate(("tx", "risks"), 1))
+    needed = with_access(requirements_of(replace(PLAN, topics=(*PLAN.topics, tx, risks))), asked())
+    rows = {(row["who"], row["right"]): row["what"] for row in outside_rows(needed)}
+    assert rows["publisher", "append"].endswith("tx/*, risks/*")
+    assert rows["a tenant", "append"] == rows["a tenant", "read"] == "tx/TENANT, risks/TENANT"
+    check_outside(needed)
 
 
 def test_mutant_that_shows_a_reader_the_audit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

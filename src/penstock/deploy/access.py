@@ -124,8 +124,8 @@ def outside_rights(needed: Requirements) -> Iterator[tuple[str, Verb, str]]:
 
 def _things(needed: Requirements) -> Iterator[tuple[Verb, str]]:
     logs = [log for log in needed.logs if not log.is_internal]
-    yield from (("append", log.name) for log in logs)
-    yield from (("read", log.name) for log in needed.logs)
+    yield from (("append", _named(log)) for log in logs)
+    yield from (("read", _named(log)) for log in needed.logs)
     for log in logs:
         yield from (("read", f"{DEAD}{log.name}"), ("redrive", f"{DEAD}{log.name}"))
     models: tuple[Verb, ...] = ("score", "read", "register", "alias")
@@ -135,3 +135,8 @@ def _things(needed: Requirements) -> Iterator[tuple[Verb, str]]:
     for name in (part for part in delivering if not part.startswith(OWN)):
         yield from ((verb, f"{SUBSCRIPTIONS}{name}") for verb in steered)
     yield from (("look", HEALTH), ("manage", KEYS))
+
+
+def _named(log: RequiredLog) -> str:
+    """As a right to all of it names it."""
+    return f"{log.name}/*" if log.is_domain else log.name

@@ -114,6 +114,7 @@ class RequiredLog(Requirement):
     retain_us: int | None
     retain_bytes: int | None
     readers: tuple[Right, ...]  # one a consumer group
+    is_domain: bool = False
 
     @property
     def is_internal(self) -> bool:
@@ -314,7 +315,8 @@ def _log(topic: TopicSpec, rights: Iterable[Right]) -> RequiredLog:
     text = "the app's topic" if topic.place else whose
     readers = tuple(right for right in rights if right.what == topic.name and right.group and right.who != SCALE)
     reason = Reason(text, topic.place)
-    return RequiredLog(topic.name, reason, topic.partitions, topic.retain_us, topic.retain_bytes, readers)
+    bounds = topic.retain_us, topic.retain_bytes
+    return RequiredLog(topic.name, reason, topic.partitions, *bounds, readers, topic.domain)
 
 
 def _parts(plan: Plan) -> Mapping[str, tuple[str, ...]]:

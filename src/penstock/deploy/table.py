@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..access.rights import ROLES
+from ..access.rights import ROLES, Verb
 from ..declare.checking.graph import duration_text, partitions_text
-from .access import outside_rights
+from .access import is_open, outside_rights
 from .requirements import (
     RequiredHost,
     RequiredLog,
@@ -59,6 +59,11 @@ def outside_rows(needed: Requirements) -> Iterator[Row]:
         found.setdefault((role, verb), []).append(name)
     for (role, done), names in found.items():
         yield {"who": role, "right": done, "what": ", ".join(names), "why": f"house rule: {role} is {ROLES[role]}"}
+    domains = [log.name for log in needed.logs if log.is_domain] if is_open(needed) else []
+    verbs: tuple[Verb, ...] = ("append", "read") if domains else ()
+    for verb in verbs:
+        what = ", ".join(f"{domain}/TENANT" for domain in domains)
+        yield {"who": "a tenant", "right": verb, "what": what, "why": "as far as his key names it, and no other's"}
 
 
 def _details(one: Requirement) -> str:
