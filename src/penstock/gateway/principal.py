@@ -25,6 +25,11 @@ class Principal:
     rights: Rights
     id: str = ""
 
+    @property
+    def label(self) -> str:
+        """For people, in what is kept of what he did."""
+        return f"{self.name} ({self.id})" if self.id else self.name
+
     def may(self, verb: Verb, what: str) -> bool:
         return self.rights.may(verb, what)
 

@@ -17,13 +17,12 @@ from ...access.rights import EVERYTHING, Rights
 from ...access.sas import SECRET, signing_key
 from ...access.state import KeyCreated, KeyState, is_expired
 from ...clock import Clock
-from ...errors import DeclarationError, Forbidden, InvalidEvent, TooLarge
+from ...errors import DeclarationError, Forbidden
 from ...log.interface import ObservedLog
 from ...models.registry import Registry
 from ..principal import Principal, principal_of
 from ..wire.errors import BadRequest
-
-SMALL_BYTES = 64 << 10  # bytes of a body here
+from ..wire.small_body import read_small
 
 T = TypeVar("T")
 
@@ -73,7 +72,7 @@ async def keys(request: Request, services: KeyNeeds) -> Response:
 
 
 async def create(request: Request, services: KeyNeeds) -> Response:
-    asked, who = await _asked(request), principal_of(request.scope)
+    asked, who = await read_small(request, NewKey), principal_of(request.scope)
     _check_given(asked, who)
     if asked.sas and not services.sas_secret:
         raise BadRequest(f"keys that sign are derived from {SECRET}, which is not set: give every gateway the same one")
@@ -87,7 +86,7 @@ async def create(request: Request, services: KeyNeeds) -> Response:
             asked.name,
             asked.allow,
             days=asked.days,
-            by=_named(who),
+            by=who.label,
             signs=asked.sas,
             rate=asked.rate,
             certificate=asked.certificate,
@@ -106,7 +105,7 @@ async def revoke(request: Request, services: KeyNeeds) -> Response:
 
     def work() -> dict[str, Any]:
         view, clock = services.registry.view, services.clock
-        key = issuing.revoke(services.log, view, clock, id, by=_named(who))
+        key = issuing.revoke(services.log, view, clock, id, by=who.label)
         return _described(key, view.areas.only(KeyState).revoked[id], clock.now())
 
     return JSONResponse(await _in_thread(services, work))
@@ -120,18 +119,6 @@ def _check_given(asked: NewKey, who: Principal) -> None:
         raise BadRequest(f"allow: {error}") from None
     if lacking := [text for text in wanted.texts if not who.rights.covers(text)]:
         raise Forbidden(f"{who.name} cannot give what he has not: {', '.join(lacking)[:500]}")
-
-
-async def _asked(request: Request) -> NewKey:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > SMALL_BYTES:
-            raise TooLarge(f"the body is over {SMALL_BYTES} bytes")
-    try:
-        return msgspec.json.decode(body, type=NewKey)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidEvent(str(error)) from None
 
 
 def _described(key: KeyCreated, revoked: int | None, now: int) -> dict[str, Any]:
@@ -148,10 +135,6 @@ def _described(key: KeyCreated, revoked: int | None, now: int) -> dict[str, Any]
         "expires": _time(key.expires),
         "revoked": _time(revoked),
     }
-
-
-def _named(who: Principal) -> str:
-    return f"{who.name} ({who.id})" if who.id else who.name
 
 
 def _time(at: int | None) -> str | None:

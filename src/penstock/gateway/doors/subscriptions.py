@@ -18,23 +18,23 @@ from starlette.responses import Response
 from ...access.rights import SUBSCRIPTIONS
 from ...clock import Clock
 from ...declare.sources import read_topic
-from ...errors import Conflict, InvalidEvent, TooLarge
+from ...errors import Conflict
 from ...log.interface import ObservedLog
 from ...models.registry import Registry
 from ...plan.plan import Plan, SubscriptionSpec
 from ...settings import Settings
 from ...stages.deliver.run_time.known import KnownSubscriptions
 from .. import putting
-from ..principal import Principal, principal_of
+from ..principal import principal_of
 from ..putting import GivenSubscription, read_given
 from ..subscriptions import Standings, change
 from ..wire.errors import BadRequest, unknown
 from ..wire.parameters import whole
+from ..wire.small_body import read_small
 
 PARAMETERS = ("after", "limit")
 LIMIT, MOST = 1_000, 10_000  # subscriptions of one answer
 NEXT = "penstock-next"  # the header that says after which name to go on
-SMALL_BYTES = 64 << 10  # bytes of a body here
 
 T = TypeVar("T")
 
@@ -92,14 +92,18 @@ async def subscription(request: Request, services: SubscriptionNeeds) -> Respons
 
 
 async def put(request: Request, services: SubscriptionNeeds) -> Response:
-    name, who, given = request.path_params["subscription"], principal_of(request.scope), await _given(request)
+    name, who, given = (
+        request.path_params["subscription"],
+        principal_of(request.scope),
+        await read_small(request, GivenSubscription),
+    )
     who.require("read", read_topic(given.source, services.plan))
     inside = bool(services.settings.subscriptions_inside)
 
     def work() -> dict[str, Any]:
         subscription = read_given(name, given, services.plan, inside=inside)
         _check_not_of_file(services, name)
-        putting.put(services.log, services.registry, services.clock, subscription, _named(who))
+        putting.put(services.log, services.registry, services.clock, subscription, who.label)
         return _described(services, [_known(request, services)])[0]
 
     return _answer(await _in_thread(services, work))
@@ -111,7 +115,7 @@ async def delete(request: Request, services: SubscriptionNeeds) -> Response:
     def work() -> dict[str, Any]:
         _known(request, services)
         _check_not_of_file(services, name)
-        putting.delete(services.log, services.registry, services.clock, name, _named(who))
+        putting.delete(services.log, services.registry, services.clock, name, who.label)
         return {"name": name, "deleted": True}
 
     return _answer(await _in_thread(services, work))
@@ -152,25 +156,6 @@ def _check_not_of_file(services: SubscriptionNeeds, name: str) -> None:
     """Raises ``Conflict``."""
     if any(spec.name == name for spec in services.plan.subscriptions):
         raise Conflict(f"subscription '{name}' is of the app's file, and read-only here: change it there")
-
-
-async def _given(request: Request) -> GivenSubscription:
-    """Raises ``InvalidEvent`` for a body that is none, which it does not repeat."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > SMALL_BYTES:
-            raise TooLarge(f"the body is over {SMALL_BYTES} bytes")
-    try:
-        return msgspec.json.decode(body, type=GivenSubscription)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidEvent(str(error)) from None
-    except ValueError:
-        raise InvalidEvent("the body holds a filter or a value that cannot be") from None
-
-
-def _named(who: Principal) -> str:
-    return f"{who.name} ({who.id})" if who.id else who.name
 
 
 def _described(services: SubscriptionNeeds, specs: Sequence[SubscriptionSpec]) -> list[dict[str, Any]]:
