@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from penstock import notices
+from penstock.settings import DEV
 from tests import least
 from tests.brokers.fixtures import (
     BROKERS,
@@ -39,9 +40,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
-def _no_notices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the tests before it in this process."""
+def _as_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the notices of the tests before it in this process, and without what ``penstock dev`` tells what it
+    starts: a run would else take a changed model or column for one that somebody works on."""
     monkeypatch.setattr(notices, "_notices", notices.Notices())
+    monkeypatch.delenv(DEV, raising=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -53,6 +53,7 @@ LEAST: Mapping[str, str] = {
 OTHERS = (DEAD, SUBSCRIPTIONS, MODELS)  # what names begin with that are not of topics
 LISTED = {"/dead": DEAD, "/dead/redrive": DEAD, "/dead/drop": DEAD, "/subscriptions": SUBSCRIPTIONS}
 LISTED |= {"/models": MODELS, "/topics": "", "/groups": ""}
+LISTED |= dict.fromkeys(("/domains", "/domains/{domain}/topics", "/domains/{domain}/events"), "")
 """What the doors for several things deal with: whoever has no right to one is told nothing, and is not refused."""
 
 PATHS = [(route, compile_path(route.path)[0]) for route in ROUTES]

@@ -116,8 +116,8 @@ def test_they_are_listed_shown_paused_and_resumed(server: Server, receiver: Rece
     wait_for(lambda: said(server, "show", NAME)["backlog"] == {"events": 0, "seconds": 0.0})
 
     table = run(server, "list").stdout
-    assert re.search(rf"{NAME} +doubles +127.0.0.1 +live +0 +0.000 +Delivered 204 +100.0%", table), table
-    assert re.search(r"copied +readings +copies +live +0 +0.000 +- +-", table), table
+    assert re.search(rf"{NAME} +file +doubles +127.0.0.1 +live +0 +0.000 +Delivered 204 +100.0%", table), table
+    assert re.search(r"copied +file +readings +copies +live +0 +0.000 +- +-", table), table
     shown = run(server, "show", NAME).stdout
     assert "doubles to 127.0.0.1" in shown and "as cloudevents, where y > 1" in shown and "hush" not in shown
     assert "\nlive\n0 events of the topic wait" in shown and "1 requests delivered, 0 failed" in shown
@@ -140,7 +140,7 @@ def test_one_that_has_to_be_asked_gets_nothing_before_somebody_consents(server: 
     assert found["reason"] == "it answered HTTP 200 without a validationResponse"
     shown = run(server, "show", "asked").stdout
     assert "\nawaiting since 20" in shown and "\nhandshake (eventgrid): awaiting, by hand until 20" in shown
-    assert re.search(r"asked +readings +127.0.0.1 +awaiting ", run(server, "list").stdout)
+    assert re.search(r"asked +file +readings +127.0.0.1 +awaiting ", run(server, "list").stdout)
 
     def warned() -> bool:
         with urllib.request.urlopen(f"{server.url}/readyz") as answer:

@@ -4,17 +4,17 @@ are told it as a secret. The log knows its SHA-256 and no more, as of any other 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from ..batch import SYSTEM, Write
-from ..clock import Clock
 from ..errors import Conflict, DeclarationError
-from ..log.interface import Log
-from ..system.messages import to_rows
-from ..system.view import View
 from . import keys
-from .issuing import LIVE
 from .rights import ROLES, Rights
-from .state import KeyCreated, KeyState
+
+if TYPE_CHECKING:  # who supervises looks at the key, and imports no Arrow
+    from ..clock import Clock
+    from ..log.interface import Log
+    from ..system.view import View
+    from .state import KeyCreated, KeyState
 
 ADMIN_KEY = "PENSTOCK_ADMIN_KEY"
 NAME = ROLE = "admin"
@@ -39,6 +39,11 @@ def admit(log: Log, view: View, clock: Clock, key: str) -> KeyCreated | None:
     Several gateways may do so at once: what the key is called by follows from it, so that it is one key for all.
     Raises ``Conflict`` where the administrator has two live keys already.
     """
+    from ..batch import SYSTEM, Write
+    from ..system.messages import to_rows
+    from .issuing import LIVE
+    from .state import KeyCreated, KeyState
+
     view.refresh()
     state, now, digest = view.areas.only(KeyState), clock.now(), keys.digest(key)
     if _is_known(state, digest):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..batch import TopicSpec
-from ..client.connection import connect
+from ..client.connection import Client, connect
 from ..clock import SystemClock
 from ..declare.checking.compare import Deployed, compare
 from ..declare.planning.findings import Finding
@@ -26,12 +27,15 @@ def findings(plan: Plan, against: str) -> list[Finding]:
 
 def _of_server(url: str) -> Deployed:
     with connect(url) as server:
-        specs = [
-            TopicSpec(t["name"], server.schema(t["name"]), t["partitions"], t["key"], encoding=t["encoding"])
-            for t in server.topics()
-        ]
+        specs = [_spec(server, told) for told in server.topics()]
         groups = _by_group((g["group"], g["topic"]) for g in server.groups())
         return Deployed(specs, groups, shown=server.subscriptions())
+
+
+def _spec(server: Client, told: Mapping[str, Any]) -> TopicSpec:
+    name, domain = told["name"], told.get("domain", False)
+    schema = server.schema(f"{name}/*" if domain else name)
+    return TopicSpec(name, schema, told["partitions"], told["key"], encoding=told["encoding"], domain=domain)
 
 
 def _of_directory(path: Path) -> Deployed:

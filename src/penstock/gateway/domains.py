@@ -152,6 +152,10 @@ class DomainTopics:
         self._asking = False
         self._task: asyncio.Task[None] | None = None  # kept, or it might be collected under way
 
+    def refresh(self) -> None:
+        """Know what other processes have had added. In a thread."""
+        self._view.refresh()
+
     def has(self, domain: str, name: str) -> bool:
         """As far as this process knows."""
         known = any(self._state.knows(each, name) for each in self._upstream[domain])

@@ -58,6 +58,13 @@ def test_another_key_and_a_lost_topic_are_said() -> None:
     assert gone == ("warning", "topic 'gone' is deployed and no longer declared")
 
 
+def test_a_topic_becomes_no_domain() -> None:
+    for before, after, said in ((False, True, "a domain, and a topic"), (True, False, "a topic, and a domain")):
+        plan = replace(PLAN, topics=(replace(TOPIC, domain=after),))
+        ((severity, message),) = found(plan, Deployed((replace(TOPIC, domain=before),)))
+        assert (severity, message) == ("error", f"it is {said} is deployed")
+
+
 def test_another_encoding_is_said() -> None:
     ((severity, message),) = found(replace(PLAN, topics=(replace(TOPIC, encoding="json"),)), Deployed((TOPIC,)))
     assert severity == "warning"

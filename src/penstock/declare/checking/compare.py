@@ -69,6 +69,9 @@ def _compare_topic(before: TopicSpec, now: TopicSpec, plan: Plan, report: Findin
         report.warning(
             place, message, "keys move to other partitions, so their order starts anew; growing is asked for"
         )
+    if now.domain != before.domain:
+        message = f"it is {_kind(now)}, and {_kind(before)} is deployed"
+        report.error(place, message, "one cannot become the other: use another name")
     if now.key != before.key:
         message = f"its key is '{now.key}', and the one deployed is '{before.key}'"
         report.warning(place, message, "old events stay in the partitions of the old key; a new topic has one order")
@@ -82,6 +85,10 @@ def _compare_topic(before: TopicSpec, now: TopicSpec, plan: Plan, report: Findin
         report.error(place, str(error), "only optional fields may be added to a deployed type")
     else:
         _tell_unknown_fields(before, now, plan, report)
+
+
+def _kind(topic: TopicSpec) -> str:
+    return "a domain" if topic.domain else "a topic"
 
 
 def unknown_fields(plan: Plan, topics: Sequence[TopicSpec]) -> list[Finding]:

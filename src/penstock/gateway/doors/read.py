@@ -83,13 +83,15 @@ async def read(request: Request, services: ReadNeeds) -> Response:
 
 
 async def read_domain(request: Request, services: ReadNeeds) -> Response:
-    """All of it, or the topic that the path names. One that has no events yet has none."""
+    """All of it, or the topic that the path names. One that has no events yet has none. Also what the app has no more,
+    as of any topic."""
     domain, topic = request.path_params["domain"], request.path_params.get("topic")
-    if domain not in services.plan.domains:
+    spec = next((each for each in services.log.topics() if each.name == domain and each.domain), None)
+    if spec is None:
         raise unknown("domain", domain, sorted(services.plan.domains))
     if topic is not None:
         check_name(topic)
-    return await _answer(request, services, found(services, domain), topic)
+    return await _answer(request, services, spec, topic)
 
 
 async def _answer(request: Request, services: ReadNeeds, spec: TopicSpec, domain_topic: str | None) -> Response:

@@ -59,9 +59,14 @@ async def groups(request: Request, services: TopicNeeds) -> Response:
 async def domains(request: Request, services: TopicNeeds) -> Response:
     """Those of which the caller may read something."""
     who, known = principal_of(request.scope), services.plan.domains
-    found = [name for name in sorted(known) if who.may("read", f"{name}/*") or _named(services, who, name)]
-    counts = {name: len(services.domain_topics.names(name)) for name in found if who.may("read", f"{name}/*")}
-    return JSONResponse([{"name": name, "topics": counts.get(name)} for name in found])
+
+    def work() -> list[dict[str, Any]]:
+        services.domain_topics.refresh()
+        found = [name for name in sorted(known) if who.may("read", f"{name}/*") or _named(services, who, name)]
+        counts = {name: len(services.domain_topics.names(name)) for name in found if who.may("read", f"{name}/*")}
+        return [{"name": name, "topics": counts.get(name)} for name in found]
+
+    return JSONResponse(await _in_thread(services, work))
 
 
 async def domain_topics(request: Request, services: TopicNeeds) -> Response:
@@ -75,6 +80,7 @@ async def domain_topics(request: Request, services: TopicNeeds) -> Response:
         raise unknown("domain", domain, [name for name in services.plan.domains if who.may("read", f"{name}/*")])
 
     def work() -> dict[str, Any]:
+        services.domain_topics.refresh()
         if who.may("read", f"{domain}/*"):
             names = services.domain_topics.names(domain)
         else:
