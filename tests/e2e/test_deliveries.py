@@ -210,7 +210,7 @@ Courier._take = take
 LOOKS_AT_STAGES_ALONE = """
 import penstock.run.worker as worker
 whole = worker.work
-worker.work = lambda process, composition, lookout, beside: whole(process, composition, lookout)
+worker.work = lambda process, composition, lookout, beside, *more: whole(process, composition, lookout, (), *more)
 """
 
 
