@@ -33,6 +33,7 @@ from penstock.settings import Settings
 from tests import least
 
 PATIENCE = 60.0  # seconds that any single thing may take before the test gives up
+NEVER_READY_S = 180.0  # after which a run that is not ready is ended
 
 brokers: str | None = None  # with ``--log kafka``: where every run keeps its log, each in a namespace of its own
 
@@ -116,14 +117,18 @@ def running(
         preexec_fn=None if files is None else partial(resource.setrlimit, resource.RLIMIT_NOFILE, both(files)),
     )
     assert process.stdout is not None
+    never = threading.Timer(NEVER_READY_S, process.kill)
+    never.start()
     try:
         ready = next((text for text in process.stdout if text.startswith("ready ")), None)
+        never.cancel()
         assert ready is not None, f"penstock {command} ended with {process.wait()} before it was ready"
         rig = Rig(ready.split()[1], directory, process)
         least.opens(rig.url, directory)
         assert not whole or eventually(lambda: all(map(rig.is_at_work, range(1, workers + 1)))), "a worker is missing"
         yield rig
     finally:
+        never.cancel()
         Count.of.clear()
         if process.poll() is None:
             process.terminate()
