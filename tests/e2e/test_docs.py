@@ -27,6 +27,7 @@ from tests.e2e import rig
 APP = Path(__file__).parents[2] / "examples" / "quickstart" / "app.py"
 SUBSCRIBED = """
 app.subscribe(payments, "https://127.0.0.1:9/hook", name="large", where="amount > 100", allow_private=True)
+tx = app.domain("tx", Payment)
 """
 
 
