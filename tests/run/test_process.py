@@ -122,3 +122,37 @@ def test_a_report_is_written_when_it_is_new_and_otherwise_only_its_time(tmp_path
     told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert told.split() == ["True", "True", "True", "True"]
     directory.release()
+
+
+FAILS = """
+import threading, time
+from penstock.run import process
+threading.Thread(target=time.sleep, args=(600,)).start()
+with process.ended_by_failure():
+    raise RuntimeError("of the main thread")
+"""
+
+
+def ends_with_its_main_thread(code: str) -> None:
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stderr is not None
+        said = iter(child.stderr.readline, "")
+        assert any("of the main thread" in line for line in said)
+        try:
+            code_of_exit = child.wait(5)
+        except subprocess.TimeoutExpired:
+            code_of_exit = None
+        assert code_of_exit == 1, "its other threads go on"
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_process_whose_main_thread_fails_ends() -> None:
+    ends_with_its_main_thread(FAILS)
+
+
+def test_mutant_whose_threads_go_on_is_caught() -> None:
+    with pytest.raises(AssertionError, match="its other threads go on"):
+        ends_with_its_main_thread(FAILS.replace("process.ended_by_failure()", "process.explained()"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 from .directory import DataDirectory
-from .process import ChildProcess, do_without_pandas, explained, mark_of
+from .process import ChildProcess, do_without_pandas, ended_by_failure, explained, mark_of
 from .worker import work
 
 
@@ -80,4 +80,5 @@ def main(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    with ended_by_failure():
+        main(Path(sys.argv[1]), *sys.argv[2:])

@@ -24,6 +24,7 @@ from .process import (
     ChildProcess,
     StageStatus,
     do_without_pandas,
+    ended_by_failure,
     explained,
     make_before_the_first_event,
     mark_of,
@@ -146,4 +147,5 @@ def report(process: ChildProcess, lookout: Lookout) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    with ended_by_failure():
+        main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

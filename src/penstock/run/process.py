@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -120,6 +121,16 @@ def explained(*kinds: type[PenstockError]) -> Iterator[None]:
     except kinds as error:
         print(f"penstock: {error}", file=sys.stderr, flush=True)
         raise SystemExit(MEND) from None
+
+
+@contextmanager
+def ended_by_failure() -> Iterator[None]:
+    """A process whose main thread fails ends: its other threads would go on, and nobody would hear of it again."""
+    try:
+        yield
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def do_without_pandas() -> None:

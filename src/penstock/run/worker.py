@@ -20,6 +20,7 @@ from .process import (
     ChildProcess,
     StageStatus,
     do_without_pandas,
+    ended_by_failure,
     explained,
     make_before_the_first_event,
     mark_of,
@@ -137,4 +138,5 @@ def _status(line: RunningStage) -> StageStatus:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    with ended_by_failure():
+        main(Path(sys.argv[1]), *sys.argv[2:])
