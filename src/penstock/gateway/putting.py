@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 from uuid import uuid4
 
 import msgspec
@@ -119,7 +120,7 @@ def delete(log: ObservedLog, registry: Registry, clock: Clock, name: str, by: st
     _ask(log, registry, clock, command, lambda: False)
 
 
-def _ask(log: ObservedLog, registry: Registry, clock: Clock, command: Command, is_there: Any) -> None:
+def _ask(log: ObservedLog, registry: Registry, clock: Clock, command: Command, is_there: Callable[[], bool]) -> None:
     log.append([Write(SYSTEM, 0, to_rows([command]))])
     state = registry.view.areas.only(RunTimeState)
     deadline = clock.monotonic() + PATIENCE_S

@@ -20,7 +20,7 @@ from penstock.gateway import domains as gateway_domains
 from penstock.gateway.doors import publish, read
 from penstock.stages.emit import Emitter
 from penstock.stages.ingest import intake
-from penstock.stages.ingest.dedupe import Pair
+from penstock.stages.ingest.dedupe import EventIdentity
 from penstock.stages.interface import Work
 
 Case = Callable[[House], Awaitable[None]]
@@ -235,10 +235,10 @@ def test_a_repeat_is_one_within_its_topic(tmp_path: Path) -> None:
 
 
 def test_mutant_that_finds_repeats_across_topics_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pairs(rows: pa.RecordBatch) -> list[Pair | None]:
+    def identities(rows: pa.RecordBatch) -> list[EventIdentity | None]:
         return [None if i is None else (None, None, i) for i in column(rows, "_id").to_pylist()]
 
-    monkeypatch.setattr(intake, "pairs", pairs)
+    monkeypatch.setattr(intake, "identities", identities)
     with pytest.raises(AssertionError, match="another tenant's id"):
         lived(tmp_path, check_ids_are_a_topics_own)
 

@@ -1,7 +1,7 @@
-"""Which (source, id) pairs a topic has seen lately, so that a repeated publish is acknowledged and not stored again.
+"""Which events a topic has seen lately, by source and id, so that a repeat is acknowledged and not stored again.
 
-Opt-in by ``TopicSpec.dedupe_us``. The pairs live in memory, in a few buckets by time, so that forgetting is dropping a
-whole bucket; at start they are read back from the log. An index on disk over all ids would cost 22 µs an event.
+Opt-in by ``TopicSpec.dedupe_us``. What was seen lives in memory, in a few buckets by time: forgetting is dropping a
+whole bucket; at start it is read back from the log. An index on disk over all ids would cost 22 µs an event.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from ...errors import Corrupt
 from ...log.interface import Log, Reader, Seek
 from ...telemetry import logger
 
-Pair = tuple[str | None, str | None, str]  # domain topic, source and id; a null source is the topic's own
+EventIdentity = tuple[str | None, str | None, str]  # domain topic, source and id; a null source is the topic's own
 Place = tuple[int, int]  # partition and position
 
-BUCKETS = 8  # a pair is remembered for the window and at most an eighth more
+BUCKETS = 8  # a identity is remembered for the window and at most an eighth more
 READ_ROWS = 10_000
-MOST = 1_000_000  # pairs that a topic remembers, at about 390 bytes each
+MOST = 1_000_000  # identities that a topic remembers, at about 390 bytes each
 
 _log = logger(__name__)
 
 
 class DedupeWindow:
-    """``short``: pairs were forgotten before their time, since there were more than ``most``."""
+    """``short``: identities were forgotten before their time, since there were more than ``most``."""
 
     def __init__(self, window_us: int, most: int = MOST) -> None:
         self.short = False
         self._width, self._most, self._full = max(1, window_us // BUCKETS), most, max(1, most // BUCKETS)
-        self._buckets: deque[tuple[int, dict[Pair, Place]]] = deque()  # newest first
+        self._buckets: deque[tuple[int, dict[EventIdentity, Place]]] = deque()  # newest first
 
-    def find(self, pair: Pair) -> Place | None:
+    def find(self, identity: EventIdentity) -> Place | None:
         for _, bucket in self._buckets:
-            if (place := bucket.get(pair)) is not None:
+            if (place := bucket.get(identity)) is not None:
                 return place
         return None
 
-    def remember(self, pair: Pair, place: Place, at: int) -> None:
+    def remember(self, identity: EventIdentity, place: Place, at: int) -> None:
         """``at``: microseconds since the epoch. Time that goes back counts as the newest bucket's."""
         number = at // self._width
         if not self._buckets or self._buckets[0][0] < number or len(self._buckets[0][1]) >= self._full:
             self._make_room()
             self._buckets.appendleft((max(number, self._buckets[0][0] if self._buckets else number), {}))
-        self._buckets[0][1].setdefault(pair, place)
+        self._buckets[0][1].setdefault(identity, place)
 
     def _make_room(self) -> None:
         while self._buckets and len(self) + self._full > self._most:
@@ -63,8 +63,8 @@ class DedupeWindow:
         return sum(len(bucket) for _, bucket in self._buckets)
 
 
-def pairs(rows: pa.RecordBatch) -> list[Pair | None]:
-    """Each row's pair, within its domain topic: no tenant's ids are another's. None for one without an id, which is
+def identities(rows: pa.RecordBatch) -> list[EventIdentity | None]:
+    """Each row's identity, within its domain topic: no tenant's ids are another's. None for one without an id, which is
     never a repeat."""
     ids: list[str | None] = column(rows, "_id").to_pylist()
     sources: list[str | None] = column(rows, "_source").to_pylist()
@@ -98,6 +98,6 @@ def _pass_over(reader: Reader, error: Corrupt) -> None:
 
 def _restore(window: DedupeWindow, batch: Batch) -> None:
     places = zip(repeat(batch.partition), batch.positions.tolist())
-    for pair, place, at in zip(pairs(batch.rows), places, batch.appended.tolist(), strict=True):
-        if pair is not None:
-            window.remember(pair, place, at)
+    for identity, place, at in zip(identities(batch.rows), places, batch.appended.tolist(), strict=True):
+        if identity is not None:
+            window.remember(identity, place, at)

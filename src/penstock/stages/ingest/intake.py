@@ -24,7 +24,7 @@ from ...settings import Settings
 from ...telemetry.metrics import counter
 from ..emit import with_columns
 from ..interface import concat_promote
-from .dedupe import MOST, DedupeWindow, Pair, Place, pairs, restore
+from .dedupe import MOST, DedupeWindow, EventIdentity, Place, identities, restore
 
 Rows: TypeAlias = Sequence[Any] | pa.RecordBatch  # what ``Decoder.decode`` made, or columns
 Envelope: TypeAlias = Mapping[str, Sequence[Any]]  # envelope columns by name, as long as the rows
@@ -82,7 +82,7 @@ class Piece:
     order: Indices  # the writes' rows one after the other, as places in ``kept``
     writes: list[Write]
     repeats: dict[int, Place | int] = field(default_factory=dict)  # where the first one is, or its row
-    fresh: dict[Pair, int] = field(default_factory=dict)  # pairs to remember, and their row
+    fresh: dict[EventIdentity, int] = field(default_factory=dict)  # identities to remember, and their row
 
     @property
     def stored(self) -> int:
@@ -151,10 +151,10 @@ class Intake:
         total = rows.num_rows
         kept = np.arange(total)
         repeats: dict[int, Place | int] = {}
-        fresh: dict[Pair, int] = {}
+        fresh: dict[EventIdentity, int] = {}
         if self._window is not None:
             self._window.forget(self._steady.expiry())
-            repeats, fresh = known(self._window, pairs(rows))
+            repeats, fresh = known(self._window, identities(rows))
             if repeats:
                 kept = np.setdiff1d(kept, np.fromiter(repeats, np.int64), assume_unique=True)
                 rows = rows.take(pa.array(kept))
@@ -223,8 +223,8 @@ class Intake:
 
     def _remember(self, window: DedupeWindow, piece: Piece, partitions: Partitions, positions: Positions) -> None:
         at = self._steady.expiry()
-        for pair, row in piece.fresh.items():
-            window.remember(pair, (int(partitions[row]), int(positions[row])), at)
+        for identity, row in piece.fresh.items():
+            window.remember(identity, (int(partitions[row]), int(positions[row])), at)
         if window.short:
             notices().tell(
                 f"dedupe {self.spec.name}",
@@ -264,17 +264,19 @@ def envelope_columns(requests: Sequence[Request], count: int) -> dict[str, pa.Ar
     return columns
 
 
-def known(window: DedupeWindow, found: Sequence[Pair | None]) -> tuple[dict[int, Place | int], dict[Pair, int]]:
-    """Rows that repeat an earlier one (by its place, or its row here), and the first rows of new pairs."""
+def known(
+    window: DedupeWindow, found: Sequence[EventIdentity | None]
+) -> tuple[dict[int, Place | int], dict[EventIdentity, int]]:
+    """Rows that repeat an earlier one (by its place, or its row here), and the first rows of new identities."""
     repeats: dict[int, Place | int] = {}
-    fresh: dict[Pair, int] = {}
-    for row, pair in enumerate(found):
-        if pair is None:
+    fresh: dict[EventIdentity, int] = {}
+    for row, identity in enumerate(found):
+        if identity is None:
             continue
-        if (place := window.find(pair)) is not None:
+        if (place := window.find(identity)) is not None:
             repeats[row] = place
-        elif pair in fresh:
-            repeats[row] = fresh[pair]
+        elif identity in fresh:
+            repeats[row] = fresh[identity]
         else:
-            fresh[pair] = row
+            fresh[identity] = row
     return repeats, fresh
