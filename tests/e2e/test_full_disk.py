@@ -117,6 +117,14 @@ def append(self, writes):
 EmbeddedLog.append = append
 """
 SILENT = """
+from penstock.run.process import ChildProcess
+plain = ChildProcess.report
+def report(self, *args, **kwargs):
+    if not self._silent:
+        plain(self, *args, **kwargs)
+ChildProcess.report = report
+"""
+LOST = """
 from penstock.run.process import ChildProcess, write_status
 ChildProcess.report = lambda self, stages: write_status(self.directory, self.name, stages)
 """
@@ -124,8 +132,13 @@ ChildProcess.report = lambda self, stages: write_status(self.directory, self.nam
 
 @pytest.mark.parametrize(
     ("role", "plant", "seen"),
-    [("gateway", SWALLOWED, "gone"), ("gateway", ENDED, "no answer"), ("worker", SILENT, "never said again")],
-    ids=["swallowed", "ended", "silent"],
+    [
+        ("gateway", SWALLOWED, "gone"),
+        ("gateway", ENDED, "no answer"),
+        ("worker", SILENT, "never said again"),
+        ("worker", LOST, "a process was lost"),
+    ],
+    ids=["swallowed", "ended", "silent", "lost"],
 )
 def test_mutant_a_full_disk_that_does_harm_is_caught(tmp_path: Path, role: str, plant: str, seen: str) -> None:
     env = rig.planted(tmp_path / "plant", plant, f"penstock.run.{role}")
