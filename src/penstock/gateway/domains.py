@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -33,7 +34,7 @@ from .incoming import DecodedBody
 from .principal import Principal
 
 PATIENCE_S = 5.0  # seconds that new topics may take
-POLL_S = 0.005  # seconds between two looks for the answer
+POLL_S = 0.002  # seconds between two looks for the answer
 
 NAME = re.compile(DOMAIN_TOPIC)
 _NAMED = f"^{DOMAIN_TOPIC}$"
@@ -138,9 +139,18 @@ def _member(text: str, row: int) -> str | None:
     return topic
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """``until``: when whoever waits is told that nobody has answered, monotonic seconds."""
+
+    command: AddDomainTopics
+    answered: asyncio.Future[None]
+    until: float
+
+
 class DomainTopics:
-    """Has new topics added before their first event is stored. Used on one event loop; one of ``threads`` waits for the
-    answer of all who came meanwhile."""
+    """Has new topics added before their first event is stored. Used on one event loop; one of ``threads`` looks
+    for the answers of all who wait."""
 
     def __init__(self, plan: Plan, log: Log, view: View, clock: Clock, threads: Executor) -> None:
         self._log, self._view, self._clock, self._threads = log, view, clock, threads
@@ -148,7 +158,7 @@ class DomainTopics:
         self._declared = {domain: declared_domain_topics(plan, domain) for domain in plan.domains}
         self._sorted: dict[str, tuple[int, Sequence[str]]] = {}  # by domain, with how many were known
         self._state = view.areas.only(DomainState)
-        self._waiting: dict[AddDomainTopics, asyncio.Future[None]] = {}
+        self._coming: list[Asked] = []  # who has not been asked for yet
         self._asking = False
         self._task: asyncio.Task[None] | None = None  # kept, or it might be collected under way
 
@@ -185,48 +195,53 @@ class DomainTopics:
             raise TooLarge(f"{len(new)} new domain topics in one request; the limit is {NEW_LIMIT}: send several")
         loop = asyncio.get_running_loop()
         command = AddDomainTopics(id=uuid4().hex, domain=domain, names=tuple(new))
-        answered = self._waiting[command] = loop.create_future()
+        asked = Asked(command, loop.create_future(), self._clock.monotonic() + PATIENCE_S)
+        self._coming.append(asked)
         if not self._asking:
             self._asking = True
             self._task = loop.create_task(self._ask_all(loop))
-        await answered
+        await asked.answered
 
     async def _ask_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Until nobody waits. Who comes while others wait is asked for at once: the owner answers them together."""
+        waiting: list[Asked] = []
         try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, {}
-                errors: Mapping[str, Exception]
+            while self._coming or waiting:
+                new, self._coming = self._coming, []
+                waiting += new
+                settled: Mapping[Asked, Exception | None]
                 try:
-                    errors = await loop.run_in_executor(self._threads, self._ask, list(asked))
+                    settled = await loop.run_in_executor(self._threads, self._look, new, list(waiting))
                 except Exception as error:  # whatever it is, nobody may be left waiting
-                    errors = dict.fromkeys((command.id for command in asked), error)
-                for command, future in asked.items():
-                    if future.done():
-                        continue
-                    if (wrong := errors.get(command.id)) is not None:
-                        future.set_exception(wrong)
+                    settled = dict.fromkeys(waiting, error)
+                waiting = [asked for asked in waiting if asked not in settled]
+                for asked, wrong in settled.items():
+                    if asked.answered.done():
+                        continue  # who asked has gone
+                    if wrong is None:
+                        asked.answered.set_result(None)
                     else:
-                        future.set_result(None)
+                        asked.answered.set_exception(wrong)
         finally:
             self._asking = False
 
-    def _ask(self, commands: list[AddDomainTopics]) -> dict[str, PenstockError]:
-        """In a thread. Those that were refused, or not answered."""
-        self._log.append([Write(SYSTEM, 0, to_rows(commands))])
-        deadline = self._clock.monotonic() + PATIENCE_S
-        errors: dict[str, PenstockError] = {}
-        while True:
-            self._view.refresh()
-            left = []
-            for command in commands:
-                if (reason := self._state.refusal(command.id)) is not None:
-                    errors[command.id] = DomainFull(reason)
-                elif not all(self._state.knows(command.domain, name) for name in command.names):
-                    left.append(command)
-            commands = left
-            if not commands:
-                return errors
-            if self._clock.monotonic() >= deadline:
-                why = "new topics of a domain are asked for, and no worker has answered; try again"
-                return errors | {command.id: Unavailable(why) for command in commands}
+    def _look(self, new: Sequence[Asked], waiting: Sequence[Asked]) -> dict[Asked, Exception | None]:
+        """In a thread: ask for what is ``new``, and say what has become of those that ``wait``, of whom it is part."""
+        if new:
+            try:
+                self._log.append([Write(SYSTEM, 0, to_rows([asked.command for asked in new]))])
+            except PenstockError as error:
+                return dict.fromkeys(new, error)
+        else:
             self._clock.sleep(POLL_S)
+        self._view.refresh()
+        now, settled = self._clock.monotonic(), dict[Asked, Exception | None]()
+        for asked in waiting:
+            command = asked.command
+            if (reason := self._state.refusal(command.id)) is not None:
+                settled[asked] = DomainFull(reason)
+            elif all(self._state.knows(command.domain, name) for name in command.names):
+                settled[asked] = None
+            elif now >= asked.until:
+                settled[asked] = Unavailable("new topics of a domain are asked for, and no worker has answered")
+        return settled

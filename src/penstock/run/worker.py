@@ -103,7 +103,8 @@ def work(
     gc.freeze()  # plan, libraries and the log's clients stay
     gc.set_threshold(YOUNG, 10, 10)
     threads = [Thread(target=line.run, args=(process.stop,), name=line.name) for line in composition.lines]
-    threads.append(Thread(target=keep_warm, args=(composition.models, process.stop), name="warm"))
+    if composition.models:
+        threads.append(Thread(target=keep_warm, args=(composition.models, process.stop), name="warm"))
     if lookout is not None:
         threads.append(Thread(target=lookout.run, args=(process.stop,), name="lookout"))
     for thread in threads:

@@ -215,8 +215,8 @@ def test_a_look_that_is_dear_is_taken_less_often_and_holds_for_longer(watched: W
         return status()
 
     watched.hands["a"].status = slow  # type: ignore[method-assign]
-    assert watched.watch.look() == 20.0
-    assert json.loads(watched.file.read_bytes())["every"] == 20.0
+    assert watched.watch.look() == 50.0
+    assert json.loads(watched.file.read_bytes())["every"] == 50.0
 
 
 # -- the gauge ----------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -48,6 +48,7 @@ from .warming import WarmVersion
 LADDER_ROWS = 1_024  # in one pass; those of a rung that are under way are read again
 LABELLED = 1_000  # subscriptions of a plan, up to which each has metrics of its own
 LOOK_S = 1.0  # seconds between two looks at which subscriptions are halted
+ALL_LOOKS = 30  # looks from one that asks what is stored of all of them to the next; others ask of those that changed
 COMING_S = 0.25  # seconds between two looks at which have come and gone, which costs the same however many there are
 
 log = logger(__name__)
@@ -131,6 +132,8 @@ class CourierComposition(StageLines):
     asked: list[AskedEndpoint] = field(init=False, default_factory=list)  # those whose endpoints have to be asked
     run_time: RunTimeRoutes = field(init=False)
     threads: list[Thread] = field(init=False, default_factory=list)  # of those destinations that have one of their own
+    _learned: set[str] = field(init=False, default_factory=set)  # subscriptions that something was stored of
+    _looks: Iterator[int] = field(init=False, default_factory=count)
 
     def __post_init__(self) -> None:
         """Raises ``DeclarationError`` for a subscription whose settings have no value here, or one that cannot be."""
@@ -182,8 +185,14 @@ class CourierComposition(StageLines):
         self.registry.refresh()
         self.run_time.sync()
         state = self.registry.view.areas.only(DeliveryState)
-        for subscription in list(self.subscriptions.values()):
-            subscription.learn(state)
+        with self.registry.view.lock:
+            told = state.spoken_of()
+        # Of most nothing is stored, nor was at the last look. What one thinks of itself may never come to be stored.
+        everyone = next(self._looks) % ALL_LOOKS == 0
+        for name in list(self.subscriptions) if everyone else told | self._learned:
+            if (subscription := self.subscriptions.get(name)) is not None:
+                subscription.learn(state)
+        self._learned = told
 
     def router(self, source: str, specs: Sequence[SubscriptionSpec]) -> RunningStage:
         topic = self.topic(source)

@@ -26,7 +26,7 @@ BLOCKED = gauge("lanes_blocked", "Lanes that wait with a request which has faile
 STATES = ("live", "behind", "paused", "disabled", "unproven")
 
 LOOK_S = 1.0  # seconds between two looks
-SHARE = 0.005  # of a core that looks may cost
+SHARE = 0.002  # of a core that looks may cost
 SHUT_S = 60.0  # seconds without a delivery to an endpoint, after which that is told
 
 

@@ -163,6 +163,10 @@ class DeliveryState:
         """By subscription; those that nothing was ever said of are not there."""
         return self._by_place.get((topic, partition), {})
 
+    def spoken_of(self) -> set[str]:
+        """Those that are not simply live, or were not once. Under the view's lock."""
+        return {*self.halted, *self.ended, *self.failing, *self.recovered}
+
     def blocked_by_name(self) -> Counter[str]:
         """How many lanes of each ordered subscription wait with a request that has failed."""
         found = Counter[str]()
