@@ -36,6 +36,8 @@ from .principal import Principal
 PATIENCE_S = 5.0  # seconds that new topics may take
 POLL_S = 0.002  # seconds between two looks for the answer
 
+UNANSWERED = "new topics of a domain are asked for, and no worker has answered; try again"
+
 NAME = re.compile(DOMAIN_TOPIC)
 _NAMED = f"^{DOMAIN_TOPIC}$"
 SAID_BY = (
@@ -243,5 +245,5 @@ class DomainTopics:
             elif all(self._state.knows(command.domain, name) for name in command.names):
                 settled[asked] = None
             elif now >= asked.until:
-                settled[asked] = Unavailable("new topics of a domain are asked for, and no worker has answered")
+                settled[asked] = Unavailable(UNANSWERED)
         return settled

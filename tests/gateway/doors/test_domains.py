@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from penstock.batch import Indices, column
 from penstock.domains import messages
 from penstock.domains.state import DomainState
 from penstock.gateway import domains as gateway_domains
+from penstock.gateway.domains import Asked, DomainTopics
 from penstock.gateway.doors import publish, read
 from penstock.stages.emit import Emitter
 from penstock.stages.ingest import intake
 from penstock.stages.ingest.dedupe import EventIdentity
 from penstock.stages.interface import Work
+from penstock.system.messages import Command, Message
 
 Case = Callable[[House], Awaitable[None]]
 
@@ -379,6 +381,47 @@ def test_topics_that_several_bring_at_once_are_asked_for_together(tmp_path: Path
         assert len((await house.get("/domains/tx/topics")).json()["topics"]) == 50
 
     lived(tmp_path, case)
+
+
+def no_answer_keeps_others_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = DomainState.decide
+
+    def passes_over(state: DomainState, command: Command, *, now: int) -> Sequence[Message]:
+        names = getattr(command, "names", ())
+        return () if "stuck" in names else decide(state, command, now=now)
+
+    monkeypatch.setattr(DomainState, "decide", passes_over)
+
+    async def case(house: House) -> None:
+        stuck = asyncio.create_task(house.post("/domains/tx/topics/stuck/events", {"id": "1", "amount": 1}))
+        while not any("stuck" in str(row) for row in house.rows("penstock.system")):
+            await asyncio.sleep(0)
+        answer = await house.post("/domains/tx/topics/beta/events", {"id": "2", "amount": 1})
+        assert answer.status_code == 200 and not stuck.done(), "one waited for what another asked for"
+        stuck.cancel()
+
+    lived(tmp_path, case)
+
+
+def test_who_comes_while_another_waits_is_answered_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_answer_keeps_others_waiting(tmp_path, monkeypatch)
+
+
+def test_mutant_that_asks_for_one_after_the_other_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = DomainTopics._look
+
+    def looks_until_all_are_answered(
+        topics: DomainTopics, new: Sequence[Asked], waiting: Sequence[Asked]
+    ) -> dict[Asked, Exception | None]:
+        settled = look(topics, new, waiting)
+        while len(settled) < len(waiting):
+            settled |= look(topics, (), [asked for asked in waiting if asked not in settled])
+        return settled
+
+    monkeypatch.setattr(gateway_domains, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(DomainTopics, "_look", looks_until_all_are_answered)
+    with pytest.raises(AssertionError, match="one waited for what another asked for"):
+        no_answer_keeps_others_waiting(tmp_path, monkeypatch)
 
 
 def test_without_a_worker_only_known_topics_are_published_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
