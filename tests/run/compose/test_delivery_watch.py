@@ -28,7 +28,7 @@ from penstock.run.compose.delivery_watch import BLOCKED, LOOK_S, SHUT_S, SUBSCRI
 from penstock.settings import Settings
 from penstock.stages.deliver.handshakes.messages import HandshakeChanged
 from penstock.stages.deliver.lane_positions import BlockedLane, OrderedPosition
-from penstock.stages.deliver.state import Behind, DeliveryState, Following, SubscriptionChanged
+from penstock.stages.deliver.state import Behind, DeliveryState, Following, Forgotten, SubscriptionChanged
 from penstock.system.messages import Disabled, Message, to_rows
 
 PLAN = Plan(
@@ -125,6 +125,54 @@ def test_mutant_that_waits_to_see_it_disabled_is_caught(watched: Watched, monkey
     monkeypatch.setattr(DeliveryState, "apply", apply_without_the_end)
     with pytest.raises(AssertionError, match="it never goes on"):
         check_it_goes_on(watched)
+
+
+def check_what_is_forgotten_holds_no_more(watched: Watched) -> None:
+    subscription = watched.deliveries.subscriptions["a"]
+    watched.say(SubscriptionChanged(subscription="a", paused=True, at=1))
+    watched.deliveries.look_at_halted()
+    assert subscription.halted
+    watched.say(Forgotten(topic="scores", subscription="a", partitions=1))
+    watched.deliveries.look_at_halted()
+    assert not subscription.halted, "what was stored of one before it holds"
+
+
+def test_what_is_forgotten_holds_no_more(watched: Watched) -> None:
+    check_what_is_forgotten_holds_no_more(watched)
+
+
+def test_mutant_that_asks_only_of_those_that_something_is_stored_of_is_caught(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = CourierComposition.look_at_halted
+
+    def looks_at_what_is_there(deliveries: CourierComposition) -> None:
+        deliveries._learned.clear()
+        look(deliveries)
+
+    monkeypatch.setattr(CourierComposition, "look_at_halted", looks_at_what_is_there)
+    with pytest.raises(AssertionError, match="what was stored of one before it holds"):
+        check_what_is_forgotten_holds_no_more(watched)
+
+
+def check_what_was_never_stored_is_let_go(watched: Watched) -> None:
+    """A courier thinks that its endpoint fails, and what it said of that was refused, with the partition it lost."""
+    subscription = watched.deliveries.subscriptions["a"]
+    watched.deliveries.look_at_halted()
+    subscription.failing = 7
+    for _ in range(30):
+        watched.deliveries.look_at_halted()
+    assert subscription.failing == 0, "it takes for stored what is not"
+
+
+def test_what_was_never_stored_is_let_go(watched: Watched) -> None:
+    check_what_was_never_stored_is_let_go(watched)
+
+
+def test_mutant_that_never_asks_of_all_is_caught(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(composed, "ALL_LOOKS", 1_000)
+    with pytest.raises(AssertionError, match="it takes for stored what is not"):
+        check_what_was_never_stored_is_let_go(watched)
 
 
 plain = DeliveryState.apply
