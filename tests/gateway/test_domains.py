@@ -23,6 +23,7 @@ from penstock.schema.cloudevents import decode_events, decode_pieces
 from penstock.schema.types import schema_of
 from penstock.settings import Settings
 from penstock.stages.ingest.intake import Intake
+from penstock.stages.interface import concat_promote
 
 
 def intake_of(spec: TopicSpec, **limits: Any) -> Intake:
@@ -86,7 +87,7 @@ def check_what_events_say(events: list[str]) -> None:
 
 
 @given(st.lists(EVENTS, max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @example(['"_topic"', '{"_topic":"acme"}', "7", '{"a":{"_topic":"x"}}'])
 @example(['{"_topic":"a","_topic":"b"}', r'{"\u005ftopic":"c"}', '[{"_topic":"d"}]'])
 @example(['{"b":1}', '{"_topic":"a"}', '{"_topic":["a"]}', '{"_topic":7}'])
@@ -167,7 +168,7 @@ def cloud_events(parts: list[tuple[dict[str, Any], dict[str, Any]]]) -> bytes:
 
 @pytest.mark.parametrize("intake", [LOOSE, TYPED], ids=["untyped", "typed"])
 @given(st.lists(st.tuples(AROUND, INSIDE), min_size=1, max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_cloud_event_says_it_around_the_data_or_in_them(
     intake: Intake, parts: list[tuple[dict[str, Any], dict[str, Any]]]
 ) -> None:
@@ -196,6 +197,19 @@ def test_the_row_of_a_large_body_is_that_of_the_whole() -> None:
     with pytest.raises(InvalidEvent) as refused:
         list(decode_pieces([body], LOOSE.decoder, 1 << 20, many=True))
     assert (refused.value.row, refused.value.field) == (200, "domaintopic")
+
+
+@pytest.mark.parametrize("intake", [LOOSE, TYPED], ids=["untyped", "typed"])
+def test_the_parts_of_a_large_body_say_it_each_in_its_own_way(intake: Intake) -> None:
+    ways: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {"_topic": "a"}), ({"domaintopic": "b"}, {"_topic": "c"})]
+    pieces = decode_pieces(
+        [cloud_events([ways[row // 500 % 2] for row in range(2_000)])], intake.decoder, 1 << 20, many=True
+    )
+    batches = [intake.columns(*piece) for piece in pieces]
+    assert len(batches) > 2
+    rows = addressed(intake, DecodedBody(concat_promote(batches)), None)
+    assert rows.column("_topic").to_pylist() == ["ab"[row // 500 % 2] for row in range(2_000)]
+    assert column(rows, "_extensions").null_count == 2_000
 
 
 def test_out_of_a_domain_the_extension_is_one_like_the_others() -> None:

@@ -60,12 +60,11 @@ def addressed(intake: Intake, body: DecodedBody, topic: str | None) -> pa.Record
     if topic is None:
         if said.null_count:
             _refuse(said.is_null(), f"which domain topic is it of? {SAID_BY} says it")
-        for name in pc.unique(said).to_pylist():
-            if NAME.fullmatch(name) is None:
-                _refuse(
-                    pc.equal(said, name),
-                    "a domain topic has a name of 1 to 64 letters, digits, '-', '_' and '.', no '-' or '.' in front",
-                )
+        if wrong := [name for name in pc.unique(said).to_pylist() if NAME.fullmatch(name) is None]:
+            _refuse(
+                pc.equal(said, wrong[0]),  # they are in the order of their first events
+                "a domain topic has a name of 1 to 64 letters, digits, '-', '_' and '.', no '-' or '.' in front",
+            )
     else:
         if said.null_count < len(said):
             other = pc.not_equal(said, topic)  # null where the event says none
