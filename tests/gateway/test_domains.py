@@ -22,6 +22,8 @@ from penstock.log.memory import MemoryLog
 from penstock.schema.cloudevents import decode_events, decode_pieces
 from penstock.schema.types import schema_of
 from penstock.settings import Settings
+from penstock.stages.emit import with_columns
+from penstock.stages.ingest import intake as intakes
 from penstock.stages.ingest.intake import Intake
 from penstock.stages.interface import concat_promote
 
@@ -199,8 +201,7 @@ def test_the_row_of_a_large_body_is_that_of_the_whole() -> None:
     assert (refused.value.row, refused.value.field) == (200, "domaintopic")
 
 
-@pytest.mark.parametrize("intake", [LOOSE, TYPED], ids=["untyped", "typed"])
-def test_the_parts_of_a_large_body_say_it_each_in_its_own_way(intake: Intake) -> None:
+def check_the_parts_of_a_large_body(intake: Intake) -> None:
     ways: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {"_topic": "a"}), ({"domaintopic": "b"}, {"_topic": "c"})]
     pieces = decode_pieces(
         [cloud_events([ways[row // 500 % 2] for row in range(2_000)])], intake.decoder, 1 << 20, many=True
@@ -208,8 +209,23 @@ def test_the_parts_of_a_large_body_say_it_each_in_its_own_way(intake: Intake) ->
     batches = [intake.columns(*piece) for piece in pieces]
     assert len(batches) > 2
     rows = addressed(intake, DecodedBody(concat_promote(batches)), None)
-    assert rows.column("_topic").to_pylist() == ["ab"[row // 500 % 2] for row in range(2_000)]
+    said = ["ab"[row // 500 % 2] for row in range(2_000)]
+    assert rows.column("_topic").to_pylist() == said, "an event is of another topic than it says"
     assert column(rows, "_extensions").null_count == 2_000
+
+
+@pytest.mark.parametrize("intake", [LOOSE, TYPED], ids=["untyped", "typed"])
+def test_the_parts_of_a_large_body_say_it_each_in_its_own_way(intake: Intake) -> None:
+    check_the_parts_of_a_large_body(intake)
+
+
+def test_mutant_that_reads_the_data_before_what_is_around_them_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept(rows: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+        return with_columns(rows, {n: c for n, c in columns.items() if n != "_topic" or n not in rows.schema.names})
+
+    monkeypatch.setattr(intakes, "with_columns", kept)
+    with pytest.raises(AssertionError, match="another topic than it says"):
+        check_the_parts_of_a_large_body(TYPED)
 
 
 def test_out_of_a_domain_the_extension_is_one_like_the_others() -> None:
