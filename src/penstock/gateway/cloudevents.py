@@ -99,4 +99,4 @@ def _binary(
     if kind := headers.get(b"content-type", b"").decode("latin-1"):
         attributes["datacontenttype"] = kind
     rows = decoder.decode(check_data(attributes, body, decoder), "one", ignored=ignored)
-    return rows, envelope([attributes])
+    return rows, envelope([attributes], domain=decoder.domain)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
 from uuid import uuid4
 
 import msgspec
@@ -25,6 +25,8 @@ from ..log.interface import Log
 from ..plan.domains import declared_domain_topics, upstream_domains
 from ..plan.plan import Plan
 from ..schema.cloudevents import DOMAIN_TOPIC as EXTENSION
+from ..schema.cloudevents import NO_TEXT
+from ..schema.ingress.faults import explain
 from ..schema.rows import is_json
 from ..stages.emit import with_columns
 from ..stages.ingest.intake import Intake
@@ -39,37 +41,37 @@ POLL_S = 0.002  # seconds between two looks for the answer
 UNANSWERED = "new topics of a domain are asked for, and no worker has answered; try again"
 
 NAME = re.compile(DOMAIN_TOPIC)
-_NAMED = f"^{DOMAIN_TOPIC}$"
 SAID_BY = (
     f"the member _topic of JSON, the column _topic of Arrow, the extension {EXTENSION} of a CloudEvent, or topic in "
     "Event Grid's schema"
 )
 
 
-class _Member(msgspec.Struct):
-    topic: Any = msgspec.field(default=None, name="_topic")
+class _TopicMember(msgspec.Struct, gc=False):
+    topic: str | None = msgspec.field(default=None, name="_topic")
 
 
-_MEMBER = msgspec.json.Decoder(_Member)
+_MEMBERS = msgspec.json.Decoder(list[_TopicMember])
 
 
 def addressed(intake: Intake, body: DecodedBody, topic: str | None) -> pa.RecordBatch:
     """The rows of a body as they are stored in a domain. ``topic``: the one that the address names; None: each event
     says its own. Raises ``InvalidEvent`` for an event that says none, another than the address, or no name of one."""
     rows = body.rows if isinstance(body.rows, pa.RecordBatch) else intake.columns(body.rows, body.envelope)
-    said, rows = _said(rows)
-    if topic is not None:
+    said = _said(rows)
+    if topic is None:
+        if said.null_count:
+            _refuse(said.is_null(), f"which domain topic is it of? {SAID_BY} says it")
+        if wrong := [name for name in pc.unique(said).to_pylist() if NAME.fullmatch(name) is None]:
+            _refuse(
+                pc.equal(said, wrong[0]),  # they are in the order of their first events
+                "a domain topic has a name of 1 to 64 letters, digits, '-', '_' and '.', no '-' or '.' in front",
+            )
+    else:
         if said.null_count < len(said):
-            other = pc.fill_null(pc.not_equal(said, topic), False)
+            other = pc.not_equal(said, topic)  # null where the event says none
             _refuse(other, f"the event is of another domain topic than the address, which is that of {topic!r:.80}")
         said = pa.repeat(topic, len(rows))
-    elif said.null_count:
-        _refuse(said.is_null(), f"which domain topic is it of? {SAID_BY} says it")
-    if topic is None:
-        _refuse(
-            pc.invert(pc.match_substring_regex(said, _NAMED)),
-            "a domain topic has a name of 1 to 64 letters, digits, '-', '_' and '.', no '-' or '.' in front",
-        )
     return with_columns(rows, {"_topic": said})
 
 
@@ -108,37 +110,31 @@ def _refuse(wrong: pa.Array, reason: str) -> None:
         raise InvalidEvent(reason, row=row, field="_topic")
 
 
-def _said(rows: pa.RecordBatch) -> tuple[pa.Array, pa.RecordBatch]:
-    """What each row says, if anything; and the rows without the extension that said it."""
+def _said(rows: pa.RecordBatch) -> pa.Array:
+    """What each row says, if anything."""
     said = column(rows, "_topic")
-    extensions = column(rows, "_extensions")
-    if extensions.null_count < len(extensions):
-        taken, left = zip(*map(_taken, extensions.to_pylist(), range(len(rows))), strict=True)
-        rows = with_columns(rows, {"_extensions": pa.array(left, pa.string())})
-        said = pc.coalesce(pa.array(taken, pa.string()), said)
     if is_json(rows.schema) and said.null_count:
-        members = map(_member, rows.column("json").to_pylist(), range(len(rows)))
-        said = pc.coalesce(said, pa.array(list(members), pa.string()))
-    return said, rows
+        said = pc.coalesce(said, _members(rows.column("json")))
+    return said
 
 
-def _taken(extensions: str | None, row: int) -> tuple[str | None, str | None]:
-    if extensions is None or EXTENSION not in extensions:
-        return None, extensions
-    found: dict[str, Any] = msgspec.json.decode(extensions)
-    topic = found.pop(EXTENSION, None)
-    if not isinstance(topic, str | None):
-        raise InvalidEvent("the name of a domain topic is a text", row=row, field=EXTENSION)
-    return topic, msgspec.json.encode(found).decode() if found else None
-
-
-def _member(text: str, row: int) -> str | None:
-    """Of an event without a type, which may be any JSON."""
-    if "_topic" not in text or not text.startswith("{"):
-        return None
-    if not isinstance(topic := _MEMBER.decode(text).topic, str | None):
-        raise InvalidEvent("the name of a domain topic is a text", row=row, field="_topic")
-    return topic
+def _members(events: pa.Array) -> pa.Array:
+    """What each JSON object says by its member, all decoded at once; null of any other value. Raises ``InvalidEvent``
+    for the first that says what is no text, be it in one of two such members, of which the last counts."""
+    joined = b",".join(events.view(pa.binary()).to_pylist())
+    if b"_topic" not in joined and b"\\" not in joined:  # nor written with escapes
+        return pa.nulls(len(events), pa.string())
+    are_objects = pc.starts_with(events, "{")
+    objects = events.filter(are_objects)
+    array = b"[" + b",".join(objects.view(pa.binary()).to_pylist()) + b"]"
+    try:
+        found = pa.array(map(attrgetter("topic"), _MEMBERS.decode(array)), pa.string(), size=len(objects))
+    except (msgspec.DecodeError, RecursionError) as error:
+        fault = explain(array, error, many=True)
+        reason = NO_TEXT if isinstance(error, msgspec.ValidationError) else fault.reason
+        row = None if fault.row is None else pc.indices_nonzero(are_objects)[fault.row].as_py()
+        raise InvalidEvent(reason, row=row, field="_topic") from None
+    return pc.replace_with_mask(pa.nulls(len(events), pa.string()), are_objects, found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

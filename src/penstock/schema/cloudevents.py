@@ -30,6 +30,7 @@ Attributes: TypeAlias = dict[str, str | int | bool]
 ATTRIBUTES_LIMIT_BYTES = 64 << 10  # bytes of one event's attributes, as many as of a request's headers
 JSON_TYPE = "application/json"  # of data that says nothing else
 DOMAIN_TOPIC = "domaintopic"  # the extension that says which topic of a domain an event is of
+NO_TEXT = "the name of a domain topic is a text"
 DATA_VERSION = "dataversion"  # the extension that Event Grid's ``dataVersion`` is here
 BASE64 = "data_base64"  # true among the attributes: the data are this text, and stand for bytes
 MEMBERS_LIMIT = 256  # attributes of one event, its data included
@@ -82,7 +83,7 @@ def _decoded(
     # Each is one JSON value, so together they are an array, parsed in one go with the rows' own numbers.
     together = b"[" + b",".join(data for _, data in parts) + b"]"
     rows = decoder.decode(together, start=PieceStart(row=start.row), ignored=ignored)
-    return rows, envelope([attributes for attributes, _ in parts])
+    return rows, envelope([attributes for attributes, _ in parts], domain=decoder.domain)
 
 
 def check_data(attributes: Attributes, data: bytes, decoder: Decoder) -> bytes:
@@ -94,11 +95,14 @@ def check_data(attributes: Attributes, data: bytes, decoder: Decoder) -> bytes:
     return present_data(data, 0, decoder)
 
 
-def envelope(events: list[Attributes]) -> dict[str, list[Any]]:
-    """Checked attributes as the envelope's columns."""
+def envelope(events: list[Attributes], *, domain: bool = False) -> dict[str, list[Any]]:
+    """Checked attributes as the envelope's columns. ``domain``: the events are of one, so the extension that says which
+    topic of it is taken out of them, and has a column. Raises ``InvalidEvent`` for one that is no text."""
+    topics = [_take_domain_topic(e, row) for row, e in enumerate(events)] if domain else []
     columns: dict[str, list[Any]] = {column: [e.get(name) for e in events] for name, column in _COLUMNS.items()}
     columns["_time"] = [None if (time := e.get("time")) is None else _moment(str(time)) for e in events]
     columns["_extensions"] = [_others(e) for e in events]
+    columns["_topic"] = topics
     return {name: values for name, values in columns.items() if any(v is not None for v in values)}
 
 
@@ -251,6 +255,13 @@ _RULES = {
     "time": _time_fault,
 }
 _TEXTS = {*_REQUIRED, "subject", "time", "dataschema", "datacontenttype", "partitionkey"}
+
+
+def _take_domain_topic(attributes: Attributes, row: int) -> str | None:
+    topic = attributes.pop(DOMAIN_TOPIC, None)
+    if not isinstance(topic, str | None):
+        raise InvalidEvent(NO_TEXT, row=row, field=DOMAIN_TOPIC)
+    return topic
 
 
 def _others(attributes: Attributes) -> str | None:

@@ -60,12 +60,15 @@ class Decoder:
         depth_limit: int = DEPTH_LIMIT,
         event_limit: int | None = None,
         unknown: Unknown = "ignore",
+        domain: bool = False,
     ) -> None:
-        """``event_limit``: bytes of one event; ``unknown``: what becomes of fields that the type lacks.
+        """``event_limit``: bytes of one event; ``unknown``: what becomes of fields that the type lacks; ``domain``: the
+        events are of one, so what is around them may say which topic of it.
 
         Raises ``TypeError`` for a column that has no JSON form.
         """
         self.schema = schema
+        self.domain = domain
         self._depth_limit = depth_limit
         self._event_limit = event_limit
         self._is_json = is_json(schema)

@@ -99,7 +99,8 @@ def decode_events(
     found = [_attributes(event, row, source, delivered=delivered) for row, event in enumerate(events)]
     data = [present_data(bytes(event.data), row, decoder) for row, event in enumerate(events)]
     together = b"[" + b",".join(data) + b"]"
-    return decoder.decode(together, start=PieceStart(row=start.row), ignored=ignored), envelope(found)
+    rows = decoder.decode(together, start=PieceStart(row=start.row), ignored=ignored)
+    return rows, envelope(found, domain=decoder.domain)
 
 
 def decode_pieces(

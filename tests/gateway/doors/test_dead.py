@@ -242,3 +242,19 @@ def test_what_makes_no_sense(house: Any, asked: dict[str, Any]) -> None:
         assert became(h) == ["dead"] * 3
 
     run(house, work)
+
+
+def test_a_body_may_name_all_places_of_one_request_and_not_many_more(house: Any) -> None:
+    async def work(h: Any) -> None:
+        die(h)
+        named = [f"flights/0/{10**17 + n}" for n in range(10_000)]
+        for door in ("redrive", "drop"):
+            answer = await h.http.post(f"/dead/{door}", json={"places": named, "most": 10_000})
+            assert answer.status_code == 200, answer.text
+            answer = await h.http.post(f"/dead/{door}", json={"places": named * 4})
+            assert answer.status_code == 413 and "over 1048576 bytes" in answer.json()["error"]["message"]
+            deep = b"[" * 100_000
+            assert (await h.http.post(f"/dead/{door}", content=b'{"places":' + deep)).status_code == 400
+        assert became(h) == ["dead"] * 3
+
+    run(house, work)

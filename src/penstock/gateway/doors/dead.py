@@ -18,7 +18,7 @@ from starlette.responses import Response
 from ...access.rights import DEAD, Verb
 from ...clock import Clock
 from ...declare.values import Duration, seconds
-from ...errors import DeclarationError, InvalidEvent, NotFound
+from ...errors import DeclarationError, NotFound
 from ...log.interface import ObservedLog
 from ...models.registry import Registry
 from ...plan.plan import Plan
@@ -31,8 +31,9 @@ from ..principal import Principal, principal_of
 from ..readiness import statuses
 from ..wire.errors import BadRequest
 from ..wire.parameters import whole
+from ..wire.small_body import read_small
 
-SMALL_BYTES = 1 << 20  # bytes of a body here
+LIMIT_BYTES = 1 << 20  # of a body here, which may name as many places as can be put back at once
 LIMIT, MOST = 100, 10_000  # letters of one answer, and of one request to put them back
 ROUNDS = 3  # times that an event is put back and fails again before it is left alone, unless asked otherwise
 
@@ -122,7 +123,7 @@ async def letter(request: Request, services: LetterNeeds) -> Response:
 
 
 async def redrive(request: Request, services: LetterNeeds) -> Response:
-    asked, now = await _asked(request), _now(services)
+    asked, now = await read_small(request, Selection, LIMIT_BYTES), _now(services)
     wanted = _allowed(asked.wanted(now), principal_of(request.scope), "redrive")
 
     def work() -> dict[str, Any]:
@@ -135,7 +136,7 @@ async def redrive(request: Request, services: LetterNeeds) -> Response:
 
 
 async def drop(request: Request, services: LetterNeeds) -> Response:
-    asked = await _asked(request)
+    asked = await read_small(request, Selection, LIMIT_BYTES)
     wanted = _allowed(asked.wanted(_now(services)), principal_of(request.scope), "redrive")
 
     def work() -> dict[str, Any]:
@@ -151,18 +152,6 @@ async def drop(request: Request, services: LetterNeeds) -> Response:
 def _allowed(wanted: LetterFilter, who: Principal, verb: Verb) -> LetterFilter:
     """Of events of those topics alone whose letters are for who asks."""
     return replace(wanted, allowed=lambda topic: who.may(verb, DEAD + topic))
-
-
-async def _asked(request: Request) -> Selection:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > SMALL_BYTES:
-            raise BadRequest(f"the body is over {SMALL_BYTES} bytes: name fewer places at once")
-    try:
-        return msgspec.json.decode(body, type=Selection)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidEvent(str(error)) from None
 
 
 def _format(given: Mapping[str, str]) -> DeadLetterFormat | None:

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ...batch import ENVELOPE, AppendResult, Indices, Positions, TopicSpec, Write
+from ...batch import ENVELOPE, AppendResult, Indices, Positions, TopicSpec, Write, column
 from ...clock import Clock
 from ...errors import RowsTooLarge, TooLarge
 from ...log.interface import Log
@@ -99,6 +100,7 @@ class Intake:
             depth_limit=settings.depth_limit,
             event_limit=settings.event_limit,
             unknown="reject" if spec.extra == "reject" else "count",
+            domain=spec.domain,
         )
         self._turn = 0
         self._events, self._bytes = (metric.labels(spec.name) for metric in (EVENTS, BYTES))
@@ -123,6 +125,8 @@ class Intake:
         if not envelope:
             return batch
         found = {n: pa.array(envelope[n], kind, size=len(rows)) for n, kind in ENVELOPE.items() if n in envelope}
+        if "_topic" in found:  # in a domain with a type the event itself may say it as well
+            found["_topic"] = pc.coalesce(found["_topic"], column(batch, "_topic"))
         return with_columns(batch, found)
 
     def gather(self, requests: list[Request], now: int) -> Piece:
