@@ -138,7 +138,7 @@ def _members(events: pa.Array) -> pa.Array:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class AskedTopics:
     """``until``: when whoever waits is told that nobody has answered, monotonic seconds."""
 
     command: AddDomainTopics
@@ -156,7 +156,7 @@ class DomainTopics:
         self._declared = {domain: declared_domain_topics(plan, domain) for domain in plan.domains}
         self._sorted: dict[str, tuple[int, Sequence[str]]] = {}  # by domain, with how many were known
         self._state = view.areas.only(DomainState)
-        self._coming: list[Asked] = []  # who has not been asked for yet
+        self._coming: list[AskedTopics] = []  # who has not been asked for yet
         self._asking = False
         self._task: asyncio.Task[None] | None = None  # kept, or it might be collected under way
 
@@ -193,7 +193,7 @@ class DomainTopics:
             raise TooLarge(f"{len(new)} new domain topics in one request; the limit is {NEW_LIMIT}: send several")
         loop = asyncio.get_running_loop()
         command = AddDomainTopics(id=uuid4().hex, domain=domain, names=tuple(new))
-        asked = Asked(command, loop.create_future(), self._clock.monotonic() + PATIENCE_S)
+        asked = AskedTopics(command, loop.create_future(), self._clock.monotonic() + PATIENCE_S)
         self._coming.append(asked)
         if not self._asking:
             self._asking = True
@@ -202,12 +202,12 @@ class DomainTopics:
 
     async def _ask_all(self, loop: asyncio.AbstractEventLoop) -> None:
         """Until nobody waits. Who comes while others wait is asked for at once: the owner answers them together."""
-        waiting: list[Asked] = []
+        waiting: list[AskedTopics] = []
         try:
             while self._coming or waiting:
                 new, self._coming = self._coming, []
                 waiting += new
-                settled: Mapping[Asked, Exception | None]
+                settled: Mapping[AskedTopics, Exception | None]
                 try:
                     settled = await loop.run_in_executor(self._threads, self._look, new, list(waiting))
                 except Exception as error:  # whatever it is, nobody may be left waiting
@@ -223,7 +223,7 @@ class DomainTopics:
         finally:
             self._asking = False
 
-    def _look(self, new: Sequence[Asked], waiting: Sequence[Asked]) -> dict[Asked, Exception | None]:
+    def _look(self, new: Sequence[AskedTopics], waiting: Sequence[AskedTopics]) -> dict[AskedTopics, Exception | None]:
         """In a thread: ask for what is ``new``, and say what has become of those that ``wait``, of whom it is part."""
         if new:
             try:
@@ -233,7 +233,7 @@ class DomainTopics:
         else:
             self._clock.sleep(POLL_S)
         self._view.refresh()
-        now, settled = self._clock.monotonic(), dict[Asked, Exception | None]()
+        now, settled = self._clock.monotonic(), dict[AskedTopics, Exception | None]()
         for asked in waiting:
             command = asked.command
             if (reason := self._state.refusal(command.id)) is not None:

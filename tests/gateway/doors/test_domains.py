@@ -17,7 +17,7 @@ from penstock.batch import Indices, column
 from penstock.domains import messages
 from penstock.domains.state import DomainState
 from penstock.gateway import domains as gateway_domains
-from penstock.gateway.domains import Asked, DomainTopics
+from penstock.gateway.domains import AskedTopics, DomainTopics
 from penstock.gateway.doors import publish, read
 from penstock.stages.emit import Emitter
 from penstock.stages.ingest import intake
@@ -411,8 +411,8 @@ def test_mutant_that_asks_for_one_after_the_other_is_caught(tmp_path: Path, monk
     look = DomainTopics._look
 
     def looks_until_all_are_answered(
-        topics: DomainTopics, new: Sequence[Asked], waiting: Sequence[Asked]
-    ) -> dict[Asked, Exception | None]:
+        topics: DomainTopics, new: Sequence[AskedTopics], waiting: Sequence[AskedTopics]
+    ) -> dict[AskedTopics, Exception | None]:
         settled = look(topics, new, waiting)
         while len(settled) < len(waiting):
             settled |= look(topics, (), [asked for asked in waiting if asked not in settled])
