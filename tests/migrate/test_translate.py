@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 from tests.migrate.test_migrate import quiet
 
-from penstock.batch import RETRY, SYSTEM, TopicSpec, Write
+from penstock.batch import RETRY, SNAPSHOTS, SYSTEM, TopicSpec, Write
 from penstock.clock import ManualClock
 from penstock.log.embedded import EmbeddedLog
 from penstock.log.memory import MemoryLog
@@ -25,6 +26,8 @@ from penstock.stages.deliver.lane_positions import LANES, BlockedLane, OrderedPo
 from penstock.stages.deliver.retry import RETRY_TOPIC, WaitingDelivery, waiting_rows
 from penstock.stages.deliver.state import Began, Behind, DeliveryState, Following
 from penstock.system.messages import to_rows
+from penstock.system.owner import snapshot
+from penstock.system.snapshots import SNAPSHOT_TOPIC
 
 NUMBERS = TopicSpec("numbers", pa.schema([("n", pa.int64())]), 1)
 COUNT = 40
@@ -48,11 +51,23 @@ def filled(log: AppLog) -> None:
     log.append([Write(SYSTEM, 0, to_rows(told)), Write(RETRY, 2, waiting_rows([waiting]))])
 
 
-def check_positions_are_translated(folder: Path) -> None:
+def forgotten(log: AppLog) -> None:
+    """What was said is in a snapshot alone."""
+    log.create(SNAPSHOT_TOPIC)
+    with closing(open_registry(log, ManualClock(), "owner")) as registry:
+        registry.refresh()
+        parts, told = snapshot(registry.view)
+    log.append([Write(SNAPSHOTS, 0, parts)])
+    log.reset(SYSTEM_TOPIC)
+    log.append([Write(SYSTEM, 0, told)])
+
+
+def check_positions_are_translated(folder: Path, prepare: Callable[[AppLog], None] = lambda log: None) -> None:
     """From a log with gaps, in many rounds, onto one without."""
     here, there = MemoryLog(gap=3), EmbeddedLog(folder / "there")
     with closing(there):
         filled(here)
+        prepare(here)
         source, target = (End(n, log, Artifacts(folder / n), owners=False) for n, log in (("h", here), ("t", there)))
         lines = migrate(source, target, quiet)
         assert [line for line in lines if not line.same] == []
@@ -76,11 +91,18 @@ def test_positions_of_subscriptions_are_those_of_the_same_events(
     check_positions_are_translated(tmp_path)
 
 
-def test_mutant_that_leaves_positions_as_they_are_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_also_where_only_a_snapshot_tells_of_them(tmp_path: Path) -> None:
+    check_positions_are_translated(tmp_path, forgotten)
+
+
+@pytest.mark.parametrize("prepare", [lambda log: None, forgotten])
+def test_mutant_that_leaves_positions_as_they_are_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[AppLog], None]
+) -> None:
     """The comparison makes the same mistake, so it does not see it."""
     monkeypatch.setattr(Translation, "through", lambda self, place, position: position)
     with pytest.raises(AssertionError, match="from another event"):
-        check_positions_are_translated(tmp_path)
+        check_positions_are_translated(tmp_path, prepare)
 
 
 def test_mutant_that_does_not_wait_for_what_is_spoken_of_is_caught(
