@@ -2,12 +2,9 @@
 
 import base64
 import hmac
-import os
 from dataclasses import dataclass
 
 import penstock as ps
-
-LOCAL = os.environ.get("SAAS_LOCAL") == "1"  # tenants' webhooks may be on this machine, to try it
 
 app = ps.App("saas")
 
@@ -38,20 +35,25 @@ app.score(tx, risk, to=risks, keep=["id"])  # what a tenant publishes is scored 
 onboarded = app.topic("onboarded", Onboarded, key="tenant")
 
 
-def secret_of(tenant: str) -> str:
+def secret_of(tenant: str, ours: str) -> str:
     """What signs this tenant's webhooks: made of one secret of ours, so that no event has to hold it."""
-    made = hmac.digest(os.environ["SAAS_SECRET"].encode(), tenant.encode(), "sha256")
+    made = hmac.digest(ours.encode(), tenant.encode(), "sha256")
     return "whsec_" + base64.b64encode(made).decode()
 
 
 @app.on(onboarded)
-def subscribe(t: Onboarded, subscriptions: ps.Subscriptions) -> None:
+def subscribe(
+    t: Onboarded,
+    subscriptions: ps.Subscriptions,
+    ours: str = ps.secret("SAAS_SECRET"),
+    local: str = ps.env("SAAS_LOCAL", "0"),  # 1: tenants' webhooks may be on this machine, to try it
+) -> None:
     subscriptions.put(
         f"{t.tenant}-cases",
         risks[t.tenant],
         t.url,
         where="risk > 0.9",
-        secret=secret_of(t.tenant),
-        allow_http=LOCAL,
-        allow_private=LOCAL,
+        secret=secret_of(t.tenant, ours),
+        allow_http=local == "1",
+        allow_private=local == "1",
     )

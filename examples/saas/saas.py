@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from app import secret_of
 from tenants import Webhooks, look_at, publish
 
 import penstock as ps
@@ -64,10 +65,10 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def main() -> None:
-    os.environ["SAAS_SECRET"], os.environ["SAAS_LOCAL"] = secrets.token_hex(32), "1"
-    from app import secret_of
-
-    with tempfile.TemporaryDirectory() as data, closing(Webhooks({t: secret_of(t) for t in TENANTS})) as webhooks:
+    ours = os.environ["SAAS_SECRET"] = secrets.token_hex(32)
+    os.environ["SAAS_LOCAL"] = "1"
+    signed = {tenant: secret_of(tenant, ours) for tenant in TENANTS}
+    with tempfile.TemporaryDirectory() as data, closing(Webhooks(signed)) as webhooks:
         operator_key = first_key(data)
         with running(data) as url, ps.connect(url, key=operator_key) as operator:
             keys = {tenant: onboard(operator, tenant, webhooks.url(tenant)) for tenant in TENANTS}

@@ -17,8 +17,12 @@ import pytest
 from standardwebhooks import Webhook
 
 import penstock as ps
+from penstock.declare.planning.build import plan_of
 from penstock.errors import DeclarationError
+from penstock.plan.edges import edges, references
+from penstock.plan.plan import Edge
 
+OURS = "of the operator"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "saas"
 
 
@@ -33,20 +37,19 @@ def loaded(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("SAAS_SECRET", "of the operator")
     return loaded("app", monkeypatch)
 
 
 @pytest.fixture
 def webhooks(app: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    found = loaded("tenants", monkeypatch).Webhooks({name: app.secret_of(name) for name in ("acme", "bolt")})
+    found = loaded("tenants", monkeypatch).Webhooks({name: app.secret_of(name, OURS) for name in ("acme", "bolt")})
     with closing(found):
         yield found
 
 
 def test_whoever_is_onboarded_is_subscribed_to_his_own(app: Any) -> None:
     subscriptions = ps.Subscriptions()
-    app.subscribe(app.Onboarded("acme", "https://acme.example.com/cases"), subscriptions)
+    app.subscribe(app.Onboarded("acme", "https://acme.example.com/cases"), subscriptions, OURS)
     put = subscriptions.put_by_name["acme-cases"]
     assert (put.source, put.where) == ("risks/acme", "risk > 0.9")
 
@@ -54,7 +57,16 @@ def test_whoever_is_onboarded_is_subscribed_to_his_own(app: Any) -> None:
 @pytest.mark.parametrize("url", ["http://acme.example.com/cases", "https://127.0.0.1/cases", "https://10.0.0.7/cases"])
 def test_nobody_has_us_call_what_is_inside(app: Any, url: str) -> None:
     with pytest.raises(DeclarationError, match=r"without TLS|not on the public internet"):
-        app.subscribe(app.Onboarded("acme", url), ps.Subscriptions())
+        app.subscribe(app.Onboarded("acme", url), ps.Subscriptions(), OURS)
+
+
+def test_a_deployment_is_told_of_the_secret_and_who_looks_it_up(app: Any) -> None:
+    plan = plan_of(app.app)
+    assert Edge("subscribe", "secret", "SAAS_SECRET") in edges(plan)
+    assert {(who, ref.variable) for who, ref, _ in references(plan)} == {
+        ("subscribe", "SAAS_SECRET"),
+        ("subscribe", "SAAS_LOCAL"),
+    }
 
 
 def post(webhooks: Any, tenant: str, secret: str) -> int:
@@ -65,8 +77,8 @@ def post(webhooks: Any, tenant: str, secret: str) -> int:
 
 
 def nobody_else_is_believed(webhooks: Any, app: Any) -> None:
-    assert post(webhooks, "acme", app.secret_of("bolt")) == 401, "one tenant signs for another"
-    assert post(webhooks, "acme", app.secret_of("acme")) == 204
+    assert post(webhooks, "acme", app.secret_of("bolt", OURS)) == 401, "one tenant signs for another"
+    assert post(webhooks, "acme", app.secret_of("acme", OURS)) == 204
     assert webhooks.cases == {"acme": ["acme-1"]}
 
 
@@ -75,8 +87,8 @@ def test_a_webhook_believes_what_is_signed_for_it(webhooks: Any, app: Any) -> No
 
 
 def test_mutant_one_secret_for_all_is_caught(webhooks: Any, app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    of_all = app.secret_of("all")
+    of_all = app.secret_of("all", OURS)
     monkeypatch.setattr(webhooks, "secrets", dict.fromkeys(webhooks.secrets, of_all))
-    monkeypatch.setattr(app, "secret_of", lambda tenant: of_all)
+    monkeypatch.setattr(app, "secret_of", lambda tenant, ours: of_all)
     with pytest.raises(AssertionError, match="one tenant signs for another"):
         nobody_else_is_believed(webhooks, app)

@@ -15,7 +15,7 @@ import pytest
 from tests.brokers.fixtures import GROUP
 from tests.migrate.a_log import TOPICS, declared, fill, next_of_groups, seen
 
-from penstock.batch import DEAD, SNAPSHOTS, SYSTEM, AppendResult, Lineage, TopicSpec, Write, column
+from penstock.batch import DEAD, SNAPSHOTS, SYSTEM, AppendResult, Lineage, Positions, TopicSpec, Write, column
 from penstock.clock import ManualClock
 from penstock.errors import CannotStart
 from penstock.log.embedded import EmbeddedLog
@@ -26,6 +26,8 @@ from penstock.log.memory import MemoryLog
 from penstock.migrate import copying, parents_first
 from penstock.migrate import migrate as migrating
 from penstock.migrate.migrate import End, migrate
+from penstock.migrate.parents_first import Place
+from penstock.migrate.translate import Translation
 from penstock.models.artifacts import Artifacts
 from penstock.models.messages import MoveAlias
 from penstock.run.compose.backends import AppLog
@@ -89,7 +91,7 @@ def test_everything_arrives(make: Make, source: str, target: str) -> None:
     before = seen(here.log)
     lines = migrate(here, there, quiet)
     assert [line for line in lines if not line.same] == []
-    assert {line.what for line in lines} == {"topic", "partition", "group", "registry"}
+    assert {line.what for line in lines} == {"topic", "partition", "group", "registry", "system"}
     assert seen(there.log) == before
     assert next_of_groups(there.log) == next_of_groups(here.log)
     assert declared(there.log) == {spec.name: spec for spec in TOPICS}
@@ -364,9 +366,14 @@ def test_a_position_off_by_one_is_told(
     assert any(line.name.startswith(name) for line in lines)
 
 
+class Untranslated(Translation):
+    def rows(self, place: Place, wanted: Positions) -> Positions:
+        return wanted
+
+
 @pytest.mark.usefixtures("small")
 def test_positions_that_are_not_translated_are_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copying, "moved", lambda source, target: lambda place, wanted: wanted)
+    monkeypatch.setattr(copying, "moved", Untranslated)
     here, there = make("sqlite"), make("memory")
     fill(here.log, here.artifacts)
     told = {line.name for line in migrate(here, there, quiet) if not line.same}

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 
 from ..batch import SYSTEM, TopicSpec
 from ..models.artifacts import Artifacts
+from ..models.decide import RegistryState
 from ..run.compose.backends import AppLog
 from .inventory import Progress, Survey, group_ranks, survey
-from .models import fold, missing
+from .models import areas, missing
 from .parents_first import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``what``: topic, partition, group or registry."""
+    """``what``: topic, partition, group, registry or system."""
 
     what: str
     name: str
@@ -58,12 +59,18 @@ def declared(source: AppLog, target: AppLog, *, expiring: bool) -> Iterator[Diff
 
 
 def registered(source: AppLog, target: AppLog, artifacts: Artifacts) -> Iterator[Difference]:
-    """The registry, as the events of each log tell it; and ``artifacts``, the target's."""
+    """The registry, and what else the system knows, as the events of each log tell it; and ``artifacts``, the
+    target's."""
     if SYSTEM not in {spec.name for spec in source.topics()}:
         return
-    ours, theirs = fold(source), fold(target)
+    here, there = areas(source), areas(target)
+    ours, theirs = here.only(RegistryState), there.only(RegistryState)
     said = [f"{sum(map(len, s.versions.values()))} versions, {len(s.aliases)} aliases" for s in (ours, theirs)]
     yield Difference("registry", "versions, aliases, answers, activations", said[0], said[1], ours == theirs)
+    for area, other in zip(here, there, strict=True):
+        if area is not ours:
+            same = area == other
+            yield Difference("system", area.name, "known", "the same" if same else "another", same)
     for ref in missing(ours, artifacts):
         yield Difference("registry", f"artifact of {ref}", "registered", "missing", False)
 
@@ -88,7 +95,8 @@ def _number(rank: int) -> str:
 
 
 def _said(spec: TopicSpec) -> str:
+    kind = "a domain, " if spec.domain else ""
     return (
-        f"{len(spec.schema)} columns, {spec.partitions} partitions, key {spec.key}, {spec.encoding}, "
+        f"{kind}{len(spec.schema)} columns, {spec.partitions} partitions, key {spec.key}, {spec.encoding}, "
         f"kept {spec.retain_us} µs, {spec.retain_bytes} bytes, dedupe {spec.dedupe_us} µs"
     )

@@ -1,6 +1,6 @@
 """Two growing sequences of whole numbers side by side, such as positions and how many rows come before each.
 
-Where both grow by one from row to row a run of three numbers says it all, so a log's million events take as little room
+Where both grow by one from row to row a run of four numbers says it all, so a log's million events take as little room
 as the records that hold them.
 """
 
@@ -15,7 +15,7 @@ class Runs:
     """Strictly increasing keys with strictly increasing values, none below 0."""
 
     def __init__(self) -> None:
-        self._rows = np.empty((16, 3), np.int64)  # first key, first value, length
+        self._rows = np.empty((16, 4), np.int64)  # first key, first value, length, how many keys are before
         self._count = 0
         self.total = 0
 
@@ -26,7 +26,7 @@ class Runs:
         breaks = np.flatnonzero((np.diff(keys) != 1) | (np.diff(values) != 1)) + 1
         starts = np.concatenate([[0], breaks])
         lengths = np.diff(starts, append=len(keys))
-        self._extend(np.stack([keys[starts], values[starts], lengths], axis=1))
+        self._extend(np.stack([keys[starts], values[starts], lengths, self.total + starts], axis=1))
         self.total += len(keys)
 
     def values_of(self, keys: Positions) -> Positions:
@@ -43,7 +43,7 @@ class Runs:
         place = int(np.searchsorted(rows[:, 0], key)) - 1
         if place < 0:
             return 0
-        return int(rows[:place, 2].sum()) + min(key - int(rows[place, 0]), int(rows[place, 2]))
+        return int(rows[place, 3]) + min(key - int(rows[place, 0]), int(rows[place, 2]))
 
     def _extend(self, new: Positions) -> None:
         if self._count:
@@ -53,7 +53,7 @@ class Runs:
                 new = new[1:]
         end = self._count + len(new)
         if end > len(self._rows):
-            grown = np.empty((max(end, 2 * len(self._rows)), 3), np.int64)
+            grown = np.empty((max(end, 2 * len(self._rows)), 4), np.int64)
             grown[: self._count] = self._rows[: self._count]
             self._rows = grown
         self._rows[self._count : end] = new

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
-from ..batch import Batch, Positions, Rejected, column
+from ..batch import RETRY, SYSTEM, Batch, Positions, Rejected, column
 from ..log.interface import PartitionState, Reader, Seek
 from ..run.compose.backends import AppLog
+from ..stages.deliver.state import POSITIONED
 
 Place = tuple[str, int]  # topic, partition
 
@@ -20,7 +22,7 @@ HELD_BYTES = 32 << 20  # bytes that one read should have at most, by the average
 
 @dataclass(slots=True)
 class Round:
-    """What may be dealt with together: no row has a parent among the others."""
+    """What may be dealt with together: no row has a parent, or speaks of a row, among the others."""
 
     batches: list[Batch] = field(default_factory=list)
     rejected: list[tuple[Place, Rejected]] = field(default_factory=list)
@@ -86,15 +88,34 @@ class _Order:
 
     def _ready(self, batch: Batch) -> int:
         """How many of its first rows wait for nothing."""
-        if batch.origin is None:
-            return len(batch)
-        partitions, parents = lineage(batch)
         waiting = np.zeros(len(batch), bool)
-        for partition in np.unique(partitions[parents >= 0]).tolist():
-            place = (batch.origin.topic, partition)
-            if place in self._seen and (self._open is None or place in self._open):
-                waiting |= (partitions == partition) & (parents > self._seen[place])
+        for row, place, position in _mentioned(batch):
+            waiting[row] |= self._is_open(place) and position > self._seen[place]
+        if batch.origin is not None:
+            partitions, parents = lineage(batch)
+            for partition in np.unique(partitions[parents >= 0]).tolist():
+                place = (batch.origin.topic, partition)
+                if self._is_open(place):
+                    waiting |= (partitions == partition) & (parents > self._seen[place])
         return int(np.argmax(waiting)) if waiting.any() else len(batch)
+
+    def _is_open(self, place: Place) -> bool:
+        return place in self._seen and (self._open is None or place in self._open)
+
+
+def _mentioned(batch: Batch) -> Iterator[tuple[int, Place, int]]:
+    """Rows that speak of positions without having them as parents: how far subscriptions have come, and deliveries that
+    wait. What they speak of has to be there before them, so that its new positions are known."""
+    if batch.topic == RETRY:
+        columns = (batch.rows.column(name).to_pylist() for name in ("topic", "partition", "offset"))
+        for row, (topic, partition, offset) in enumerate(zip(*columns, strict=True)):
+            yield row, (topic, partition), offset
+    elif batch.topic == SYSTEM:
+        texts = batch.rows.column("json")
+        for row, kind in enumerate(column(batch.rows, "_type").to_pylist()):
+            if (positioned := POSITIONED.get(kind)) is not None:
+                message = msgspec.json.decode(texts[row].as_py(), type=positioned)
+                yield from ((row, *mentioned) for mentioned in message.mentioned())
 
 
 def lineage(batch: Batch) -> tuple[Positions, Positions]:

@@ -9,7 +9,7 @@ import pytest
 
 from penstock import testing
 from penstock.declare.load import load
-from penstock.declare.planning import subscriptions
+from penstock.declare.planning import build, subscriptions
 from penstock.declare.planning.build import ResolvedApp, plan_of
 from penstock.filters.eventgrid import Filter
 from penstock.plan.codec import plan_from_bytes, plan_to_bytes
@@ -150,6 +150,51 @@ def test_a_circle_that_a_condition_may_end_is_told(looked_at: Look) -> None:
     text = "t = app.topic('t', A)\napp.subscribe(first, t, where='a > 1')\napp.subscribe(t, first)"
     told = warned(looked_at, text)
     assert len(told) == 2 and all("come back to it" in each and "a subscription by a filter" in each for each in told)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("first", "topic 'first' has no key"),
+        ("app.topic('loose')", "topic 'loose' has no key"),
+        ("app.domain('tx', A)", "domain 'tx' has no key"),
+        ("app.domain('tx', A)['acme']", "domain 'tx' has no key"),
+        ("app.topic('t', A, key='a')", None),
+        ("app.domain('tx', A, key='a')", None),
+        ("app.domain('tx', A, key='a')['acme']", None),
+        ("ps.ModelPromoted", None),
+    ],
+)
+def test_an_order_without_keys_is_a_warning_where_it_is_wanted(looked_at: Look, source: str, told: str | None) -> None:
+    text = f"source = {source}\n\napp.subscribe(source, {HOOK}, name='out', ordered={{}})"
+    resolved = looked_at(text.format(True))
+    assert [each.severity for each in resolved.findings] == ([] if told is None else ["warning"])
+    for finding in resolved.findings:
+        assert f"'out' is ordered, and {told}" in finding.message and "write key= at " in finding.mend
+        line = resolved.plan.subscriptions[0].place.rpartition(":")[2]
+        assert finding.place.rpartition(":")[2] == line, "another line"
+    assert not warned(looked_at, text.format(False))
+
+
+def test_what_is_made_of_events_with_keys_has_them(looked_at: Look) -> None:
+    text = """
+    made = app.topic("made", A)
+    @app.on(app.topic("keyed", A, key="a"), to=made)
+    def f(x: A) -> A: ...
+    app.subscribe(made, {0}, ordered=True)
+    copied = app.topic("copied", A)
+    app.subscribe(made, copied)
+    app.subscribe(copied, {0}, ordered=True)
+    """
+    assert not warned(looked_at, text.format(HOOK))
+
+
+def test_mutant_that_takes_any_topic_for_one_with_keys_is_caught(
+    looked_at: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "check_order", lambda parts, report: None)
+    with pytest.raises(AssertionError, match="warning"):
+        test_an_order_without_keys_is_a_warning_where_it_is_wanted(looked_at, "first", "topic 'first' has no key")
 
 
 NAMED = "app.subscribe(first, ps.secret('HOOK'))"

@@ -22,6 +22,7 @@ from penstock.gateway.principal import Principal
 from penstock.gateway.services import GatewayServices
 from penstock.log.memory import MemoryLog
 from penstock.models.artifacts import Artifacts
+from penstock.run.compose.backends import AppLog
 from penstock.run.compose.bootstrap import make_topics
 from penstock.run.compose.stages import Composition
 from penstock.runner.inline import InlineRunner
@@ -100,10 +101,12 @@ class House:
 
 
 @contextmanager
-def domain_rooms(folder: Path, app: ps.App | None = None) -> Iterator[tuple[GatewayServices, Composition]]:
-    """What the doors lead to, and the stages of the app, which a thread keeps at work."""
+def domain_rooms(
+    folder: Path, app: ps.App | None = None, log: AppLog | None = None
+) -> Iterator[tuple[GatewayServices, Composition]]:
+    """What the doors lead to, and the stages of the app, which a thread keeps at work. ``folder``: new or empty."""
     app = app or made_app()
-    plan, clock, settings, log = plan_of(app), SystemClock(), Settings(), MemoryLog()
+    plan, clock, settings, log = plan_of(app), SystemClock(), Settings(), log or MemoryLog()
     make_topics(plan, log)
     log.create(AUDIT_TOPIC)
     services = replace(services_over(log, plan, folder), audit=Audit(log, clock, "test"), sas_secret=SAS_SECRET)

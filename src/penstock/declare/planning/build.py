@@ -25,7 +25,7 @@ from .injection import check_injection
 from .kinds import PLANNERS, fed, in_order, specs
 from .subscriptions import plan_subscription
 from .topics import Columns, ModelColumns, Signatures
-from .topology import check_circles, check_keys, check_links, check_names
+from .topology import check_circles, check_keys, check_links, check_names, check_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ def resolve(
     schemas = {topic: columns.of(topic) for topic in parts.topics}
     check_keys(schemas, report)
     check_circles(parts, report)
+    check_order(parts, report)
     stages = in_order(parts)
     for part in stages:
         PLANNERS[type(part)].check(part, columns, report)

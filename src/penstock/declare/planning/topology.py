@@ -80,6 +80,24 @@ def check_keys(topics: Mapping[Topic[Any], pa.Schema | None], report: FindingCol
             _check_key_type(topic, schema.field(index).type, report)
 
 
+def check_order(parts: Parts, report: FindingCollector) -> None:
+    """A key is the topic's own, that of the event it was made of, or a CloudEvent's ``partitionkey``, which no file
+    says."""
+    keyed = [topic for topic in parts.topics if topic.key is not None]
+    with_keys = {*keyed, *reached(keyed, _ways(parts.readers))}
+    for part in parts.subscriptions:
+        topic = part.source
+        if not part.ordered or not isinstance(topic, Topic) or topic in with_keys:
+            continue
+        called = f"{'domain' if isinstance(topic, Domain) else 'topic'} '{topic.name}'"
+        message = (
+            f"'{part.name}' is ordered, and {called} has no key: all events of a partition wait for each other, and "
+            "those that belong together may be in several, in no order"
+        )
+        mend = f"write key= at {called} ({topic.place}), publish each event with a partitionkey, or leave ordered= away"
+        report.warning(part.place, message, mend)
+
+
 def _check_key_type(topic: Topic[Any], kind: pa.DataType, report: FindingCollector) -> None:
     try:
         key_text(pa.nulls(0, kind))

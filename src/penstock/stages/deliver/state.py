@@ -9,18 +9,16 @@ both, fenced with it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import msgspec
 
 from ...system.messages import Command, Disabled, Message
-from .lane_positions import LanePositions, OrderedPosition
+from .lane_positions import LanePositions, Move, OrderedPosition, Place
 
 TOKENS = 10_000  # of partitions taken that are remembered; each is looked for within seconds of its writing
-
-Place = tuple[str, int]  # topic, partition
 
 
 class PartitionTaken(Message, frozen=True, kw_only=True):
@@ -45,6 +43,14 @@ class Following(Message, frozen=True, kw_only=True):
     subscriptions: tuple[str, ...]
     since: int
 
+    def mentioned(self) -> Iterator[tuple[Place, int]]:
+        """The positions that it speaks of."""
+        yield (self.topic, self.partition), self.since
+
+    def moved(self, move: Move) -> Following:
+        """The same of another log."""
+        return msgspec.structs.replace(self, since=move((self.topic, self.partition), self.since))
+
 
 class Behind(Message, frozen=True, kw_only=True):
     """This one has dealt with everything through a position of its own, and goes on from there."""
@@ -56,6 +62,14 @@ class Behind(Message, frozen=True, kw_only=True):
     subscription: str
     through: int  # -1: nothing yet
 
+    def mentioned(self) -> Iterator[tuple[Place, int]]:
+        """The positions that it speaks of."""
+        yield (self.topic, self.partition), self.through
+
+    def moved(self, move: Move) -> Behind:
+        """The same of another log."""
+        return msgspec.structs.replace(self, through=move((self.topic, self.partition), self.through))
+
 
 class Began(Message, frozen=True, kw_only=True):
     """One that was put at run time begins: it has positions of its own, in a place for each partition; what was said
@@ -66,6 +80,14 @@ class Began(Message, frozen=True, kw_only=True):
     subscription: str
     topic: str
     through: tuple[int, ...]  # -1: nothing yet
+
+    def mentioned(self) -> Iterator[tuple[Place, int]]:
+        """The positions that it speaks of."""
+        yield from (((self.topic, partition), through) for partition, through in enumerate(self.through))
+
+    def moved(self, move: Move) -> Began:
+        """The same of another log."""
+        return msgspec.structs.replace(self, through=tuple(move(*each) for each in self.mentioned()))
 
 
 class Forgotten(Message, frozen=True, kw_only=True):
@@ -104,6 +126,12 @@ class SubscriptionChanged(Message, frozen=True, kw_only=True):
     subscription: str
     paused: bool
     at: int  # microseconds since the epoch
+
+
+POSITIONED: Mapping[str, type[Following | Behind | Began | OrderedPosition]] = {
+    kind.TYPE: kind for kind in (Following, Behind, Began, OrderedPosition)
+}
+"""The messages that speak of positions, by their types."""
 
 
 class Halt(msgspec.Struct, frozen=True, array_like=True):
@@ -224,6 +252,15 @@ class DeliveryState:
                     self.failing[name] = min(message.since, self.failing.get(name, message.since))
             case Recovered():
                 self._begin_anew(message.subscription, message.at)
+
+    def move(self, move: Move) -> None:
+        """Every position becomes what stands for it on another log. For a state that is nobody's view any more."""
+        for place, known in self._by_place.items():
+            for name, position in known.items():
+                known[name] = Position(move(place, position.through), position.own)
+        for place, lanes in self._lanes.items():
+            for name, lane in lanes.items():
+                lanes[name] = lane.moved(place, move)
 
     def _forget(self, name: str) -> None:
         for known in (self.halted, self.ended, self.failing, self.recovered):
