@@ -34,7 +34,7 @@ REASONS = {
     "runner/child.py": CHILD,
     "runner/process.py": CHILD,
     "testing/destination_contract.py": "destinations answer in real time, from threads of their own",
-    "testing/log_contract.py": "logs wait in real time, and that is tested",
+    "testing/log_contract/": "logs wait in real time, and that is tested",
 }
 
 

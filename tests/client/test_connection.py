@@ -189,11 +189,11 @@ def test_scoring_takes_what_publishing_takes(server: Client) -> None:
 
 
 def test_reading_pages_and_limits(server: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from penstock.client import connection
+    from penstock.client import reading
 
     server.publish("readings", pl.DataFrame({"n": range(120), "x": [1.0] * 120}))
     whole = server.read("readings")
-    monkeypatch.setattr(connection, "PAGE_ROWS", 50)
+    monkeypatch.setattr(reading, "PAGE_ROWS", 50)
     assert server.read("readings").height == whole.height
     assert server.read("readings", limit=70).height == 70 and server.read("readings", limit=0).height == 0
     assert server.read("readings", start=10**9).columns == ["n", "x"]

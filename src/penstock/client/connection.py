@@ -15,13 +15,11 @@ import pyarrow as pa
 from .. import tokens
 from ..batch import AppendResult
 from ..errors import InvalidEvent, Unavailable, UnsupportedMediaType
-from .bodies import ARROW, NDJSON, RequestBody, Rows, as_lines, bodies, column, frame, tensor
+from .bodies import ARROW, RequestBody, Rows, as_lines, bodies, column, frame, tensor
 from .credentials import found_key
 from .published import Published
+from .reading import NEXT, TopicPages
 from .sending import Sender, door, events_door, json, stranger
-
-PAGE_ROWS = 5_000  # rows of one reading request
-NEXT, END = "penstock-next", "penstock-end"
 
 
 def connect(
@@ -80,6 +78,7 @@ class Client:
     ) -> None:
         shown = found_key() if key is None else key
         self._sender = Sender(url, timeout=timeout, patience=patience, key=shown, trust=trust)
+        self._pages = TopicPages(self._sender)
         self._data = None if data is None else Path(data)
 
     def __enter__(self) -> Self:
@@ -191,53 +190,14 @@ class Client:
         >>> server.read("payments", limit=1).columns[:4]
         ['id', 'card', 'amount', 'country']
         """
-        tables: list[pa.Table] = []
-        at, left = str(start), limit
-        while left is None or left > 0:
-            params = {"offset": at, "limit": str(PAGE_ROWS if left is None else min(PAGE_ROWS, left))}
-            answer = self._sender.send("GET", events_door(topic), headers={"accept": ARROW}, params=params)
-            table = pa.ipc.open_stream(answer.content).read_all()
-            before, at = at, answer.headers[NEXT]
-            if table.num_rows or not tables:
-                tables.append(table)
-            if not table.num_rows and at == before:  # a page may be shorter than its limit, or hold nothing readable
-                break
-            left = None if left is None else left - table.num_rows
-        if not tables:
-            return pl.DataFrame()
-        return pl.DataFrame(pl.from_arrow(pa.concat_tables(tables, promote_options="default")))
+        return self._pages.table(topic, limit, start)
 
     def last(self, topic: str, count: int, end: str | None = None) -> list[dict[str, Any]]:
         """The last so many events before ``end`` (see ``end``; without it before now), as ``tail`` gives them.
 
         In the order in which they were appended in a partition, and by their times between partitions.
         """
-        found: list[dict[str, Any]] = []
-        ends = dict(part.split(":") for part in (end or self.end(topic)).split(","))
-        for state in self._states(topic):
-            found += self._before(topic, state, int(ends.get(str(state["partition"]), state["end"])), count)
-        found.sort(key=lambda event: event["time"])  # stable: a partition's order stays where times are equal
-        return found[-count:] if count else []
-
-    def _before(self, topic: str, state: Mapping[str, int], end: int, count: int) -> list[dict[str, Any]]:
-        """A partition's last events. Positions have gaps, so it looks ever further back until it has enough."""
-        reach = count
-        while True:
-            first = max(end - reach, state["earliest"])
-            found = [e for e in self._between(topic, state["partition"], first) if e["offset"] < end]
-            if len(found) >= count or first <= state["earliest"]:
-                return found[-count:] if count else []
-            reach *= 8
-
-    def _between(self, topic: str, partition: int, first: int) -> Iterator[dict[str, Any]]:
-        at = str(first)
-        while True:
-            params = {"partition": str(partition), "offset": at, "limit": str(PAGE_ROWS)}
-            answer = self._sender.send("GET", events_door(topic), headers={"accept": NDJSON}, params=params)
-            before, at = at, answer.headers[NEXT]
-            yield from map(msgspec.json.decode, answer.content.splitlines())
-            if at == before:
-                return
+        return self._pages.last(topic, count, end)
 
     def tail(self, topic: str, *, follow: bool = True, start: int | str | None = None) -> Iterator[dict[str, Any]]:
         """Events one by one, as the JSON door gives them: ``{"partition", "offset", "time", "data", …}``.
@@ -248,15 +208,7 @@ class Client:
         >>> next(server.tail("payments", follow=False, start=0))["data"]["id"]
         'p1'
         """
-        at = self.end(topic) if start is None else str(start)
-        while True:
-            params = {"offset": at, "limit": str(PAGE_ROWS), "wait": "10s" if follow else "0"}
-            answer = self._sender.send("GET", events_door(topic), headers={"accept": NDJSON}, params=params)
-            before, at = at, answer.headers[NEXT]
-            lines = answer.content.splitlines()
-            yield from map(msgspec.json.decode, lines)
-            if not lines and at == before and not follow:
-                return
+        return self._pages.tail(topic, follow, start)
 
     def schema(self, topic: str) -> pa.Schema:
         """The topic's columns and their types, as the server checks events against them. Raises ``NotFound``.
@@ -264,21 +216,11 @@ class Client:
         >>> server.schema("payments").field("amount").type
         DataType(double)
         """
-        params = {"limit": "0"}
-        answer = self._sender.send("GET", events_door(topic), headers={"accept": ARROW}, params=params)
-        return pa.ipc.open_stream(answer.content).schema
+        return self._pages.schema(topic)
 
     def end(self, topic: str) -> str:
         """Where the topic ends now, as ``PARTITION:OFFSET,…``. Raises ``NotFound``."""
-        return ",".join(f"{state['partition']}:{state['end']}" for state in self._states(topic))
-
-    def _states(self, topic: str) -> list[dict[str, int]]:
-        """Of each partition where it begins, as far as that is known, and where it ends."""
-        if "/" not in topic:
-            return list(self._sender.get(door("topics", topic))["partitions"])
-        answer = self._sender.send("GET", events_door(topic), params={"limit": "0"})
-        ends = (part.split(":") for part in answer.headers[END].split(","))
-        return [{"partition": int(partition), "earliest": 0, "end": int(end)} for partition, end in ends]
+        return self._pages.end(topic)
 
     # -- domains --------------------------------------------------------------
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
-from . import subscriptions
+from . import arguments, subscriptions
 from .events import SystemEvent
 from .parts import (
     Domain,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ..filters.eventgrid import Filter
-    from ..plan.plan import BodyFormat, Handshake, OnChange
+    from ..plan.plan import BodyFormat, Handshake
 
 E = TypeVar("E")
 O = TypeVar("O")  # noqa: E741  # the output event
@@ -198,8 +198,10 @@ class App:
         ...     yield Rates(pl.read_parquet(path))
         """
         if not inspect.isgeneratorfunction(fn):
-            raise refused(f"{_called(fn)} must yield what it provides; write 'def ...(...) -> Iterator[T]: yield ...'")
-        self.parts.resources.append(ResourcePart(fn, _hints(fn), _place_of(fn)))
+            raise refused(
+                f"{arguments.called(fn)} must yield what it provides; write 'def ...(...) -> Iterator[T]: yield ...'"
+            )
+        self.parts.resources.append(ResourcePart(fn, arguments.hints_of(fn), arguments.place_of(fn)))
         return fn
 
     def model(
@@ -227,13 +229,13 @@ class App:
         """
         model = Model(
             checked_name(name, "a model"),
-            _columns(outputs, "outputs", at_least_one=True),
+            arguments.read_columns(outputs, "outputs", at_least_one=True),
             checked_name(alias, "an alias"),
             artifact,
-            None if inputs is None else _columns(inputs, "inputs", at_least_one=True),
+            None if inputs is None else arguments.read_columns(inputs, "inputs", at_least_one=True),
             trust,
             declaring_place(),
-            _on_change(on_change),
+            arguments.read_on_change(on_change),
         )
         self.parts.models.append(model)
         return model
@@ -300,13 +302,13 @@ class App:
         ... def double(rows: pl.DataFrame) -> pl.DataFrame:
         ...     return rows.with_columns(amount=pl.col("amount") * 2)
         """
-        system = not isinstance(_source(_whole(source, "app.on"), "app.on"), Topic)
+        system = not isinstance(arguments.read_source(arguments.read_whole(source, "app.on"), "app.on"), Topic)
         if system and to is not None:
             raise refused("a function on system events has no to=; read the topic penstock.system to follow them")
         if where is not None and not (system and isinstance(where, str)):
             raise refused("where= is SQL text over the fields of a system event; on a topic, return None instead")
-        target, to_topic = _target(to)
-        options = (target, where, _start(start), _retry(retry), seconds(timeout, "timeout"))
+        target, to_topic = arguments.read_target(to)
+        options = (target, where, arguments.read_start(start), arguments.read_retry(retry), seconds(timeout, "timeout"))
         limit = at_least(concurrency, 1, "concurrency", most=10_000)
         given = None if name is None else checked_name(name, "a stage")
 
@@ -314,8 +316,10 @@ class App:
             if not inspect.isroutine(fn):
                 raise refused(f"app.on decorates a function, not {fn!r}")
             stage = given or checked_name(fn.__name__, "a stage; give name=")
-            place = _place_of(fn)
-            self.parts.stages.append(FunctionPart(stage, fn, source, *options, limit, _hints(fn), place, to_topic))
+            place = arguments.place_of(fn)
+            self.parts.stages.append(
+                FunctionPart(stage, fn, source, *options, limit, arguments.hints_of(fn), place, to_topic)
+            )
 
         return Sink[Any](record) if to is None else To[Any, Any](record)
 
@@ -339,18 +343,18 @@ class App:
         >>> risk = app.model("order-risk", outputs=["score"])
         >>> app.score(orders, risk, to=app.topic("risks"), keep=["id"])
         """
-        if not isinstance(source := _whole(source, "app.score"), Topic):
-            raise refused(f"app.score takes a topic, not {source!r}{_instead(source)}")
+        if not isinstance(source := arguments.read_whole(source, "app.score"), Topic):
+            raise refused(f"app.score takes a topic, not {source!r}{arguments.instead_of(source)}")
         if not isinstance(model, Model):
             raise refused(
                 f"app.score takes a model, not {model!r}; write: {model} = app.model({model!r}, outputs=[...])"
             )
-        target, to_topic = _target(to)
+        target, to_topic = arguments.read_target(to)
         if target is None:
             raise refused("app.score needs to=, the topic of the predictions")
         stage = target.name if name is None else checked_name(name, "a stage")
-        columns = _columns(keep, "keep")
-        limits = (_start(start), _retry(retry), seconds(timeout, "timeout"))
+        columns = arguments.read_columns(keep, "keep")
+        limits = (arguments.read_start(start), arguments.read_retry(retry), seconds(timeout, "timeout"))
         self.parts.stages.append(ScorePart(stage, source, model, target, columns, *limits, declaring_place(), to_topic))
 
     def subscribe(
@@ -402,7 +406,7 @@ class App:
         """
         domain_topic, to_topic = (each.name if isinstance(each, DomainTopic) else None for each in (source, to))
         whole = source.domain if isinstance(source, DomainTopic) else source
-        read = _source(whole, "app.subscribe")
+        read = arguments.read_source(whole, "app.subscribe")
         target = subscriptions.read_target(to.domain if isinstance(to, DomainTopic) else to)
         attempts, ttl = subscriptions.read_retry(retry)
         max_events, preferred_kb = subscriptions.read_batch(batch)
@@ -432,7 +436,7 @@ class App:
             subscriptions.read_format(format),
             subscriptions.read_secrets(secret),
             subscriptions.read_headers(headers),
-            _start(start),
+            arguments.read_start(start),
             at_least(concurrency, 1, "concurrency", most=subscriptions.MAX_CONCURRENCY),
             subscriptions.read_rate(rate),
             subscriptions.read_flag(allow_http, "allow_http"),
@@ -469,101 +473,7 @@ def _topic(
         None if retain is None else microseconds(retain, "retain"),
         None if retain_bytes is None else at_least(retain_bytes, 1, "retain_bytes"),
         None if dedupe is None else microseconds(dedupe, "dedupe"),
-        _encoding(encoding),
+        arguments.read_encoding(encoding),
         declaring_place(),
-        _extra(extra, type),
+        arguments.read_extra(extra, type),
     )
-
-
-def _source(source: object, method: str) -> Topic[Any] | type[SystemEvent]:
-    if isinstance(source, Topic):
-        return source
-    if isinstance(source, type) and issubclass(source, SystemEvent) and source is not SystemEvent:
-        return source
-    raise refused(f"{method} takes a topic or a class of system event, not {source!r}{_instead(source)}")
-
-
-def _whole(source: object, method: str) -> Any:
-    if isinstance(source, DomainTopic):
-        raise refused(
-            f"{method} takes a whole domain, not one topic of it: write {source.domain.name}, and look at the events' "
-            f"topic where {source.name!r} is another case"
-        )
-    return source
-
-
-def _target(to: object) -> tuple[Topic[Any] | None, str | None]:
-    """And of a domain the one topic where all goes."""
-    if isinstance(to, DomainTopic):
-        return to.domain, to.name
-    if to is None or isinstance(to, Topic):
-        return to, None
-    raise refused(f"to={to!r} is not a topic{_instead(to)}")
-
-
-def _start(start: object) -> Start:
-    if start == "earliest" or start == "latest":
-        return start
-    raise refused(f"start={start!r} must be 'earliest' or 'latest'")
-
-
-def _on_change(given: object) -> OnChange | None:
-    if given is None or given == "register" or given == "promote" or given == "keep":
-        return given
-    raise refused(f"on_change={given!r} must be 'register', 'promote' or 'keep'")
-
-
-def _encoding(encoding: object) -> Encoding:
-    if encoding == "arrow" or encoding == "json":
-        return encoding
-    raise refused(f"encoding={encoding!r} must be 'arrow' or 'json'")
-
-
-def _extra(extra: object, type: object) -> Extra:
-    if extra not in ("ignore", "reject"):
-        raise refused(f"extra={extra!r} must be 'ignore' or 'reject'")
-    if extra == "reject" and type is None:
-        raise refused("extra='reject' needs a type that says which fields there are; without one any JSON is taken")
-    return "reject" if extra == "reject" else "ignore"
-
-
-def _retry(retry: object) -> Retry:
-    if isinstance(retry, Retry):
-        return retry
-    raise refused(f"retry={retry!r} is not a ps.Retry; write retry=ps.Retry(attempts=3)")
-
-
-def _instead(given: object) -> str:
-    """What to write instead of a topic's name."""
-    if isinstance(given, str):
-        return f"; write: {given if given.isidentifier() else 'it'} = app.topic({given!r}) and pass that"
-    return ""
-
-
-def _columns(names: Sequence[str], option: str, *, at_least_one: bool = False) -> tuple[str, ...]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise refused(f"{option}={names!r} must be a list of column names; write {option}=[{names!r}]")
-    if at_least_one and not names:
-        raise refused(f"{option}=[] must name at least one column")
-    if len(set(names)) < len(names):
-        raise refused(f"{option}={list(names)!r} names a column twice")
-    return tuple(names)
-
-
-def _hints(fn: Callable[..., Any]) -> dict[str, Any] | None:
-    """The annotations as types; None where a name they use is not defined yet (see planning.functions)."""
-    frame = declaring_frame()
-    local = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
-    try:
-        return get_type_hints(fn, localns=local)
-    except (NameError, TypeError, AttributeError, SyntaxError):
-        return None
-
-
-def _place_of(fn: Callable[..., Any]) -> str:
-    code = getattr(inspect.unwrap(fn), "__code__", None)
-    return declaring_place() if code is None else f"{code.co_filename}:{code.co_firstlineno}"
-
-
-def _called(fn: Callable[..., Any]) -> str:
-    return getattr(fn, "__name__", repr(fn))

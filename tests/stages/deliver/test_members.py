@@ -18,7 +18,8 @@ from penstock.log.memory import MemoryLog
 from penstock.settings import Settings
 from penstock.stages.deliver.attempts import RetryPolicy
 from penstock.stages.deliver.ladder import Ladder
-from penstock.stages.deliver.router import Router, Share
+from penstock.stages.deliver.router import Router
+from penstock.stages.deliver.shares import Share
 from penstock.stages.deliver.state import DeliveryState
 from penstock.stages.deliver.tracks import Track
 

@@ -20,8 +20,9 @@ from penstock.models.messages import Registered
 from penstock.plan.plan import router_of
 from penstock.schema.egress.render import Format
 from penstock.stages.deliver.attempts import RetryPolicy
-from penstock.stages.deliver.router import Router, Share
+from penstock.stages.deliver.router import Router
 from penstock.stages.deliver.routing import SystemRouting, SystemSelection
+from penstock.stages.deliver.shares import Share
 from penstock.stages.deliver.state import Behind, Following
 from penstock.stages.deliver.subscriptions import Subscription
 from penstock.stages.deliver.tracks import PATIENCE_S

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
-from uuid import uuid4
 
 import numpy as np
-import numpy.typing as npt
 
 from ...batch import SYSTEM, Batch, Indices, TopicSpec
 from ...clock import Clock
@@ -26,16 +23,15 @@ from ...errors import Overtaken
 from ...log.interface import Reader, Seek
 from ...notices import notices
 from ...plan.plan import router_of
-from ...schema.egress.render import Format
-from ...schema.egress.rendered import Rendered
 from ...system.messages import Message, to_rows
 from ...system.view import View
 from ..interface import Outcome, Output, Work
 from .attempts import EXPIRED, given_up, rung_after
 from .ordered import OrderedDelivery
 from .retry import WaitingDelivery, on_rungs, waiting_of
-from .state import Behind, DeliveryState, Following, PartitionTaken, Position
-from .subscriptions import Subscription
+from .shares import Share, Shares
+from .state import Behind, DeliveryState, Following, Position
+from .subscriptions import Sheets, Subscription
 from .tracks import InFlight, Track
 
 SAVE_S = 1.0  # seconds between two stores of a position that moves
@@ -44,6 +40,7 @@ WAITING_S = 0.25  # the same, where all wait for endpoints
 TAKEN_S = 0.02  # seconds between two looks at whether what a former owner said has been read
 CATCH_UP_ROWS = 512  # of one subscription that is behind, in one turn
 CATCH_UP_TURNS = 4  # in one pass
+NAMES = 1_000  # of subscriptions in one message
 
 
 class Routing(Protocol):
@@ -56,32 +53,6 @@ class Routing(Protocol):
     def only(self, subscription: int, batch: Batch) -> Indices:
         """The rows for this one."""
         ...
-
-
-@dataclass(slots=True)
-class Share:
-    """A partition in this member's hands. The arrays have a place for each subscription: whether what the router reads
-    is given to it (``fed``), and behind which position (``since``)."""
-
-    partition: int
-    read: int  # through which row the router has read
-    committed: int  # what it has said to be done
-    first: int  # what had been dealt with when it came
-    placed: bool  # the group had a position then; else it began with the latest, and nobody knows just where
-    token: str = field(default_factory=lambda: uuid4().hex)
-    end: int = 0  # of the partition, when that was asked for first
-    asked: bool = False  # the token is on its way
-    known: bool = False  # it was read, and so what any former owner has said
-    fed: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    since: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    tracks: dict[int, Track] = field(
-        default_factory=dict
-    )  # of those with something under way, or a position of their own
-
-    @property
-    def goal(self) -> int:
-        """How far one with a position of its own has to come to be fed: what the router will not read is before it."""
-        return self.read if self.placed else max(self.read, self.end - 1)
 
 
 class Router:
@@ -105,9 +76,9 @@ class Router:
         self._subscriptions, self._routing = list(subscriptions), routing
         self._gone: set[int] = set()  # numbers that no subscription has any more
         self._view, self._positions = view, view.areas.only(DeliveryState)
-        self._catch_up, self._ends, self._clock = catch_up, ends, clock
+        self._catch_up, self._clock = catch_up, clock
         self._index = {subscription.name: n for n, subscription in enumerate(subscriptions)}
-        self._shares: dict[int, Share] = {}
+        self._shares = Shares(self._positions, ends)
         self._settled: deque[InFlight] = deque()
         self._failed: list[tuple[WaitingDelivery, int]] = []  # with the rung of each
         self._new: list[Message] = []  # what is to be stored of positions
@@ -115,12 +86,11 @@ class Router:
         self._turn: deque[Track] = deque()  # those that are not fed, in the order of their turns
 
     def assigned(self, partition: int, through: int | None) -> None:
-        first = -1 if through is None else through
-        self._shares[partition] = Share(partition, first, first, first, through is not None)
+        self._shares.assigned(partition, through)
 
     def revoked(self, partition: int) -> None:
         """What is under way goes on, and nobody counts it any more."""
-        del self._shares[partition]
+        self._shares.revoked(partition)
         self._turn = deque(track for track in self._turn if track.partition != partition)
         self._failed, self._new = [], []
         self._ordered.revoked(partition)
@@ -153,7 +123,7 @@ class Router:
 
     def _deliver_in_order(self) -> None:
         ordered = self._ordered
-        ordered.step({share.partition: share.read for share in self._shares.values() if share.known})
+        ordered.step({share.partition: share.read for share in self._shares.known()})
         self._new += ordered.told
         self._failed += [(each, 0) for each in ordered.letters]
         ordered.told, ordered.letters = [], []
@@ -161,21 +131,14 @@ class Router:
     # -- partitions that come -------------------------------------------------
 
     def _learn(self) -> None:
-        waiting = [share for share in self._shares.values() if not share.known]
-        if not waiting:
+        if not self._shares.waiting():
             return
         self._view.refresh()
         self._look_at_subscriptions()
-        if unasked := [share for share in waiting if not share.asked]:
-            ends = self._ends()
-            for share in unasked:
-                share.end = ends.get(share.partition, 0)
-        for share in waiting:
-            if self._positions.has_seen(share.token):
-                self._begin(share)
-            elif not share.asked:
-                self._new.append(PartitionTaken(token=share.token))
-                share.asked = True
+        learned, told = self._shares.learn()
+        self._new += told
+        for share in learned:
+            self._begin(share)
 
     def _look_at_subscriptions(self) -> None:
         """Before a partition begins: whom a former owner knew has to be known before a row is passed."""
@@ -378,7 +341,7 @@ class Router:
 
     def _look_at_positions(self) -> None:
         now = self._clock.monotonic()
-        for share in self._shares.values():
+        for share in self._shares:
             following: dict[int, list[str]] = {}
             for n, track in list(share.tracks.items()):
                 through = track.through(share.read)
@@ -409,7 +372,7 @@ class Router:
     def _done(self) -> dict[int, int]:
         """Through which row everything is settled for all who follow, and for those who would if this waited."""
         done, now = {}, self._clock.monotonic()
-        for share in self._shares.values():
+        for share in self._shares:
             tracks = share.tracks.values()
             waits = [e.through(share.read) for e in tracks if e.own is None or (e.fed and not e.is_slow(now))]
             through = min([share.read, *waits])
@@ -422,31 +385,13 @@ class Router:
         return min(found, default=None)
 
     def _wake_followed(self) -> float | None:
-        if any(track.flights for share in self._shares.values() for track in share.tracks.values()):
+        if any(track.flights for share in self._shares for track in share.tracks.values()):
             return SETTLING_S
-        if any(not share.known for share in self._shares.values()):
+        if self._shares.waiting():
             return TAKEN_S
         if any(self._subscriptions[track.subscription].room() > 0 for track in self._turn):
             return 0.0
         return WAITING_S if self._turn else None
-
-
-NAMES = 1_000  # of subscriptions in one message
-
-
-class Sheets:
-    """Rows of one batch as they are sent, each made once a format."""
-
-    def __init__(self, batch: Batch, topic: TopicSpec, app: str) -> None:
-        self._batch, self._topic, self._app = batch, topic, app
-        self._made: dict[tuple[Format, str | None], dict[int, Rendered]] = {}
-
-    def of(self, subscription: Subscription, rows: Sequence[int]) -> list[Rendered]:
-        made = self._made.setdefault((subscription.format, subscription.event), {})
-        if new := [row for row in rows if row not in made]:
-            requests = subscription.render(self._batch, np.array(new, np.int64), self._topic, self._app)
-            made.update(zip(new, requests, strict=True))
-        return [made[row] for row in rows]
 
 
 def _position_before(batch: Batch, row: int, before: int) -> int:

@@ -154,6 +154,21 @@ class Subscription:
         return Parcel(_id(places), made.body, made.headers, attempt, len(parts), sender)
 
 
+class Sheets:
+    """Rows of one batch as they are sent, each made once a format."""
+
+    def __init__(self, batch: Batch, topic: TopicSpec, app: str) -> None:
+        self._batch, self._topic, self._app = batch, topic, app
+        self._made: dict[tuple[Format, str | None], dict[int, Rendered]] = {}
+
+    def of(self, subscription: Subscription, rows: Sequence[int]) -> list[Rendered]:
+        made = self._made.setdefault((subscription.format, subscription.event), {})
+        if new := [row for row in rows if row not in made]:
+            requests = subscription.render(self._batch, np.array(new, np.int64), self._topic, self._app)
+            made.update(zip(new, requests, strict=True))
+        return [made[row] for row in rows]
+
+
 def _id(places: Sequence[str]) -> str:
     """Of an event its place, which no other has; of several, what follows from theirs: the same ones have the same."""
     if len(places) == 1:

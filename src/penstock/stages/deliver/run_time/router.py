@@ -18,7 +18,8 @@ from ....clock import Clock
 from ....log.interface import Reader
 from ....system.view import View
 from ...interface import Outcome, Work
-from ..router import Router, Routing, Share
+from ..router import Router, Routing
+from ..shares import Share
 from ..subscriptions import Subscription
 from ..tracks import Track
 
@@ -98,9 +99,8 @@ class ChangingRouter(Router):
             self._subscriptions.append(subscription)
         self._index[change.name], self._begun[change.name] = n, change.begun
         self._changing.add(n, change.wanted)
-        for share in self._shares.values():
-            if share.known:
-                self._begin_one(share, n, subscription)
+        for share in self._shares.known():
+            self._begin_one(share, n, subscription)
 
     def _begin_one(self, share: Share, n: int, subscription: Subscription) -> None:
         if (lacking := max(n + 1, 2 * n) - len(share.fed)) > 0 and n >= len(share.fed):
@@ -128,9 +128,7 @@ class ChangingRouter(Router):
         self._subscriptions[n] = subscription
         self._changing.remove(n)
         self._changing.add(n, change.wanted)
-        for share in self._shares.values():
-            if not share.known:
-                continue
+        for share in self._shares.known():
             stored, track = lanes.get(share.partition), share.tracks.pop(n, None)
             if track is not None:
                 self._forget(track)
@@ -156,11 +154,10 @@ class ChangingRouter(Router):
         self._changing.remove(n)
         self._gone.add(n)
         self._ordered.end(n)
-        for share in self._shares.values():
-            if share.known:
-                share.fed[n] = False
-                if (track := share.tracks.pop(n, None)) is not None:
-                    self._forget(track)
+        for share in self._shares.known():
+            share.fed[n] = False
+            if (track := share.tracks.pop(n, None)) is not None:
+                self._forget(track)
         self._new = [told for told in self._new if getattr(told, "subscription", "") != name]
 
     def _forget(self, track: Track) -> None:
