@@ -6,6 +6,7 @@ import ast
 import fnmatch
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ WHOLE_RUNS = ("e2e", "run/test_run.py")  # where each test says what it needs
 IN_DOMAIN = re.compile(r"(append|read):(?!dead/|models/|subscriptions/)\w+/\*")
 
 
+@cache
 def written_in(place: str) -> list[str]:
     """By file and name."""
     files = sorted((TESTS / place).glob("test_*.py")) or [TESTS / place]
@@ -34,9 +36,9 @@ def written_in(place: str) -> list[str]:
     ]
 
 
-def faults(tests: Iterable[str], least: Iterable[str], without: Iterable[str]) -> list[str]:
+def faults(tests: Iterable[str], needing: Iterable[str], without: Iterable[str]) -> list[str]:
     """Of the tables: each test is in one of them, and what is in them is a test."""
-    tests, rows = list(tests), {name.partition("[")[0] for name in least}
+    tests, rows = list(tests), {name.partition("[")[0] for name in needing}
     found = {pattern: fnmatch.filter(tests, pattern) for pattern in without}
     passed_over = {name for names in found.values() for name in names}
     return [
