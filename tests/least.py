@@ -98,10 +98,12 @@ class LeastKeys:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admin(self, data: Path, log: str) -> None:
-        """The first key, made where the log is. ``log``: a URL; empty: it is in ``data``."""
+        """The first key, made where the log is. ``log``: a URL; empty: it is in ``data``. Each has a name of its own:
+        a log may be that of several directories, and two keys of a name are all there may be."""
         if data not in self._admins:
+            name = f"admin-{len(self._admins)}"
             with opened(data, log) as keeper:
-                made = issue(keeper.log, keeper.view, keeper.clock, "admin", "admin", days=None, by="test")
+                made = issue(keeper.log, keeper.view, keeper.clock, name, "admin", days=None, by="test")
             self._admins[data] = made.key
 
     def opens(self, url: str, data: Path) -> None:
@@ -122,7 +124,8 @@ class LeastKeys:
             if self.mode == RECORD:
                 return self._admins[data]
             if (known := self._keys.get((data, self.test))) is None:
-                wanted = {"name": self.test.rpartition("::")[2][:NAME_CHARS], "allow": LEAST[self.test]}
+                name = f"{len(self._keys)}-{self.test.rpartition('::')[2]}"
+                wanted = {"name": name[:NAME_CHARS], "allow": LEAST[self.test]}
                 headers = {"x-api-key": self._admins[data]}
                 times = {"timeout": httpx.Timeout(60).as_dict()}
                 answer = send(httpx.Request("POST", where, json=wanted, headers=headers, extensions=times))

@@ -138,7 +138,7 @@ def test_mutant_a_key_that_opens_too_little_is_caught(tmp_path: Path, monkeypatc
     given(monkeypatch, "read:readings")
     with Server(write_app(tmp_path), tmp_path / "data") as server, server.ready().client() as client:
         assert client.read("readings").is_empty()
-        with pytest.raises(Forbidden, match="test may not append 'readings'"):
+        with pytest.raises(Forbidden, match="0-test may not append 'readings'"):
             client.publish("readings", {"n": 1, "x": 0.5})
 
 
