@@ -6,10 +6,11 @@ LOCK := requirements.lock
 CLOUDS := .venv-clouds
 CLOUDS_LOCK := requirements-clouds.lock
 PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
+ACCESS_TESTS := tests/e2e tests/run/test_run.py tests/examples/test_quickstart.py tests/cli tests/client
 # Often set in containers. The tests start a thousand processes, and each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint unit e2e test-access test-kafka test-access-kafka test-clouds e2e-kafka bench bench-kafka soak wheel docs lock clean help
+.PHONY: demo test lint unit e2e test-access test-access-all test-kafka test-access-kafka test-clouds e2e-kafka bench bench-kafka soak wheel docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is to make
@@ -52,13 +53,16 @@ e2e: $(VENV)/.dev ## those end to end: fewer at once, for they are several proce
 	$(PYTEST) -m 'not soak and not broker and not clouds' -n 3 tests/e2e
 
 test-access: $(VENV)/.dev ## some of them again, on runs that want keys, each with the least key that suffices
-	$(PYTEST) --access -m 'not soak and not broker and not clouds' -n 3 tests/e2e tests/run/test_run.py
+	$(PYTEST) --access some -m 'not soak and not broker and not clouds' -n 3 $(ACCESS_TESTS)
+
+test-access-all: $(VENV)/.dev ## all of them that can be run so, also with their logs on a real broker
+	$(PYTEST) --access all -m 'not soak and not clouds' -n 3 $(ACCESS_TESTS)
 
 test-kafka: test-access-kafka $(VENV)/.dev ## the tests that need a Kafka broker, on brokers of their own (Java 17, or KAFKA_BOOTSTRAP)
 	$(PYTEST) -m 'broker and not soak' -n 3
 
 test-access-kafka: $(VENV)/.dev ## the same as test-access, with their logs on a real broker
-	$(PYTEST) --access -m 'broker and not soak' -n 3 tests/e2e
+	$(PYTEST) --access some -m 'broker and not soak' -n 3 tests/e2e
 
 test-clouds: $(CLOUDS)/.ready ## the tests of what is deployed, with Pulumi's SDKs
 	$(CLOUDS)/bin/python -m pytest --dist loadgroup --no-loadscope-reorder -m clouds -n 2 tests/deploy

@@ -49,12 +49,12 @@ def _as_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--log", choices=("sqlite", "kafka"), default="sqlite", help="where tests/e2e keep their logs")
-    parser.addoption(least.OPTION, action="store_true", help="those of tests/least.py, each with the least key")
+    parser.addoption(least.OPTION, choices=least.MODES, help="on runs that want keys: see tests/least.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption(least.OPTION):
-        config.pluginmanager.register(least.turned_on())
+    if mode := config.getoption(least.OPTION):
+        config.pluginmanager.register(least.turned_on(mode))
 
 
 @pytest.hookimpl(tryfirst=True)

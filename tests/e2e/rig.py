@@ -108,7 +108,7 @@ def running(
     ``whole``: all workers are at work, of which at ``ready`` one is."""
     line = [sys.executable, "-m", "penstock", command, str(app), "--data", str(directory)]
     line += ["--log", url] if (url := log or log_url(directory)) else []
-    line += least.options(directory, url)
+    line += least.options(directory, line)
     process = subprocess.Popen(
         [*line, "--port", str(port), "--workers", str(workers), *options],
         stdout=subprocess.PIPE,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from tests import least
 from tests.e2e import rig
 from tests.e2e.rig import eventually
 
@@ -40,7 +41,9 @@ class Half:
 
     @property
     def url(self) -> str:
-        return self.told("ready ")
+        url = self.told("ready ")
+        least.opens(url, self.directory)
+        return url
 
     @property
     def probes(self) -> str:
@@ -68,7 +71,10 @@ def half(
 @contextmanager
 def begun(command: Sequence[str], directory: Path, env: Mapping[str, str] | None = None) -> Iterator[Half]:
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PENSTOCK_LOG": "json", **(env or {})}
+        [*command, *least.options(directory, command)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PENSTOCK_LOG": "json", **(env or {})},
     )
     run = Half(process, directory)
     assert process.stdout is not None

@@ -100,7 +100,7 @@ class Server:
                     "--data",
                     str(data),
                     *(options or ("--port", "0", "--workers", "1")),
-                    *least.options(data),
+                    *least.options(data, options),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=errors,
