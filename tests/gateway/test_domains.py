@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -209,8 +210,10 @@ def check_the_parts_of_a_large_body(intake: Intake) -> None:
     batches = [intake.columns(*piece) for piece in pieces]
     assert len(batches) > 2
     rows = addressed(intake, DecodedBody(concat_promote(batches)), None)
-    said = ["ab"[row // 500 % 2] for row in range(2_000)]
-    assert rows.column("_topic").to_pylist() == said, "an event is of another topic than it says"
+    said = pa.array(["ab"[row // 500 % 2] for row in range(2_000)])
+    # Of what differs one event is shown: a text of all that does takes minutes to make.
+    wrong = pc.index(pc.equal(rows.column("_topic"), said), False).as_py()
+    assert wrong == -1, "an event is of another topic than it says"
     assert column(rows, "_extensions").null_count == 2_000
 
 
