@@ -21,7 +21,7 @@ from ...telemetry import logger
 EventIdentity = tuple[str | None, str | None, str]  # domain topic, source and id; a null source is the topic's own
 Place = tuple[int, int]  # partition and position
 
-BUCKETS = 8  # a identity is remembered for the window and at most an eighth more
+BUCKETS = 8  # an identity is remembered for the window and at most an eighth more
 READ_ROWS = 10_000
 MOST = 1_000_000  # identities that a topic remembers, at about 390 bytes each
 
