@@ -23,10 +23,10 @@ from .wire.asgi import Scope
 if TYPE_CHECKING:
     from ..access.oidc.tokens import Tokens
 
-SHOWN_IN = (b"authorization", b"x-api-key", b"aeg-sas-key")
-"""The second is for requests whose Authorization holds something else, the third is Event Grid's."""
+AUTHORIZATION, SIGNED_IN = b"authorization", b"aeg-sas-token"
+SHOWN_IN = frozenset((AUTHORIZATION, SIGNED_IN, b"x-api-key", b"aeg-sas-key"))
+"""The third is for requests whose Authorization holds something else, those of aeg are Event Grid's."""
 
-SIGNED_IN = b"aeg-sas-token"
 SIGNED_BY = "sharedaccesssignature"  # a scheme of Authorization, in lower case
 EVENT_GRID = "/eventgrid/"
 QUERY_KEY = "aeg-sas-key"  # in the URL of a webhook, where Azure lets nobody give a header
@@ -51,16 +51,17 @@ class AccessAdmission:
         check_host(scope["http_version"], scope["headers"], loopback_only=False)
         check_page(scope)
         bearer, found, signed = "", list[str](), list[str]()
-        for name, value in scope["headers"]:
-            if name in SHOWN_IN:
-                text = value.decode("latin-1").strip()
-                if name == b"authorization":
-                    scheme, _, text = text.partition(" ")
-                    signed += [text.strip()] if scheme.lower() == SIGNED_BY else []
-                    bearer = text = text.strip() if scheme.lower() == "bearer" else ""
-                found += [text] if text.startswith(keys.PREFIX) else []
-            elif name == SIGNED_IN:
-                signed.append(value.decode("latin-1").strip())
+        shown = [(name, value) for name, value in scope["headers"] if name in SHOWN_IN]
+        for name, value in shown:
+            text = value.decode("latin-1").strip()
+            if name == SIGNED_IN:
+                signed.append(text)
+                continue
+            if name == AUTHORIZATION:
+                scheme, _, text = text.partition(" ")
+                signed += [text.strip()] if scheme.lower() == SIGNED_BY else []
+                bearer = text = text.strip() if scheme.lower() == "bearer" else ""
+            found += [text] if text.startswith(keys.PREFIX) else []
         if scope["path"].startswith(EVENT_GRID) and scope["query_string"]:
             found += _in_query(scope["query_string"])
         if len(found) + len(signed) > 1:
@@ -71,16 +72,15 @@ class AccessAdmission:
             return self._by_signature(signed[0], scope["path"])
         if bearer and self._tokens is not None:
             return self._by_token(self._tokens, bearer)
-        if any(name == b"authorization" for name, _ in scope["headers"]):
+        if any(name == AUTHORIZATION for name, _ in shown):
             raise Unauthorized(NOT_ADMITTED, "what was shown is no key")
         return self._by_certificate(scope)
 
     def _by_key(self, shown: str) -> Principal:
         """Raises ``Unauthorized`` in the same words for every key that opens nothing; why not is for the audit."""
-        if not keys.is_whole(shown):
-            raise Unauthorized(NOT_ADMITTED, "what was shown is no whole key")
-        if (found := self._find(shown)) is None:
-            raise Unauthorized(NOT_ADMITTED, "there is no such key")
+        if (found := self._find(shown)) is None:  # the checksum is told of alone: it costs more than the look
+            known = "there is no such key" if keys.is_whole(shown) else "what was shown is no whole key"
+            raise Unauthorized(NOT_ADMITTED, known)
         if found.id in self._state.revoked:
             raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} is revoked")
         if is_expired(found, self._clock.now()):
@@ -117,7 +117,9 @@ class AccessAdmission:
         raise Unauthorized(NOT_ADMITTED, "no key that signs for this topic made the signature")
 
     def _find(self, shown: str) -> KeyCreated | None:
-        """By its digest, of which nobody who guesses keys knows how near he is."""
+        """By its digest, of which nobody who guesses keys knows how near he is; a text of another length has none."""
+        if len(shown) != keys.LENGTH:
+            return None
         digest = keys.digest(shown)
         found = self._state.by_digest.get(digest)
         return found if found is not None and hmac.compare_digest(found.digest, digest) else None

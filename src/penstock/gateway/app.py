@@ -7,7 +7,6 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from html import escape
-from inspect import isawaitable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,7 +23,7 @@ from .auditing import CHANGES, is_told, note, written
 from .docs.openapi import document
 from .docs.page import HOST, page
 from .docs.samples import Samples
-from .principal import ANYBODY, NOT_ADMITTED, PRINCIPAL, Admission, principal_of
+from .principal import ANYBODY, NOT_ADMITTED, PRINCIPAL, Admission, Principal, principal_of
 from .routes import ROUTES, BareDoor, Handler, Route
 from .services import GatewayServices
 from .tls.client_names import client_name
@@ -89,7 +88,7 @@ class Gateway:
         path: str = scope["path"]
         try:
             admitted = self._admit(scope)
-            scope[PRINCIPAL] = who = await admitted if isawaitable(admitted) else admitted
+            scope[PRINCIPAL] = who = admitted if isinstance(admitted, Principal) else await admitted
             if who is ANYBODY and not any(pattern.match(path) for pattern in self._open):
                 raise Unauthorized(NOT_ADMITTED, _nobody(scope))
             for bare in self._bare:

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from ..errors import Forbidden, UnsupportedMediaType
 
 SAFE = ("GET", "HEAD", "OPTIONS")  # methods that change nothing (RFC 9110 §9.2.1)
-UNASKED = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
+UNASKED = frozenset((b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data"))
 OURS = (b"same-origin", b"none")  # none: the user's own doing, such as an address typed
 LINK = {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"document"}  # a page that opens in a tab of its own
-MARKS = frozenset(
-    (b"origin", b"sec-fetch-site", *LINK, b"host", b"content-type", b"content-length", b"transfer-encoding")
-)
+OF_BROWSERS = frozenset((b"origin", b"sec-fetch-site"))
+MARKS = frozenset((*OF_BROWSERS, *LINK, b"host", b"content-type", b"content-length", b"transfer-encoding"))
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -32,13 +31,14 @@ def check(method: str, headers: Headers) -> None:
         if any(name == b"sec-fetch-site" and value not in OURS for name, value in found) and not _is_link(found):
             raise Forbidden("a page of another site asks for this; it may link here, and not use it as its own")
         return
-    foreign = next((value for name, value in found if _is_foreign(name, value, found)), None)
+    of_browser = any(name in OF_BROWSERS for name, _ in found)
+    foreign = next((v for name, v in found if _is_foreign(name, v, found)), None) if of_browser else None
     if foreign is not None:
         raise Forbidden(
             f"a page of another origin asks for this ({foreign.decode('latin-1')[:80]}): only programs and this "
             "server's own pages may change something here"
         )
-    _check_type(found)
+    _check_type(found, of_browser)
 
 
 def _is_foreign(name: bytes, value: bytes, found: Headers) -> bool:
@@ -56,14 +56,17 @@ def _is_link(found: Headers) -> bool:
     return dict(found).items() >= LINK.items()
 
 
-def _check_type(found: Headers) -> None:
-    names = {name for name, _ in found}
+def _check_type(found: Headers, of_browser: bool) -> None:
     kinds = [value.partition(b";")[0].strip().lower() for name, value in found if name == b"content-type"]
-    if unasked := next((kind for kind in kinds if kind in UNASKED), None):
+    if not UNASKED.isdisjoint(kinds):
+        unasked = next(kind for kind in kinds if kind in UNASKED)
         raise UnsupportedMediaType(
             f"content type '{unasked.decode()}' is what any web page may send here unasked, and curl unless told "
             "otherwise: say what the body is, such as -H 'content-type: application/json'"
         )
-    has_body = b"transfer-encoding" in names or any(n == b"content-length" and v != b"0" for n, v in found)
-    if has_body and not kinds and names & {b"origin", b"sec-fetch-site"}:
+    if of_browser and not kinds and any(_is_of_body(name, value) for name, value in found):
         raise UnsupportedMediaType("a browser's request with a body names its content type")
+
+
+def _is_of_body(name: bytes, value: bytes) -> bool:
+    return name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
