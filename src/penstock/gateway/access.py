@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 AUTHORIZATION, SIGNED_IN = b"authorization", b"aeg-sas-token"
 SHOWN_IN = frozenset((AUTHORIZATION, SIGNED_IN, b"x-api-key", b"aeg-sas-key"))
-"""The third is for requests whose Authorization holds something else, those of aeg are Event Grid's."""
+"""``x-api-key`` is for requests whose Authorization holds something else, those of aeg are Event Grid's."""
 
 SIGNED_BY = "sharedaccesssignature"  # a scheme of Authorization, in lower case
 EVENT_GRID = "/eventgrid/"
@@ -79,8 +79,8 @@ class AccessAdmission:
     def _by_key(self, shown: str) -> Principal:
         """Raises ``Unauthorized`` in the same words for every key that opens nothing; why not is for the audit."""
         if (found := self._find(shown)) is None:  # the checksum is told of alone: it costs more than the look
-            known = "there is no such key" if keys.is_whole(shown) else "what was shown is no whole key"
-            raise Unauthorized(NOT_ADMITTED, known)
+            why = "there is no such key" if keys.is_whole(shown) else "what was shown is no whole key"
+            raise Unauthorized(NOT_ADMITTED, why)
         if found.id in self._state.revoked:
             raise Unauthorized(NOT_ADMITTED, f"key {found.id} of {found.name} is revoked")
         if is_expired(found, self._clock.now()):
