@@ -24,7 +24,7 @@ from penstock.plan.plan import Plan, SubscriptionSpec
 from penstock.run.compose import deliveries as composed
 from penstock.run.compose.bootstrap import all_topics
 from penstock.run.compose.deliveries import CourierComposition
-from penstock.run.compose.delivery_watch import BLOCKED, LOOK_S, SHUT_S, SUBSCRIPTIONS, DeliveryWatch
+from penstock.run.compose.delivery_watch import BLOCKED, LOOK_S, RARELY_S, SHUT_S, SUBSCRIPTIONS, DeliveryWatch
 from penstock.settings import Settings
 from penstock.stages.deliver.handshakes.messages import HandshakeChanged
 from penstock.stages.deliver.lane_positions import BlockedLane, OrderedPosition
@@ -69,7 +69,8 @@ class Watched:
         self.hands: dict[str, Hand] = {}
         self.deliveries = CourierComposition(plan, self.log, self.clock, Settings(), "courier", self._open)
         self.folder, self.file = folder, folder / "courier.deliveries"
-        self.watch = DeliveryWatch(self.deliveries, self.clock, self.file)
+        self.spent = 0.0
+        self.watch = DeliveryWatch(self.deliveries, self.clock, self.file, lambda: self.spent)
 
     def _open(self, endpoint: Endpoint) -> Any:
         hand = self.hands[endpoint.url.removeprefix("https://").partition(".")[0]] = Hand()
@@ -254,17 +255,40 @@ def test_mutant_that_thinks_it_has_said_it_is_caught(watched: Watched, monkeypat
         assert after_a_full_disk(watched) == ["a"]
 
 
-def test_a_look_that_is_dear_is_taken_less_often_and_holds_for_longer(watched: Watched) -> None:
-    assert watched.watch.look() == LOOK_S
-    status = watched.hands["a"].status
+def looked(watched: Watched, cpu_s: float, clock_s: float) -> float:
+    """Seconds until the next look, after one that took so long."""
+    status = watched.hands["a"].said
 
     def slow() -> DestinationStatus:
-        watched.clock.advance(0.1)
-        return status()
+        watched.spent += cpu_s
+        watched.clock.advance(clock_s)
+        return status
 
     watched.hands["a"].status = slow  # type: ignore[method-assign]
-    assert watched.watch.look() == 50.0
-    assert json.loads(watched.file.read_bytes())["every"] == 50.0
+    wait = watched.watch.look()
+    assert json.loads(watched.file.read_bytes())["every"] == wait
+    return wait
+
+
+def test_a_look_that_is_dear_is_taken_less_often_and_holds_for_longer(watched: Watched) -> None:
+    assert looked(watched, 0.02, 0.02) == LOOK_S, "of one alone nobody knows whether others are"
+    assert looked(watched, 0.02, 0.02) == 10.0
+    assert looked(watched, 0.2, 0.2) == 10.0
+    assert looked(watched, 0.2, 0.2) == RARELY_S
+
+
+def check_busy(watched: Watched) -> None:
+    assert {looked(watched, 0.001, 0.2) for _ in range(2)} == {LOOK_S}, "a look is dear because others are busy"
+
+
+def test_a_look_that_waited_for_its_turn_is_not_dear(watched: Watched) -> None:
+    check_busy(watched)
+
+
+def test_mutant_that_looks_at_the_clock_is_caught(watched: Watched) -> None:
+    watched.watch._spent = watched.clock.monotonic
+    with pytest.raises(AssertionError, match="because others are busy"):
+        check_busy(watched)
 
 
 # -- the gauge ----------------------------------------------------------------
