@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from threading import Event
+
 import pyarrow as pa
 import pytest
 
@@ -11,7 +14,7 @@ from penstock.log.memory import MemoryLog
 from penstock.notices import notices
 from penstock.plan.plan import FunctionSpec, Plan
 from penstock.run.compose.bootstrap import open_registry
-from penstock.run.compose.lookout import Lookout
+from penstock.run.compose.lookout import LOOK_S, Lookout
 
 NUMBERS = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 TOPICS = (TopicSpec("numbers", NUMBERS, 2), TopicSpec("odd", NUMBERS, 2))
@@ -72,3 +75,34 @@ def test_mutant_a_lookout_that_looks_at_no_owner_is_caught(monkeypatch: pytest.M
     monkeypatch.setattr(Lookout, "_tell_idle", lambda self, states: None)
     with pytest.raises(ValueError, match="not enough values"):
         test_a_stage_that_nobody_has_is_told_until_somebody_has_it()
+
+
+class Waits(Event):
+    """Notes the waits, and is set after so many."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.seen = most, list[float | None]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seen.append(timeout)
+        return len(self.seen) > self.most
+
+
+def waits(took_s: Sequence[float], monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """What is waited after each look, where looks take so long."""
+    _, lookout = looking()
+    clock, looks = lookout._clock, iter(took_s)
+    assert isinstance(clock, ManualClock)
+    monkeypatch.setattr(lookout, "look", lambda: clock.advance(next(looks)))
+    stop = Waits(len(took_s))
+    lookout.run(stop)
+    return stop.seen[1:]
+
+
+def test_looks_that_are_dear_are_taken_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert waits([0.5, 0.5, 0.5], monkeypatch) == pytest.approx([LOOK_S, 50.0, 50.0])
+
+
+def test_one_that_is_slow_by_itself_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert waits([0.5, 0.001, 0.5, 0.001], monkeypatch) == [LOOK_S] * 4

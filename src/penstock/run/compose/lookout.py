@@ -37,12 +37,15 @@ class Lookout:
 
     def run(self, stop: Event) -> None:
         """Until told to stop. Brokers may take long to answer, so this has a thread of its own."""
-        wait = 0.0
+        wait = before = 0.0
         while not stop.wait(wait):
             began = self._clock.monotonic()
             self.look()
-            # With very many groups a look is dear; then it is taken less often.
-            wait = LOOK_S if self.why else max(LOOK_S, (self._clock.monotonic() - began) / SHARE)
+            took = self._clock.monotonic() - began
+            # With very many groups a look is dear; then it is taken less often. One alone tells little: the first one
+            # imports, and on a busy machine any may wait for its turn.
+            wait = LOOK_S if self.why else max(LOOK_S, min(before, took) / SHARE)
+            before = took
 
     def look(self) -> None:
         states = self._gauges.look()
