@@ -11,7 +11,7 @@ import msgspec
 from ..system.messages import Command, Message
 
 
-class KeyCreated(Message, frozen=True, kw_only=True):
+class KeyCreated(Message, frozen=True, kw_only=True, gc=False):  # of texts and numbers: a collector need not look
     """``id``: what it is called by; ``name``: whose it is; ``digest``: SHA-256 of the key, in hex; ``rights``: as
     texts; ``expires``, ``at``: microseconds since the epoch; ``by``: who made it; ``signs``: its holder signs requests
     to its topics too (``sas``); ``rate``: requests a second that it may make of each gateway, None: any number;
