@@ -78,7 +78,7 @@ class AccessAdmission:
 
     def _by_key(self, shown: str) -> Principal:
         """Raises ``Unauthorized`` in the same words for every key that opens nothing; why not is for the audit."""
-        if (found := self._find(shown)) is None:  # the checksum is told of alone: it costs more than the look
+        if (found := self._find(shown)) is None:  # only then: a checksum costs more than the look
             why = "there is no such key" if keys.is_whole(shown) else "what was shown is no whole key"
             raise Unauthorized(NOT_ADMITTED, why)
         if found.id in self._state.revoked:

@@ -31,20 +31,20 @@ def check(method: str, headers: Headers) -> None:
         if any(name == b"sec-fetch-site" and value not in OURS for name, value in found) and not _is_link(found):
             raise Forbidden("a page of another site asks for this; it may link here, and not use it as its own")
         return
-    of_browser = any(name in OF_BROWSERS for name, _ in found)
-    foreign = next((v for name, v in found if _is_foreign(name, v, found)), None) if of_browser else None
+    of_browser = [(name, value) for name, value in found if name in OF_BROWSERS]
+    foreign = next((value for name, value in of_browser if _is_foreign(name, value, found)), None)
     if foreign is not None:
         raise Forbidden(
             f"a page of another origin asks for this ({foreign.decode('latin-1')[:80]}): only programs and this "
             "server's own pages may change something here"
         )
-    _check_type(found, of_browser)
+    _check_type(found, bool(of_browser))
 
 
 def _is_foreign(name: bytes, value: bytes, found: Headers) -> bool:
     if name == b"sec-fetch-site":
         return value not in OURS
-    return name == b"origin" and value.lower() not in _own(found)
+    return value.lower() not in _own(found)
 
 
 def _own(found: Headers) -> tuple[bytes, ...]:
@@ -58,8 +58,7 @@ def _is_link(found: Headers) -> bool:
 
 def _check_type(found: Headers, of_browser: bool) -> None:
     kinds = [value.partition(b";")[0].strip().lower() for name, value in found if name == b"content-type"]
-    if not UNASKED.isdisjoint(kinds):
-        unasked = next(kind for kind in kinds if kind in UNASKED)
+    if unasked := next((kind for kind in kinds if kind in UNASKED), None):
         raise UnsupportedMediaType(
             f"content type '{unasked.decode()}' is what any web page may send here unasked, and curl unless told "
             "otherwise: say what the body is, such as -H 'content-type: application/json'"
